@@ -1,0 +1,46 @@
+"""Speech as discrete codes: a neural codec and voice converter.
+
+```
+import vqspeech
+model = vqspeech.load("exp/vqvae")
+codes = model.encode(wave)
+wave = model.decode(codes, speaker="p225")
+vqspeech.convert("in.wav", speaker="p225", model=model)
+```
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vqspeech.errors import InputError
+
+if TYPE_CHECKING:
+    from vqspeech.conversion import Converted
+    from vqspeech.synthesis import Model
+
+__version__ = "0.1.0"
+__all__ = ["InputError", "convert", "load"]
+
+
+def load(run: Any, engine: str | None = None, device: str = "cpu") -> Model:
+    """A trained model, ready to `encode` and `decode`; see `vqspeech.synthesis.Model`."""
+    from vqspeech.synthesis import Model
+
+    return Model(run, engine, device)
+
+
+def convert(source: Any, speaker: str, model: Any, path: Any = None, **options: Any) -> Converted:
+    """A recording in another voice, written beside it; see `vqspeech.conversion.convert`.
+
+    Args:
+        source: a recording's path.
+        speaker: one of `model.speakers`.
+        model: a run directory, or what `load` gave.
+        path: where to write; by default `in.wav` becomes `in.p225.wav`.
+        options: temperature, seed, progress.
+    """
+    from vqspeech import conversion
+    from vqspeech.synthesis import Model
+
+    return conversion.convert(model if isinstance(model, Model) else Model(model), source, speaker, path, **options)

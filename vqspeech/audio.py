@@ -1,0 +1,185 @@
+"""Sound in and out of files, and mu-law: the only place where either exists.
+
+A wave is float32 in [-1, 1], mono, shape (time,).  Classes are its 256 mu-law levels, uint8.
+"""
+
+import math
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqspeech.errors import InputError
+
+CLASSES = 256
+MU = CLASSES - 1
+EDGE_DB = 40.0
+"""An edge is silent while its frames stay this far below the loudest one."""
+
+Wave = NDArray[np.float32]
+Classes = NDArray[np.uint8]
+
+
+def compress(wave: NDArray[np.floating]) -> Classes:
+    """The mu-law class of each sample: floor((F(x) + 1) / 2 * 255 + 1/2), F(x) = sgn x log(1 + 255|x|) / log 256.
+
+    Rounding to the nearest of 256 levels makes `expand` an exact inverse on all of them; truncating, as
+    often done, loses half of the levels.  Samples beyond [-1, 1] are clipped.
+
+    Source: ITU-T G.711 without its 8-segment approximation; van den Oord et al. (2016), section 2.2.
+
+    >>> compress(np.array([-1.0, 0.0, 1.0]))
+    array([  0, 128, 255], dtype=uint8)
+    """
+    x = np.clip(np.asarray(wave, dtype=np.float64), -1.0, 1.0)
+    curved = np.sign(x) * np.log1p(MU * np.abs(x)) / math.log1p(MU)
+    return np.floor((curved + 1) / 2 * MU + 0.5).astype(np.uint8)
+
+
+def expand(classes: NDArray[np.integer]) -> Wave:
+    """The wave at the centre of each mu-law class, the inverse of `compress`.
+
+    >>> bool((compress(expand(np.arange(256))) == np.arange(256)).all())
+    True
+    """
+    return _LEVELS[classes]
+
+
+def _levels() -> Wave:
+    curved = 2 * np.arange(CLASSES) / MU - 1
+    return (np.sign(curved) * np.expm1(np.abs(curved) * math.log1p(MU)) / MU).astype(np.float32)
+
+
+_LEVELS = _levels()
+SILENCE = int(compress(np.zeros(1))[0])
+"""The class of a zero sample: what stands before the first sample of any recording."""
+
+
+def info(path: str | Path) -> tuple[int, float]:
+    """Sample rate in Hz and duration in seconds, from the header alone."""
+    with _opened(path) as file:
+        return file.samplerate, file.frames / file.samplerate
+
+
+def read(path: str | Path, sample_rate: int, start_s: float = 0.0, end_s: float | None = None) -> Wave:
+    """A recording, or the part of it from start_s to end_s, mixed to mono and resampled.
+
+    Raises:
+        InputError: no such file, not audio, empty, cut short, or with samples that are no numbers.
+    """
+    pieces = list(blocks(path, sample_rate, start_s=start_s, end_s=end_s))
+    return np.concatenate(pieces)
+
+
+def blocks(
+    path: str | Path, sample_rate: int, block_s: float = 30.0, start_s: float = 0.0, end_s: float | None = None
+) -> Iterator[Wave]:
+    """The same wave as `read`, a block at a time, so that a recording of any length fits in memory.
+
+    The blocks together have exactly round(duration * sample_rate) samples, whatever the file's own rate.
+    """
+    import soxr
+
+    with _opened(path) as file:
+        rate = file.samplerate
+        start, end = round(start_s * rate), file.frames if end_s is None else min(round(end_s * rate), file.frames)
+        if start >= end:
+            raise InputError(f"{path}: no sound between {start_s:g} s and {end / rate:g} s; mend the segment")
+        file.seek(start)
+        resampler = None if rate == sample_rate else soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
+        left, owed = end - start, round((end - start) * sample_rate / rate)
+        while left:
+            block = file.read(min(left, max(1, round(block_s * rate))), dtype="float32", always_2d=True)
+            if len(block) == 0:
+                got = (end - start - left) / rate
+                raise InputError(
+                    f"{path}: cut short: {got:.2f} s of the {(end - start) / rate:.2f} s that its header promises; "
+                    "copy the file again or leave it out"
+                )
+            left -= len(block)
+            wave = block.mean(axis=1)
+            if not np.isfinite(wave).all():
+                raise InputError(f"{path}: has samples that are not numbers (NaN or infinite); export it again")
+            if resampler is not None:
+                wave = resampler.resample_chunk(wave, last=left == 0)
+            if left == 0:  # the resampler rounds its last samples in its own way
+                wave = np.pad(wave[:owed], (0, max(0, owed - len(wave))))
+            owed -= len(wave)
+            if len(wave):
+                yield wave
+
+
+def _opened(path: str | Path):
+    """The file, open for reading; every way in which that fails is an InputError that says how to go on."""
+    import soundfile
+
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file; check the path")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a recording in it")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: may not be read; check its permissions")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: is empty (0 bytes); copy the file again or leave it out")
+    try:
+        file = soundfile.SoundFile(path)
+    except soundfile.LibsndfileError as error:
+        reason = str(error.error_string).rstrip(".")
+        raise InputError(f"{path}: is not audio that can be read ({reason}); give WAV, FLAC, Ogg, Opus or MP3") from None
+    if file.frames == 0:
+        file.close()
+        raise InputError(f"{path}: holds no samples; copy the file again or leave it out")
+    return file
+
+
+class Writer:
+    """A 16-bit WAV or FLAC that appears under its name only when it is whole.
+
+    Used as a context manager: samples are appended with `write`; an error on the way leaves nothing behind.
+    """
+
+    def __init__(self, path: str | Path, sample_rate: int) -> None:
+        self.path, self.sample_rate = Path(path), sample_rate
+        self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+
+    def __enter__(self) -> "Writer":
+        import soundfile
+
+        kind = (self.path.suffix[1:] or "wav").upper()
+        if kind not in {"WAV", "FLAC"}:
+            raise InputError(f"{self.path}: cannot write .{kind.lower()}; end the name in .wav or .flac")
+        try:
+            self._file = soundfile.SoundFile(self._part, "w", self.sample_rate, 1, subtype="PCM_16", format=kind)
+        except soundfile.LibsndfileError:
+            raise InputError(f"{self.path}: cannot be written; check that the folder exists and has room") from None
+        return self
+
+    def write(self, wave: NDArray[np.floating]) -> None:
+        self._file.write(np.clip(wave, -1.0, 1.0))
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        self._file.close()
+        if kind is None:
+            os.replace(self._part, self.path)
+        else:
+            self._part.unlink(missing_ok=True)
+
+
+def write(path: str | Path, wave: NDArray[np.floating], sample_rate: int) -> None:
+    """A wave as a 16-bit WAV or FLAC file, by its name; whole or not at all."""
+    with Writer(path, sample_rate) as file:
+        file.write(wave)
+
+
+def edges(wave: Wave, sample_rate: int) -> tuple[float, float]:
+    """Where the sound starts and ends, in seconds: librosa's trim at EDGE_DB; the whole of a silent wave."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import librosa
+
+    _, (start, end) = librosa.effects.trim(wave, top_db=EDGE_DB, frame_length=1024, hop_length=256)
+    return (start / sample_rate, end / sample_rate) if end > start else (0.0, len(wave) / sample_rate)

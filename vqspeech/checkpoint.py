@@ -1,0 +1,168 @@
+"""The run directory: config, weights, speaker table and states to resume from.
+
+```
+exp/name/
+  config.yaml          the resolved config
+  speakers.txt         one name a line, in the order of the speaker table
+  model.safetensors    the (averaged) weights; its header holds the format and the digests of all three
+  state/NNNNNNNN.safetensors   all that training needs to go on from step N
+  log.jsonl, tensorboard/      what was measured on the way
+```
+Files appear whole or not at all.  Nothing is pickled, so a run directory runs no code.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from vqspeech import config
+from vqspeech.errors import InputError
+from vqspeech.models.vqvae import VQVAE
+
+FORMAT = "1"
+CONFIG, SPEAKERS, WEIGHTS, STATES = "config.yaml", "speakers.txt", "model.safetensors", "state"
+
+
+class Run(NamedTuple):
+    """A trained model as it lies on disk; `digest` names it (hex, 64 digits)."""
+
+    model: VQVAE
+    config: config.Config
+    speakers: list[str]
+    digest: str
+
+
+def start(directory: Path, resolved: config.Config, speakers: list[str]) -> None:
+    """Writes config and speaker table of a new run, or checks that they are those of the run that is there.
+
+    Raises:
+        InputError: the directory holds another run.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in ((CONFIG, config.to_yaml(resolved)), (SPEAKERS, "".join(f"{one}\n" for one in speakers))):
+        path = directory / name
+        if not path.exists():
+            _write_whole(path, text.encode())
+        elif name == SPEAKERS and path.read_text(encoding="utf-8") != text:
+            raise InputError(f"{path}: is not the speaker table of this data; choose another run directory")
+        elif name == CONFIG and config.load(path).model != resolved.model:
+            raise InputError(f"{path}: describes another model; choose another run directory or the same config")
+        else:
+            _write_whole(path, text.encode())
+
+
+def save(directory: Path, model: nn.Module) -> None:
+    """Writes the weights of a run that was started, signed with its config and speaker table."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    signed = {"format": FORMAT, **_digests(directory, tensors)}
+    _write_tensors(directory / WEIGHTS, tensors, signed)
+
+
+def load(directory: str | Path, device: str = "cpu") -> Run:
+    """The model of a run directory, ready for use.
+
+    Raises:
+        InputError: no run there, one of another format, or one with a changed byte (the file is named).
+    """
+    directory = Path(directory)
+    if not (directory / WEIGHTS).is_file():
+        raise InputError(f"{directory}: holds no trained model ({WEIGHTS}); give a run directory such as exp/vqvae")
+    tensors, signed = _read_tensors(directory / WEIGHTS)
+    if signed.get("format") != FORMAT:
+        raise InputError(
+            f"{directory / WEIGHTS}: format {signed.get('format', 'unknown')!r}, this version reads {FORMAT!r}; "
+            "load it with the version that wrote it"
+        )
+    found = _digests(directory, tensors)
+    for name in (CONFIG, SPEAKERS, WEIGHTS):
+        if signed.get(name) != found[name]:
+            raise InputError(
+                f"{directory / name}: was changed after training (sha256 {found[name][:12]}, "
+                f"signed {str(signed.get(name))[:12]}); restore the file or train again"
+            )
+    resolved = config.load(directory / CONFIG)
+    speakers = (directory / SPEAKERS).read_text(encoding="utf-8").splitlines()
+    model = VQVAE(resolved.model, len(speakers))
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(f"{directory}: weights do not fit the config ({str(error).splitlines()[-1].strip()})") from None
+    digest = hashlib.sha256("".join(found.values()).encode()).hexdigest()
+    return Run(model.to(device).eval(), resolved, speakers, digest)
+
+
+def save_state(directory: Path, step: int, tensors: dict[str, Tensor], keep: int) -> None:
+    """Writes the state of training after `step`, then removes all but the newest `keep`."""
+    states = directory / STATES
+    states.mkdir(exist_ok=True)
+    _write_tensors(states / f"{step:08d}.safetensors", tensors, {"format": FORMAT, "step": str(step)})
+    for old in _states(directory)[:-keep]:
+        old.unlink(missing_ok=True)
+
+
+def load_state(directory: Path) -> tuple[int, dict[str, Tensor]] | None:
+    """The newest state, as (step, tensors); none in a new run.
+
+    Raises:
+        InputError: the state cannot be read; the one before it is still there.
+    """
+    states = _states(directory)
+    if not states:
+        return None
+    tensors, about = _read_tensors(states[-1])
+    if about.get("format") != FORMAT or int(about["step"]) != int(states[-1].stem):
+        raise InputError(f"{states[-1]}: is no state of this version; delete it to go on from the one before")
+    return int(about["step"]), tensors
+
+
+def _states(directory: Path) -> list[Path]:
+    return sorted((directory / STATES).glob("[0-9]*.safetensors"))
+
+
+def _digests(directory: Path, tensors: dict[str, Tensor]) -> dict[str, str]:
+    """What each file of a run says, by SHA-256."""
+    weights = hashlib.sha256()
+    for name in sorted(tensors):
+        weights.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}\n".encode())
+        weights.update(tensors[name].view(-1).view(torch.uint8).numpy().tobytes())
+    digests = {WEIGHTS: weights.hexdigest()}
+    for name in (CONFIG, SPEAKERS):
+        try:
+            digests[name] = hashlib.sha256((directory / name).read_bytes()).hexdigest()
+        except OSError:
+            raise InputError(f"{directory / name}: is missing; a run directory needs it beside {WEIGHTS}") from None
+    return digests
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+        return load_file(path), about
+    except (SafetensorError, OSError, ValueError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: is no whole safetensors file ({error}); copy it again") from None
+
+
+def _write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    save_file(tensors, part, metadata=about)
+    _sync_and_rename(part, path)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_bytes(content)
+    _sync_and_rename(part, path)
+
+
+def _sync_and_rename(part: Path, path: Path) -> None:
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(part, path)

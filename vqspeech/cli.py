@@ -1,0 +1,163 @@
+"""The command line: one command = its arguments + one call; heavy imports inside the command."""
+
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqspeech import __version__
+from vqspeech.errors import InputError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+data = typer.Typer(no_args_is_help=True, help="Kaldi data directories: check, split, cut, pack.")
+app.add_typer(data, name="data")
+
+RunDirectory = Annotated[Path, typer.Option("--model", help="Run directory of a trained model.", metavar="RUN_DIR")]
+Jobs = Annotated[int, typer.Option(min=1, help="Processes.")]
+Directory = Annotated[Path, typer.Argument(help="A Kaldi data directory.", metavar="DATA_DIR")]
+
+
+def main() -> None:
+    """Runs a command; what a person can mend is one line on stderr and exit code 2."""
+    warnings.filterwarnings("ignore", module=r"(?!vqspeech)")
+    try:
+        app()
+    except InputError as error:
+        sys.exit(_fail(str(error)))
+    except KeyboardInterrupt:
+        sys.exit(_fail("interrupted; nothing half written is left", 130))
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+@app.callback()
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Speech as discrete codes: train a codec, convert voices, measure what the codes know."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def convert(
+    sources: Annotated[list[Path], typer.Argument(help="Recordings: WAV, FLAC, Ogg, Opus, MP3.", metavar="IN...")],
+    speaker: Annotated[str, typer.Option(help="The voice, one of `vqspeech speakers`.")],
+    model: RunDirectory = Path("exp/vqvae"),
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Where to write; for one recording.")] = None,
+    out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.SPEAKER.wav; made if missing.")] = None,
+    temperature: Annotated[float, typer.Option(help="1 as the model believes, less is smoother.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
+    engine: Annotated[str | None, typer.Option(help="numba (CPU) or torch (any device).")] = None,
+    device: Annotated[str, typer.Option(help="A torch device, such as cuda.")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of what was done.")] = False,
+) -> None:
+    """Say recordings again in another voice: in.wav becomes in.p225.wav."""
+    from vqspeech import audio, conversion
+    from vqspeech.synthesis import Model
+
+    if out and (out_dir or len(sources) > 1):
+        raise InputError("-o names one file; for several recordings or a folder use --out-dir")
+    targets = [out or conversion.beside(source, speaker, out_dir) for source in sources]
+    if len(set(targets)) < len(targets):
+        raise InputError("two recordings have the same name and would overwrite each other; convert them one by one")
+    lengths = [audio.info(source)[1] for source in sources]  # all of them can be opened, before the first is spoken
+    awake = Model(model, engine, device)
+    awake.speaker_index(speaker)
+    if out_dir:
+        out_dir.mkdir(parents=True, exist_ok=True)
+    done = []
+    for source, target, length in zip(sources, targets, lengths, strict=True):
+        with _bar(f"{source.name} -> {speaker}", length, "s") as update:
+            done.append(conversion.convert(awake, source, speaker, target, temperature, seed, update))
+        if not as_json:
+            typer.echo(target)
+    if as_json:
+        typer.echo(json.dumps([{k: v if isinstance(v, int | float) else str(v) for k, v in one._asdict().items()} for one in done]))
+
+
+@app.command()
+def speakers(model: RunDirectory = Path("exp/vqvae")) -> None:
+    """List the voices of a model, one a line."""
+    from vqspeech import checkpoint
+
+    typer.echo("\n".join(checkpoint.load(model).speakers))
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="A YAML such as egs/vctk/conf/vctk64.yaml.", metavar="CONFIG")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="Such as training.batch=8.", metavar="KEY=VALUE")] = None,
+    data: Annotated[list[Path], typer.Option("--data", help="A packed data directory; may be given again.")] = [],  # noqa: B006
+    held_out: Annotated[list[Path], typer.Option("--held-out", help="To measure on; may be given again.")] = [],  # noqa: B006
+    out: Annotated[Path, typer.Option("-o", "--out", help="The run directory; a run in it goes on.")] = Path("exp/vqvae"),
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Instead of the config's.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Training ends after these, resumed parts included.")] = None,
+) -> None:
+    """Train a VQ-VAE; with `accelerate launch -m vqspeech train ...` on several processes, GPUs or nodes."""
+    from vqspeech import config as configs
+    from vqspeech import training
+
+    if not data or not held_out:
+        raise InputError("nothing to train on; give --data data/train --held-out data/dev")
+    limits = {"max_steps": max_steps, "max_minutes": max_minutes}
+    settings = configs.load(
+        config, [*(overrides or []), *(f"training.{name}={value}" for name, value in limits.items() if value)]
+    )
+    packed = [[one / "packed" for one in several] for several in (data, held_out)]
+    with _bar("training", 1.0, "") as update:
+        numbers = training.train_vqvae(settings, *packed, out, report=lambda now: update(now.fraction, _told(now)))
+    typer.echo(f"{out}: " + ", ".join(f"{name} {value:.4g}" for name, value in numbers.items()))
+
+
+@data.command()
+def mini(out: Annotated[Path, typer.Argument(help="Where it shall lie.", metavar="OUT_DIR")]) -> None:
+    """Make the mini corpus: synthetic voices in the layout of VCTK 0.92, with exact phone times."""
+    from vqspeech import mini
+
+    with _bar("mini corpus", 1.0, "") as update:
+        mini.make(out, lambda done, total: update(done / total))
+    typer.echo(out)
+
+
+@data.command()
+def validate(directory: Directory) -> None:
+    """Report every fault of a data directory with file, line, value and cure; exit code 1 if there is one."""
+    from vqspeech import corpus
+
+    faults = corpus.validate(directory)
+    for fault in faults:
+        typer.echo(str(fault))
+    if faults:
+        raise typer.Exit(1)
+    typer.echo(f"{directory}: {len(corpus.read(directory))} utterances, no fault")
+
+
+@contextmanager
+def _bar(title: str, total: float, unit: str) -> Iterator[Callable[..., None]]:
+    """A progress bar on stderr; yields update(done, text)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    share = "{task.completed:.1f}/{task.total:.1f} " + unit if unit else "{task.percentage:.0f} %"
+    columns = (TextColumn("{task.description}"), BarColumn(30), TextColumn(share), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[text]}"), console=Console(stderr=True)) as progress:
+        task = progress.add_task(title, total=total, text="")
+        yield lambda done, text="": progress.update(task, completed=done, text=text)
+
+
+def _told(now) -> str:  # noqa: ANN001
+    """A training's state in one line."""
+    names = {"bits_per_sample": "bits", "held_out_bits_per_sample": "held out", "epoch_code_perplexity": "perplexity"}
+    return f"step {now.step} " + " ".join(f"{short} {now.numbers[n]:.3g}" for n, short in names.items() if n in now.numbers)
+
+
+def _fail(line: str, code: int = 2) -> int:
+    typer.echo(f"vqspeech: {' '.join(line.split())}", err=True)
+    return code

@@ -1,0 +1,176 @@
+"""What a run is made of: frozen, typed, read from YAML, overridden by key=value, no key unknown.
+
+Every default of the project stands here and nowhere else.  Config ends where a model is built: the parts
+in `nn` take plain arguments.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from vqspeech.errors import InputError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Encoder(_Section):
+    """Strided convolutions over the wave; the product of the strides is the hop, samples per code."""
+
+    channels: int = Field(256, ge=1)
+    strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2)
+    residual_blocks: int = Field(0, ge=0)
+
+
+class Quantiser(_Section):
+    """The codebook: `codes` vectors of `dim` numbers."""
+
+    codes: int = Field(512, ge=2, le=65536)
+    dim: int = Field(64, ge=1)
+    learning: Literal["gradient", "ema"] = "ema"
+    beta: float = Field(0.25, ge=0)
+    decay: float = Field(0.99, ge=0, lt=1)
+    revive_below: float = Field(0.1, ge=0)
+    """A code is dead when its share of the latents falls below this part of 1 / codes."""
+
+
+class Decoder(_Section):
+    """The WaveNet and what it is told."""
+
+    residual: int = Field(64, ge=1)
+    skip: int = Field(256, ge=1)
+    layers: int = Field(30, ge=1)
+    stack: int = Field(10, ge=1)
+    """Layers after which the dilations start again at 1."""
+    kernel: int = Field(2, ge=1)
+    cond: int = Field(128, ge=1)
+    """Numbers that describe one frame's codes and their neighbours to the WaveNet."""
+    speaker: int = Field(64, ge=1)
+    """Numbers that describe a speaker to the WaveNet."""
+
+
+class Model(_Section):
+    sample_rate: int = Field(16000, ge=1)
+    encoder: Encoder = Encoder()
+    quantiser: Quantiser = Quantiser()
+    decoder: Decoder = Decoder()
+    jitter: float = Field(0.0, ge=0, le=1)
+    """Probability that a frame takes its code from a neighbour while training."""
+
+    @property
+    def hop(self) -> int:
+        """Samples per code."""
+        hop = 1
+        for stride in self.encoder.strides:
+            hop *= stride
+        return hop
+
+
+class Training(_Section):
+    """One pass through `training.fit`."""
+
+    seed: int = 0
+    batch: int = Field(16, ge=1)
+    """Crops in a global batch: over all processes and accumulated parts together."""
+    accumulate: int = Field(1, ge=1)
+    """Parts in which each process works through its share of the batch."""
+    crop: int = Field(5120, ge=1)
+    """Samples in a crop."""
+    learning_rate: float = Field(4e-4, gt=0)
+    final_learning_rate: float = Field(2e-5, ge=0)
+    warmup_steps: int = Field(200, ge=0)
+    decay_steps: int | None = Field(None, ge=1)
+    """Steps over which the rate falls, along a cosine, to final_learning_rate; none: max_steps."""
+    clip_norm: float = Field(1.0, gt=0)
+    average: float = Field(0.999, ge=0, lt=1)
+    """Decay of the moving average of the weights, which is what is evaluated and kept; 0 for none."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the products; weights and sums stay float32.  auto: bfloat16 where the processor has it."""
+    compile: bool = False
+    """Whether torch.compile fuses the model; pays on a GPU."""
+    max_steps: int = Field(100_000, ge=1)
+    max_minutes: float | None = Field(None, gt=0)
+    evaluate_every: int = Field(1000, ge=1)
+    evaluate_s: float = Field(60.0, gt=0)
+    """Seconds of held-out speech on which the bits per sample are measured."""
+    save_every: int = Field(1000, ge=1)
+    keep: int = Field(2, ge=1)
+    """States kept for resuming."""
+    listen: int = Field(2, ge=0)
+    """Held-out recordings that are reconstructed for TensorBoard at each evaluation."""
+
+
+class Config(_Section):
+    """The whole of a `config.yaml`."""
+
+    model: Model = Model()
+    training: Training = Training()
+
+    @model_validator(mode="after")
+    def _crop_is_whole_frames(self) -> "Config":
+        if self.training.crop % self.model.hop:
+            raise ValueError(f"training.crop {self.training.crop} is no multiple of the hop {self.model.hop}")
+        return self
+
+
+def load(path: str | Path, overrides: list[str] | None = None) -> Config:
+    """A config from YAML with `training.batch=8`-like overrides on top.
+
+    Raises:
+        InputError: no such file, no YAML, an unknown key (the nearest known one is named) or a value
+            outside its limits.
+    """
+    try:
+        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(tree, dict):
+        raise InputError(f"{path}: holds no sections; expected `model:` and `training:`")
+    for override in overrides or []:
+        key, sign, value = override.partition("=")
+        if not sign:
+            raise InputError(f"override {override!r} has no '='; write it as training.batch=8")
+        _place_(tree, key.strip(), yaml.safe_load(value))
+    return from_tree(tree, str(path))
+
+
+def from_tree(tree: dict[str, Any], origin: str) -> Config:
+    """A config from nested dicts; `origin` names them in an error."""
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(f"{origin}: {_told(error)}") from None
+
+
+def to_yaml(config: Config) -> str:
+    """The config with every value written out, the inverse of `load`."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def _place_(tree: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        below = tree.setdefault(part, {})
+        if not isinstance(below, dict):
+            raise InputError(f"override {key}: {part} is no section")
+        tree = below
+    tree[last] = value
+
+
+def _told(error: ValidationError) -> str:
+    """The first fault in one line: where, what, and the cure."""
+    fault = error.errors()[0]
+    where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] != "extra_forbidden":
+        reason = fault["msg"].removeprefix("Value error, ")
+        return f"{where} = {fault['input']!r}: {reason}" if where else reason
+    section: type[BaseModel] = Config
+    for part in fault["loc"][:-1]:
+        section = section.model_fields[str(part)].annotation  # type: ignore[assignment]
+    known = list(section.model_fields)
+    near = difflib.get_close_matches(str(fault["loc"][-1]), known, 1, 0.0)[0]
+    return f"unknown key {where}; did you mean {near!r}? Known here: {', '.join(known)}"

@@ -1,0 +1,159 @@
+"""Packed mu-law shards, and the seeded crops that training sees."""
+
+import csv
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vqspeech import audio
+from vqspeech.errors import InputError
+
+FORMAT = 1
+
+
+class Batch(NamedTuple):
+    """Crops of speech.
+
+    `classes`: (batch, time) mu-law, uint8; `speakers`: (batch,) indices into the speaker table;
+    `uniforms`: (batch, frames) draws in [0, 1), for whatever in the model is random.
+    """
+
+    classes: Tensor
+    speakers: Tensor
+    uniforms: Tensor
+
+
+class Row(NamedTuple):
+    """Where one packed utterance lies: samples from `offset` on, `length` of them, in `shard`."""
+
+    key: str
+    speaker: str
+    shard: int
+    offset: int
+    length: int
+
+
+class Packed:
+    """The packed utterances of a data directory, mapped into memory, never read whole.
+
+    Args:
+        directory: a `packed` folder as `vqspeech data pack` writes it: `packed.json`, and
+            `shard-NNNNN.u8` with `shard-NNNNN.tsv` (key, speaker, offset, length).
+
+    Raises:
+        InputError: the folder is missing, of another format, or a shard is shorter than its table says.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        directory = Path(directory)
+        try:
+            about = json.loads((directory / "packed.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise InputError(f"{directory}: holds no packed speech; run `vqspeech data pack` on its folder") from None
+        if about.get("format") != FORMAT:
+            raise InputError(f"{directory}: format {about.get('format')}, this version reads {FORMAT}; pack again")
+        self.sample_rate: int = about["sample_rate"]
+        self.rows: list[Row] = []
+        self._shards: list[Path] = sorted(directory.glob("shard-*.u8"))
+        for number, shard in enumerate(self._shards):
+            rows, size = _read_rows(shard.with_suffix(".tsv"), number), shard.stat().st_size
+            end = max((row.offset + row.length for row in rows), default=0)
+            if end > size:
+                raise InputError(f"{shard}: {size} bytes, its table speaks of {end}; delete it and pack again")
+            self.rows += rows
+        if not self.rows:
+            raise InputError(f"{directory}: holds no utterance; pack again and look at skipped.tsv")
+        self.speakers: list[str] = sorted({row.speaker for row in self.rows})
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        """The mu-law classes of one utterance, (time,)."""
+        row = self.rows[index]
+        return self._map(row.shard)[row.offset : row.offset + row.length]
+
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in self.__dict__.items() if name != "_maps"}
+
+    def _map(self, shard: int) -> NDArray[np.uint8]:
+        maps = self.__dict__.setdefault("_maps", {})
+        if shard not in maps:
+            maps[shard] = np.memmap(self._shards[shard], dtype=np.uint8, mode="r")
+        return maps[shard]
+
+
+class Crops(Dataset):
+    """Endless crops of packed speech: crop n is a function of (seed, n) and of nothing else.
+
+    So a run that is resumed, or spread over more processes, sees the very same crops in the same order.
+    An epoch visits each utterance as often as its length has crops, in random order, at random offsets;
+    what is shorter than a crop is followed by silence.
+
+    Args:
+        packed: one or several packed folders; their keys need not differ.
+        speakers: the speaker table; crop speakers are indices into it.
+        crop: samples in a crop, a multiple of the hop.
+        hop: samples per code.
+    """
+
+    def __init__(self, packed: list[Packed], speakers: list[str], crop: int, hop: int, seed: int) -> None:
+        self.packed, self.crop, self.hop, self.seed = packed, crop, hop, seed
+        index = {speaker: number for number, speaker in enumerate(speakers)}
+        rows = [(part, at, row) for part, one in enumerate(packed) for at, row in enumerate(one.rows)]
+        self._where = np.array([(part, at, index[row.speaker]) for part, at, row in rows], dtype=np.int64)
+        visits = [max(1, round(row.length / crop)) for _, _, row in rows]
+        self._visits = np.repeat(np.arange(len(rows)), visits)
+        self._shuffled = (-1, self._visits)
+
+    def __len__(self) -> int:
+        """Crops in an epoch."""
+        return len(self._visits)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, int, Tensor]:
+        epoch, place = divmod(number, len(self))
+        part, at, speaker = self._where[self._order(epoch)[place]]
+        rng = np.random.default_rng([self.seed, 1, number])
+        classes = self.packed[part][at]
+        offset = rng.integers(max(1, len(classes) - self.crop + 1))
+        crop = classes[offset : offset + self.crop]
+        crop = np.pad(crop, (0, self.crop - len(crop)), constant_values=audio.SILENCE)
+        uniforms = rng.random(self.crop // self.hop, dtype=np.float32)
+        return torch.from_numpy(crop), int(speaker), torch.from_numpy(uniforms)
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        """The visits of an epoch in their order; the last epoch asked for is remembered."""
+        if self._shuffled[0] != epoch:
+            self._shuffled = epoch, np.random.default_rng([self.seed, 0, epoch]).permutation(self._visits)
+        return self._shuffled[1]
+
+
+def collate(crops: list[tuple[Tensor, int, Tensor]]) -> Batch:
+    """Crops, stacked."""
+    classes, speakers, uniforms = zip(*crops, strict=True)
+    return Batch(torch.stack(classes), torch.tensor(speakers), torch.stack(uniforms))
+
+
+def whole(classes: NDArray[np.uint8], speaker: int, hop: int) -> Batch:
+    """One utterance as a batch, with silence behind it up to a whole frame; for measuring."""
+    padded = np.pad(classes, (0, -len(classes) % hop), constant_values=audio.SILENCE)
+    return Batch(
+        torch.from_numpy(padded)[None], torch.tensor([speaker]), torch.zeros(1, len(padded) // hop)
+    )
+
+
+def _read_rows(table: Path, shard: int) -> list[Row]:
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            return [
+                Row(row["key"], row["speaker"], shard, int(row["offset"]), int(row["length"]))
+                for row in csv.DictReader(file, delimiter="\t")
+            ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{table}: is no table of a shard ({error}); delete the shard and pack again") from None

@@ -1,0 +1,88 @@
+"""The VQ-VAE of speech: encoder, quantiser and a WaveNet that is told the codes and the speaker."""
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqspeech import audio, config
+from vqspeech.dataset import Batch
+from vqspeech.nn.encoder import Encoder
+from vqspeech.nn.quantiser import Quantiser, jitter
+from vqspeech.nn.wavenet import WaveNet
+from vqspeech.shapes import Classes, Codes, Cond, Latents
+
+
+class Loss(NamedTuple):
+    """`total` is what is minimised; `parts` are what is logged, each with its unit in its name."""
+
+    total: Tensor
+    parts: dict[str, Tensor]
+
+
+class VQVAE(nn.Module):
+    """Speech to codes and, told the codes and a speaker, codes to the distribution of each sample.
+
+    ```
+    classes -> encoder -> latents -> quantiser -> codes -> conv 3 --+
+                                                   speaker -> table +-> cond -> WaveNet -> classes
+    ```
+    Everything hears mu-law classes, never the wave itself: what is trained on (8-bit shards) and what is
+    converted (any recording) is the same thing.
+
+    Args:
+        config: sizes, from a `config.yaml`.
+        speakers: how many voices.
+
+    Source: van den Oord et al. (2017), section 4.3; the convolution over neighbouring codes is that of
+        Chorowski et al. (2019), section III-B.
+    """
+
+    def __init__(self, config: config.Model, speakers: int) -> None:
+        super().__init__()
+        encoder, quantiser, decoder = config.encoder, config.quantiser, config.decoder
+        self.sample_rate, self.hop, self.jitter = config.sample_rate, config.hop, config.jitter
+        self.encoder = Encoder(encoder.channels, encoder.strides, encoder.residual_blocks, quantiser.dim)
+        self.quantiser = Quantiser(
+            quantiser.codes, quantiser.dim, quantiser.learning, quantiser.beta, quantiser.decay, quantiser.revive_below
+        )
+        self.context = nn.Conv1d(quantiser.dim, decoder.cond, 3, padding=1)
+        self.speaker = nn.Embedding(speakers, decoder.speaker)
+        self.wavenet = WaveNet(
+            audio.CLASSES, audio.SILENCE, decoder.residual, decoder.skip, decoder.layers, decoder.stack,
+            decoder.kernel, decoder.cond + decoder.speaker,
+        )  # fmt: skip
+
+    def latents(self, classes: Classes) -> Latents:
+        """(batch, time) -> (batch, dim, frames), before quantisation; time must be a multiple of the hop."""
+        curved = classes.float() * (2 / audio.MU) - 1  # the mu-law curve itself: quiet sounds stay audible
+        return self.encoder(curved)
+
+    def encode(self, classes: Classes) -> Codes:
+        """(batch, time) -> (batch, frames); time must be a multiple of the hop."""
+        return self.quantiser.encode(self.latents(classes))
+
+    def condition(self, latents: Latents, speakers: Tensor) -> Cond:
+        """What the WaveNet is told: codebook vectors with their neighbours, and the speaker.
+
+        Args:
+            latents: quantised, (batch, dim, frames); `quantiser.decode(codes)`.
+            speakers: (batch,), indices into the speaker table.
+        """
+        context = self.context(latents)
+        speaker = self.speaker(speakers)[:, :, None].expand(-1, -1, latents.shape[2])
+        return torch.cat([context, speaker], dim=1)
+
+    def loss(self, batch: Batch) -> Loss:
+        """Bits per sample and the commitment; equation 3 of the paper, the likelihood averaged over samples."""
+        quantised = self.quantiser(self.latents(batch.classes))
+        latents = quantised.latents
+        if self.training and self.jitter:
+            latents = jitter(latents, batch.uniforms, self.jitter)
+        logits = self.wavenet(batch.classes, self.condition(latents, batch.speakers))
+        nats = F.cross_entropy(logits.float(), batch.classes.long())
+        counts = torch.bincount(quantised.codes.flatten(), minlength=len(self.quantiser.counts))
+        parts = {"bits_per_sample": nats / math.log(2), "quantiser_loss": quantised.loss, "code_counts": counts}
+        return Loss(nats + quantised.loss, parts)

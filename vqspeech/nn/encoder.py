@@ -1,0 +1,53 @@
+"""The strided convolutional encoder: sound to latents, one a frame."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqspeech.shapes import Latents, Wave
+
+
+class Encoder(nn.Module):
+    """Convolutions of window 2s and stride s, ReLU between them; frame f is centred on its own samples.
+
+    ```
+    samples  |....hop....|....hop....|....hop....|      time = frames * hop
+    frames   |     0     |     1     |     2     |
+    ```
+    Each convolution is padded by s in all (half on each side), so nothing shifts and no frame is lost.
+
+    Args:
+        channels: of every hidden layer.
+        strides: one a layer; their product is the hop.
+        residual_blocks: ReLU, 3x1, ReLU, 1x1 and a shortcut, at the rate of the codes.
+        dim: numbers in a latent.
+
+    Source: van den Oord et al. (2017), section 4.3 (six layers, stride 2, window 4); the residual blocks
+        are those of its section 4.1.
+    """
+
+    def __init__(self, channels: int, strides: tuple[int, ...], residual_blocks: int, dim: int) -> None:
+        super().__init__()
+        self.strides = strides
+        self.down = nn.ModuleList(
+            nn.Conv1d(1 if layer == 0 else channels, channels, 2 * stride, stride)
+            for layer, stride in enumerate(strides)
+        )
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.ReLU(), nn.Conv1d(channels, channels, 3, padding=1), nn.ReLU(), nn.Conv1d(channels, channels, 1))
+            for _ in range(residual_blocks)
+        )
+        self.latents = nn.Conv1d(channels, dim, 1)
+
+    @property
+    def context(self) -> int:
+        """Frames on either side of a frame beyond which no sample can change its latent."""
+        return 1 + len(self.blocks)
+
+    def forward(self, wave: Wave) -> Latents:
+        """(batch, time) -> (batch, dim, frames); time must be a multiple of the hop."""
+        x: Tensor = wave[:, None]
+        for layer, (down, stride) in enumerate(zip(self.down, self.strides, strict=True)):
+            x = down(F.pad(x if layer == 0 else F.relu(x), (stride // 2, stride - stride // 2)))
+        for block in self.blocks:
+            x = x + block(x)
+        return self.latents(F.relu(x))

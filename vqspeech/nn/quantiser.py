@@ -1,0 +1,155 @@
+"""The vector quantiser: the nearest of K vectors, learned by gradient or by moving averages."""
+
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqspeech.shapes import Codes, Latents
+
+
+class Quantised(NamedTuple):
+    """`latents`: codebook vectors that pass gradients straight through; `codes`; `loss`: what is added to the likelihood."""
+
+    latents: Latents
+    codes: Codes
+    loss: Tensor
+
+
+class Quantiser(nn.Module):
+    """Maps each latent to its nearest codebook vector, straight through for the gradient.
+
+    The codebook learns in one of two ways:
+
+    * gradient (equation 3):   loss = |sg[z] - e|^2 + beta |z - sg[e]|^2
+    * EMA (appendix A.1):      loss = beta |z - sg[e]|^2, and, after each batch, for each code i
+      ```
+      count_i <- decay count_i + (1 - decay) n_i         e_i = sum_i / count_i
+      sum_i   <- decay sum_i   + (1 - decay) sum of the latents that chose i
+      ```
+
+    The first training batch lends the codebook its latents.  A code whose count falls below
+    `revive_below` times the average is dead: it is given a latent of the batch, with the count of an
+    average code, so that the next moving average starts from there and does not undo it.  Which latents
+    are lent is a rule (evenly spaced over the batch, itself drawn at random), not a draw.  Under
+    torch.distributed all of this sees the batches of all processes, in the order of their ranks.
+
+    Args:
+        codes, dim: K and the size of a vector.
+        learning: "gradient" or "ema".
+        beta: weight of the commitment.
+        decay: of the moving averages.
+        revive_below: share of the average count below which a code is dead; 0 revives none.
+
+    Source: van den Oord et al. (2017), section 3.2 and appendix A.1; revival after Dhariwal et al.,
+        Jukebox (2020), appendix B.1, with counts and sums revived too.
+    """
+
+    def __init__(self, codes: int, dim: int, learning: str, beta: float, decay: float, revive_below: float) -> None:
+        super().__init__()
+        self.learning, self.beta, self.decay, self.revive_below = learning, beta, decay, revive_below
+        codebook = torch.randn(codes, dim)
+        if learning == "gradient":
+            self.codebook = nn.Parameter(codebook)
+        else:
+            self.register_buffer("codebook", codebook)
+            self.register_buffer("sums", torch.zeros(codes, dim))
+        self.register_buffer("counts", torch.zeros(codes))
+
+    def encode(self, latents: Latents) -> Codes:
+        """The index of the nearest codebook vector of each frame."""
+        flat = latents.transpose(1, 2).float()
+        # |z - e|^2 without |z|^2, which is the same for every code
+        scores = flat @ self.codebook.t() - 0.5 * self.codebook.square().sum(1)
+        return scores.argmax(dim=2)
+
+    def decode(self, codes: Codes) -> Latents:
+        """The codebook vectors of the codes."""
+        return F.embedding(codes, self.codebook).transpose(1, 2)
+
+    def forward(self, latents: Latents) -> Quantised:
+        """Quantises; in training also learns the codebook, from the batch and after it was used."""
+        latents = latents.float()
+        with torch.autocast(latents.device.type, enabled=False):
+            if self.training:
+                with torch.no_grad():
+                    flat = latents.detach().transpose(1, 2).flatten(0, 1)
+                    if not self.counts.any():
+                        self._revive_(torch.ones_like(self.counts, dtype=torch.bool), flat, flat.new_tensor(1.0))
+            codes = self.encode(latents)
+            chosen = self.decode(codes)
+            loss = self.beta * F.mse_loss(latents, chosen.detach())
+            if self.learning == "gradient":
+                loss = loss + F.mse_loss(chosen, latents.detach())
+            straight = latents + (chosen - latents).detach()
+            if self.training:
+                with torch.no_grad():
+                    self._learn_(flat, codes.flatten())
+        return Quantised(straight, codes, loss)
+
+    def _learn_(self, flat: Tensor, codes: Tensor) -> None:
+        """Moves the averages by one global batch and revives the dead."""
+        chosen = F.one_hot(codes, len(self.counts)).to(flat.dtype)
+        counts, sums = chosen.sum(0), chosen.t() @ flat
+        for statistic in (counts, sums):
+            _sum_over_processes_(statistic)
+        self.counts.lerp_(counts, 1 - self.decay)
+        if self.learning == "ema":
+            self.sums.lerp_(sums, 1 - self.decay)
+            self.codebook.copy_(self.sums / self.counts.clamp_min(1e-6)[:, None])
+        average = self.counts.mean()
+        dead = self.counts < self.revive_below * average
+        if dead.any():  # the same on all processes: the counts are
+            self._revive_(dead, flat, average)
+
+    def _revive_(self, dead: Tensor, flat: Tensor, count: Tensor) -> None:
+        """Gives each dead code a latent of the global batch, and the statistics that belong to it."""
+        lent = _from_all_processes(flat)
+        number = int(dead.sum())
+        lent = lent[torch.arange(number, device=lent.device) * len(lent) // number]
+        self.codebook.data[dead] = lent
+        self.counts[dead] = count
+        if self.learning == "ema":
+            self.sums[dead] = lent * count
+
+
+def usage(counts: Tensor) -> tuple[int, float]:
+    """How many codes occur in a histogram of codes, and its perplexity: exp of the entropy, 1 to K.
+
+    >>> usage(torch.tensor([7, 0, 0, 0]))
+    (1, 1.0)
+    """
+    share = counts.double() / counts.sum()
+    return int((counts > 0).sum()), float(torch.special.entr(share).sum().exp())
+
+
+def jitter(latents: Latents, uniforms: Tensor, probability: float) -> Latents:
+    """Latents, some of them replaced by a neighbour's, so that no latent may rely on the one beside it.
+
+    With probability p a frame takes the latent before it (p / 2) or after it (p / 2); at the ends, its own.
+
+    Args:
+        uniforms: (batch, frames), a draw for each frame.
+
+    Source: Chorowski et al., Unsupervised speech representation learning using WaveNet autoencoders
+        (2019), section III-C.
+    """
+    frames = latents.shape[2]
+    step = (uniforms > 1 - probability / 2).long() - (uniforms < probability / 2).long()
+    index = (torch.arange(frames, device=latents.device) + step).clamp(0, frames - 1)
+    return latents.gather(2, index[:, None].expand_as(latents))
+
+
+def _sum_over_processes_(statistic: Tensor) -> None:
+    if dist.is_initialized():
+        dist.all_reduce(statistic)
+
+
+def _from_all_processes(flat: Tensor) -> Tensor:
+    if not dist.is_initialized():
+        return flat
+    parts = [torch.empty_like(flat) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, flat.contiguous())
+    return torch.cat(parts)

@@ -1,0 +1,84 @@
+"""A WaveNet over any alphabet: the decoder (256 mu-law classes) and the prior (K codes) are this class."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqspeech.shapes import Classes, Cond, Logits
+
+
+class WaveNet(nn.Module):
+    """Dilated, causal, gated convolutions that predict each symbol from all before it.
+
+    ```
+    symbols shifted by one -> embed -> layer 1 -> ... -> layer L        layer, dilation d:
+                                          |                |            z = tanh(a) * sigmoid(b)
+                                          +---- skips -----+            [a|b] = taps [x(t-d) | x(t)] + cond
+                                                  |                     x += residual z,  skips += skip z
+                      logits <- 1x1 <- relu <- 1x1 <- relu
+    ```
+    The conditioning is given per frame and projected per frame, for all layers at once: a sample pays
+    an addition for it.  Symbol t hears frame t // hop, the frame that contains it.
+
+    Args:
+        classes: size of the alphabet.
+        start: the symbol that stands before the first one.
+        residual, skip: channels.
+        layers, stack: their number, and after how many the dilations 1, 2, 4... begin again.
+        kernel: taps of the dilated convolution.
+        cond: numbers in a frame of conditioning.
+
+    Source: van den Oord et al., WaveNet (2016), sections 2.1 to 2.5; the conditioning is upsampled by
+        repetition and has no convolution of its own.
+    """
+
+    def __init__(
+        self, classes: int, start: int, residual: int, skip: int, layers: int, stack: int, kernel: int, cond: int
+    ) -> None:
+        super().__init__()
+        self.classes, self.start, self.residual, self.skip = classes, start, residual, skip
+        self.kernel = kernel
+        self.dilations = tuple(2 ** (layer % stack) for layer in range(layers))
+        self.embed = nn.Embedding(classes, residual)
+        self.cond = nn.Conv1d(cond, layers * 2 * residual, 1)  # its bias serves the gates
+        self.taps = nn.ModuleList(
+            nn.Conv1d(residual, 2 * residual, kernel, dilation=d, bias=False) for d in self.dilations
+        )
+        self.out = nn.ModuleList(nn.Conv1d(residual, residual + skip, 1) for _ in self.dilations)
+        self.head = nn.Conv1d(skip, skip, 1)
+        self.logits = nn.Conv1d(skip, classes, 1)
+
+    @property
+    def receptive_field(self) -> int:
+        """Earlier symbols that a prediction depends on."""
+        return 1 + (self.kernel - 1) * sum(self.dilations)
+
+    def forward(self, classes: Classes, cond: Cond) -> Logits:
+        """The logits of every symbol given those before it, all in parallel.
+
+        Args:
+            classes: (batch, time), the symbols themselves; they are shifted here.
+            cond: (batch, cond, frames); time must be a multiple of frames.
+        """
+        batch, time = classes.shape
+        frames = cond.shape[2]
+        assert time % frames == 0, f"{time} symbols are no multiple of {frames} frames"
+        gates = self.cond(cond).view(batch, len(self.taps), 2 * self.residual, frames, 1)
+        previous = F.pad(classes.long(), (1, 0), value=self.start)[:, :-1]
+        x = self.embed(previous).transpose(1, 2)
+        heard = []
+        for layer, (taps, out) in enumerate(zip(self.taps, self.out, strict=True)):
+            ab = taps(F.pad(x, ((self.kernel - 1) * taps.dilation[0], 0)))
+            ab = (ab.view(batch, -1, frames, time // frames) + gates[:, layer]).view(batch, -1, time)
+            a, b = ab.chunk(2, dim=1)
+            z = torch.tanh(a) * torch.sigmoid(b)
+            heard.append(z)
+            if layer + 1 < len(self.taps):  # nobody hears the last layer's residual
+                x = x + F.conv1d(z, out.weight[: self.residual], out.bias[: self.residual])
+        return self.logits(F.relu(self.head(F.relu(self._skips(heard)))))
+
+    def _skips(self, heard: list[Tensor]) -> Tensor:
+        """The sum of all skip connections, as one product: a sum kept in the product's own precision."""
+        weight = torch.cat([out.weight[self.residual :] for out in self.out], dim=1)
+        bias = torch.stack([out.bias[self.residual :] for out in self.out]).sum(0)
+        return F.conv1d(torch.cat(heard, dim=1), weight, bias)

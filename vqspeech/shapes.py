@@ -1,0 +1,23 @@
+"""The vocabulary: one alias for each thing that has a shape.
+
+`time` counts audio samples, `frames` counts codes; `hop` = samples per code, so that
+`time == frames * hop`.  Written in signatures, checked under pytest, free at run time.
+"""
+
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+Wave = Float[Tensor, "batch time"]
+"""Sound, in [-1, 1]."""
+Classes = UInt8[Tensor, "batch time"] | Int[Tensor, "batch time"]
+"""Symbols of an alphabet: mu-law classes 0..255, or codes 0..K-1 when a prior speaks."""
+Latents = Float[Tensor, "batch dim frames"]
+"""What the encoder says, before or after quantisation."""
+Codes = Int[Tensor, "batch frames"]
+"""Indices into the codebook."""
+Cond = Float[Tensor, "batch cond frames"]
+"""What the WaveNet is told, once per frame."""
+Uniforms = Float[Tensor, "batch time"]
+"""Random numbers in [0, 1), one per draw."""
+Logits = Float[Tensor, "batch classes time"]
+"""Unnormalised log probabilities of the next symbol."""

@@ -1,0 +1,352 @@
+"""One visible loop, `fit`, for whatever has a loss; and the VQ-VAE's way through it."""
+
+import contextlib
+import copy
+import ctypes
+import importlib.util
+import math
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader, Dataset
+
+from vqspeech import checkpoint, config
+from vqspeech.dataset import Crops, Packed, collate, whole
+from vqspeech.errors import InputError
+from vqspeech.journal import Journal
+from vqspeech.models.vqvae import VQVAE, Loss
+from vqspeech.nn.quantiser import usage
+from vqspeech.synthesis import Model
+
+LOG_STEPS = 20
+LISTEN_S = 3.0
+
+
+class Learner(Protocol):
+    """Anything that can be trained: an nn.Module with a loss."""
+
+    def loss(self, batch: Any) -> Loss:
+        """A total to minimise, and named parts; a part named `..._counts` is a histogram of codes."""
+        ...
+
+
+class Measured(NamedTuple):
+    """What an evaluation found: numbers, and waves (time,) to listen to."""
+
+    numbers: dict[str, float]
+    recordings: dict[str, NDArray[np.float32]] = {}
+    sample_rate: int = 16000
+
+
+class Progress(NamedTuple):
+    """Where training stands; `fraction` is the part of its steps or minutes that is over."""
+
+    step: int
+    fraction: float
+    numbers: dict[str, float]
+
+
+def fit(
+    learner: nn.Module,
+    data: Dataset,
+    batch_of: Callable[[list], Any],
+    settings: config.Training,
+    directory: Path,
+    save: Callable[[nn.Module], None],
+    evaluate: Callable[[nn.Module], Measured],
+    report: Callable[[Progress], None] = lambda _: None,
+) -> dict[str, float]:
+    """Trains until max_steps or max_minutes, from the newest state in the run directory if there is one.
+
+    Example n of `data` must be a function of n alone: then nothing but step, weights and moments is
+    state, and a resumed run on one CPU process equals an undisturbed one bit for bit.  Under `accelerate
+    launch` each process takes its share of every batch.  SIGINT and SIGTERM end it after the step at hand.
+
+    Args:
+        learner: what is trained, a `Learner`; its averaged copy is evaluated and saved.
+        data: examples; its length is an epoch, its index has no end.
+        batch_of: makes a batch from a list of examples.
+        save: called with the averaged learner when it is to be kept.
+        evaluate: measures the averaged learner on held-out data.
+        report: called after each step.
+
+    Returns:
+        The newest numbers, by name.
+    """
+    _keep_freed_memory()
+    accelerator = Accelerator(
+        cpu=not torch.cuda.is_available(),
+        mixed_precision="bf16" if _in_bfloat16(settings.precision) else "no",
+        gradient_accumulation_steps=settings.accumulate,
+        split_batches=True,
+    )
+    parts = settings.accumulate * accelerator.num_processes
+    if settings.batch % parts:
+        raise InputError(f"training.batch {settings.batch} cannot be shared out; make it a multiple of {parts}")
+    averaged = AveragedModel(learner, multi_avg_fn=_moving_average(settings.average), use_buffers=True)
+    adam = torch.optim.Adam(learner.parameters(), settings.learning_rate, fused=True)
+    step, minutes = _resume_(directory, learner, averaged, adam)
+    began = time.monotonic() - 60 * minutes
+    loader = DataLoader(
+        data,
+        settings.batch // settings.accumulate,
+        sampler=range(step * settings.batch, settings.max_steps * settings.batch),  # type: ignore[arg-type]
+        collate_fn=batch_of,
+        num_workers=4 if torch.cuda.is_available() else 0,
+    )
+    objective = _Objective(learner)
+    objective, optimiser, loader = accelerator.prepare(
+        torch.compile(objective) if settings.compile else objective, adam, loader
+    )
+    averaged.to(accelerator.device)
+    learner.train()
+    journal = Journal(directory, accelerator.is_main_process)
+    numbers: dict[str, float] = {}
+    epoch, counts = step * settings.batch // len(data), {}  # type: ignore[arg-type]
+    with _Interruption() as interruption:
+        for batch in loader if _fraction(settings, step, minutes) < 1 else ():
+            for group in adam.param_groups:
+                group["lr"] = _learning_rate(settings, step, minutes)
+            with accelerator.accumulate(objective):
+                loss = objective(batch)
+                accelerator.backward(loss.total)
+                if accelerator.sync_gradients:
+                    norm = accelerator.clip_grad_norm_(learner.parameters(), settings.clip_norm)
+                optimiser.step()
+                optimiser.zero_grad()
+            for name, part in loss.parts.items():
+                if name.endswith("_counts"):
+                    counts[name] = counts.get(name, 0) + part
+            if not accelerator.sync_gradients:
+                continue
+            averaged.update_parameters(learner)
+            step += 1
+            minutes, stop = _agreed(accelerator, (time.monotonic() - began) / 60, interruption.signal)
+            fraction = _fraction(settings, step, minutes)
+            over = stop or fraction >= 1
+            if step % LOG_STEPS == 0 or over:
+                scalars = {name: part for name, part in loss.parts.items() if not name.endswith("_counts")}
+                scalars = {name: float(accelerator.reduce(part.detach(), "mean")) for name, part in scalars.items()}
+                numbers |= scalars
+                journal.numbers(step, {**scalars, "gradient_norm": float(norm), "minutes": minutes})
+            if step % settings.evaluate_every == 0 or over:
+                used = _usage(accelerator, counts)
+                if accelerator.is_main_process:
+                    measured = evaluate(averaged.module)
+                    numbers |= used | measured.numbers
+                    journal.numbers(step, used | measured.numbers)
+                    journal.recordings(step, measured.recordings, measured.sample_rate)
+            if step * settings.batch // len(data) != epoch:  # type: ignore[arg-type]
+                epoch, counts = epoch + 1, {}
+            if step % settings.save_every == 0 or over:
+                if accelerator.is_main_process:
+                    checkpoint.save_state(directory, step, _state(learner, averaged, adam, minutes), settings.keep)
+                    save(averaged.module)
+                accelerator.wait_for_everyone()
+            report(Progress(step, min(fraction, 1.0), numbers))
+            if over:
+                break
+    journal.close()
+    if interruption.signal:
+        raise InputError(f"stopped after step {step}; it is kept in {directory}; the same command goes on from there")
+    return numbers
+
+
+def train_vqvae(
+    settings: config.Config,
+    train: list[Path],
+    held_out: list[Path],
+    directory: Path,
+    report: Callable[[Progress], None] = lambda _: None,
+) -> dict[str, float]:
+    """Trains a VQ-VAE on packed folders into a run directory; see `fit`.
+
+    Raises:
+        InputError: no packed speech, another sample rate than the config's, a held-out speaker that
+            training does not know, or a run directory that holds something else.
+    """
+    parts, held = [Packed(one) for one in train], [Packed(one) for one in held_out]
+    speakers = sorted({speaker for part in parts for speaker in part.speakers})
+    for path, part in zip(train + held_out, parts + held, strict=True):
+        if part.sample_rate != settings.model.sample_rate:
+            raise InputError(
+                f"{path}: packed at {part.sample_rate} Hz, the config wants {settings.model.sample_rate} Hz; "
+                f"pack again with --sample-rate {settings.model.sample_rate}"
+            )
+        if strange := set(part.speakers) - set(speakers):
+            raise InputError(f"{path}: speaker {min(strange)} is not in the training data; hold out sentences instead")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.training.seed)
+        model = VQVAE(settings.model, len(speakers))
+    checkpoint.start(directory, settings, speakers)
+    crops = Crops(parts, speakers, settings.training.crop, settings.model.hop, settings.training.seed)
+
+    def evaluate(learner: nn.Module) -> Measured:
+        model = copy.deepcopy(learner).cpu().eval()
+        run = checkpoint.Run(model, settings, speakers, digest="")  # type: ignore[arg-type]
+        return measure(run, held, settings.training.evaluate_s, settings.training.listen)
+
+    return fit(
+        model, crops, collate, settings.training, directory,
+        save=lambda learner: checkpoint.save(directory, learner), evaluate=evaluate, report=report,
+    )  # fmt: skip
+
+
+@torch.inference_mode()
+def measure(run: checkpoint.Run, held_out: list[Packed], seconds: float, listen: int = 0) -> Measured:
+    """Held-out bits per sample and codebook usage, over whole utterances, in float32.
+
+    The utterances are spread evenly over all of them, enough to make up `seconds`; the first `listen` are
+    also spoken again from their codes, LISTEN_S of each, where numba is installed.
+    """
+    index = {speaker: number for number, speaker in enumerate(run.speakers)}
+    places = [(part, at) for part in held_out for at in range(len(part))]
+    total = sum(part.rows[at].length for part, at in places)
+    stride = max(1, int(total / (seconds * run.model.sample_rate)))
+    bits = samples = 0.0
+    counts, recordings = torch.zeros(run.config.model.quantiser.codes), {}
+    for number, (part, at) in enumerate(places[::stride]):
+        row, classes = part.rows[at], part[at]
+        batch = whole(classes, index[row.speaker], run.model.hop)
+        loss = run.model.loss(batch)
+        size = batch.classes.shape[1]
+        bits, samples = bits + float(loss.parts["bits_per_sample"]) * size, samples + size
+        counts += loss.parts["code_counts"]
+        if number < listen and importlib.util.find_spec("numba"):
+            awake, frames = Model(run, engine="numba"), int(LISTEN_S * run.model.sample_rate) // run.model.hop
+            codes = run.model.encode(batch.classes)[0, :frames].numpy()
+            recordings[f"reconstruction/{row.key}"] = awake.decode(codes, row.speaker)
+    used, perplexity = usage(counts)
+    numbers = {"held_out_bits_per_sample": bits / samples, "held_out_codes_used": used}
+    return Measured(numbers | {"held_out_perplexity": perplexity}, recordings, run.model.sample_rate)
+
+
+class _Objective(nn.Module):
+    """The learner's loss as a forward pass, which is what DistributedDataParallel can wrap."""
+
+    def __init__(self, learner: nn.Module) -> None:
+        super().__init__()
+        self.learner = learner
+
+    def forward(self, batch: Any) -> Loss:
+        return self.learner.loss(batch)
+
+
+class _Interruption:
+    """Remembers SIGINT and SIGTERM instead of dying of them in the middle of a step."""
+
+    signal = 0
+
+    def __enter__(self) -> "_Interruption":
+        self._before = {one: signal.signal(one, self._remember) for one in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one, handler in self._before.items():
+            signal.signal(one, handler)
+
+    def _remember(self, number: int, _: object) -> None:
+        self.signal = number
+
+
+def _keep_freed_memory() -> None:
+    """Tells glibc to reuse what a step frees instead of giving it back to the kernel, which zeroes it anew.
+
+    The activations of a step are blocks of some 50 MB; a step on a CPU takes half the time with this.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library: nothing to tune
+        libc, trim_threshold, mmap_threshold = ctypes.CDLL("libc.so.6"), -1, -3
+        for threshold in (trim_threshold, mmap_threshold):
+            libc.mallopt(threshold, 2**31 - 1)
+
+
+def _agreed(accelerator: Accelerator, minutes: float, stop: int) -> tuple[float, bool]:
+    """The latest clock, and whether any process was asked to stop: the same answer on all."""
+    if accelerator.num_processes == 1:
+        return minutes, bool(stop)
+    told = accelerator.gather(torch.tensor([[minutes, stop]], device=accelerator.device)).amax(0)
+    return float(told[0]), bool(told[1])
+
+
+def _fraction(settings: config.Training, step: int, minutes: float) -> float:
+    """How much of the training is over, by steps or by the clock, whichever is further."""
+    return max(step / settings.max_steps, minutes / settings.max_minutes if settings.max_minutes else 0.0)
+
+
+def _learning_rate(settings: config.Training, step: int, minutes: float) -> float:
+    """A linear warm-up, then a cosine from learning_rate to final_learning_rate."""
+    done = step / settings.decay_steps if settings.decay_steps else _fraction(settings, step, minutes)
+    low, high = settings.final_learning_rate, settings.learning_rate
+    rate = low + (high - low) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+    return rate * min(1.0, (step + 1) / max(1, settings.warmup_steps))
+
+
+def _moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+    """An average whose decay grows with the steps, so that a short run forgets where it began."""
+
+    @torch.no_grad()
+    def update_(averages: list[Tensor], currents: list[Tensor], updates: Tensor) -> None:
+        weight = 1 - min(decay, (1 + int(updates)) / (10 + int(updates)))
+        torch._foreach_lerp_(averages, currents, weight)
+
+    return update_
+
+
+def _usage(accelerator: Accelerator, counts: dict[str, Tensor]) -> dict[str, float]:
+    """Codes in use and their perplexity, over this epoch so far and all processes."""
+    numbers = {}
+    for name, histogram in counts.items():
+        kind = name.removesuffix("_counts")
+        used, perplexity = usage(accelerator.reduce(histogram, "sum"))
+        numbers |= {f"epoch_{kind}s_used": float(used), f"epoch_{kind}_perplexity": perplexity}
+    return numbers
+
+
+def _state(learner: nn.Module, averaged: nn.Module, adam: torch.optim.Optimizer, minutes: float) -> dict[str, Tensor]:
+    """All that training needs to go on, flat; the inverse of `_resume_`."""
+    tensors = {f"learner.{name}": tensor for name, tensor in learner.state_dict().items()}
+    tensors |= {f"averaged.{name}": tensor for name, tensor in averaged.state_dict().items()}
+    for index, moments in adam.state_dict()["state"].items():
+        tensors |= {f"adam.{index}.{name}": tensor for name, tensor in moments.items()}
+    tensors["minutes"] = torch.tensor(minutes, dtype=torch.float64)
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _resume_(
+    directory: Path, learner: nn.Module, averaged: nn.Module, adam: torch.optim.Optimizer
+) -> tuple[int, float]:
+    """Puts the newest state into the three of them; returns its step and minutes, zeros where there is none."""
+    found = checkpoint.load_state(directory)
+    if found is None:
+        return 0, 0.0
+    step, tensors = found
+    of = lambda part: {n[len(part) :]: t for n, t in tensors.items() if n.startswith(part)}  # noqa: E731
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in of("adam.").items():
+        index, moment = name.split(".", 1)
+        moments.setdefault(int(index), {})[moment] = tensor
+    try:
+        learner.load_state_dict(of("learner."))
+        averaged.load_state_dict(of("averaged."))
+        adam.load_state_dict({"state": moments, "param_groups": adam.state_dict()["param_groups"]})
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"{directory}: its state does not fit this config ({str(error).splitlines()[0]})") from None
+    return step, float(tensors["minutes"])
+
+
+def _in_bfloat16(precision: str) -> bool:
+    """Whether products are computed in bfloat16; "auto" means where the processor does so itself."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_avx512_bf16_supported()
