@@ -1,0 +1,5 @@
+# How the recipe starts its heavy commands; here: on this machine.
+# Several GPUs:  export train_cmd="accelerate launch --multi_gpu -m vqspeech"
+# Slurm:         export train_cmd="srun --gpus 1 vqspeech"  cpu_cmd="srun --cpus-per-task 8 vqspeech"
+export train_cmd="${train_cmd:-vqspeech}"
+export cpu_cmd="${cpu_cmd:-vqspeech}"

@@ -1,0 +1,71 @@
+"""Shapes in signatures are checked while the tests run; the numba engine is left out, numba compiles it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jaxtyping import install_import_hook
+
+CHECKED = (
+    "vqspeech.nn.encoder", "vqspeech.nn.quantiser", "vqspeech.nn.wavenet", "vqspeech.models.vqvae",
+    "vqspeech.engines.torch_engine",
+)  # fmt: skip
+install_import_hook(CHECKED, "beartype.beartype")
+
+
+@pytest.fixture
+def speech():
+    """Sounds a little like speech: a gliding, pulsing harmonic tone; speech(seconds, sample_rate, seed)."""
+
+    def make(seconds: float, sample_rate: int = 16000, seed: int = 0) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        time = np.arange(round(seconds * sample_rate)) / sample_rate
+        pitch = rng.uniform(90, 220) * (1 + 0.1 * np.sin(2 * np.pi * rng.uniform(1, 3) * time))
+        phase = 2 * np.pi * np.cumsum(pitch) / sample_rate
+        tone = sum(np.sin(k * phase) / k for k in range(1, 12)) * np.abs(np.sin(2 * np.pi * 2 * time))
+        return (0.2 * tone + 0.003 * rng.standard_normal(len(time))).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture
+def tiny():
+    """A config of a model small enough to train in a second."""
+    from vqspeech import config
+
+    return config.from_tree(
+        {
+            "model": {
+                "encoder": {"channels": 8, "strides": [4, 4], "residual_blocks": 1},
+                "quantiser": {"codes": 16, "dim": 4},
+                "decoder": {"residual": 8, "skip": 12, "layers": 4, "stack": 3, "cond": 6, "speaker": 3},
+                "jitter": 0.1,
+            },
+            "training": {
+                "batch": 4, "crop": 256, "warmup_steps": 2, "max_steps": 6, "evaluate_every": 3, "save_every": 2,
+                "evaluate_s": 0.5, "listen": 0, "precision": "float32",
+            },
+        },
+        "tiny",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def packed(tmp_path: Path, speech) -> Path:
+    """A packed folder: three speakers, two utterances each."""
+    import json
+
+    from vqspeech import audio
+
+    folder = tmp_path / "packed"
+    folder.mkdir()
+    rows, offset = ["key\tspeaker\toffset\tlength"], 0
+    with (folder / "shard-00000.u8").open("wb") as file:
+        for number in range(6):
+            classes = audio.compress(speech(0.2 + 0.05 * number, seed=number))
+            file.write(classes.tobytes())
+            rows.append(f"s{number // 2}_{number:03d}\ts{number // 2}\t{offset}\t{len(classes)}")
+            offset += len(classes)
+    (folder / "shard-00000.tsv").write_text("\n".join(rows) + "\n")
+    (folder / "packed.json").write_text(json.dumps({"format": 1, "sample_rate": 16000}))
+    return folder

@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vqspeech import InputError, audio
+
+
+def formula(x: float) -> int:
+    """The class of x, written as the paper has it, one sample at a time."""
+    curved = np.sign(x) * np.log(1 + 255 * abs(x)) / np.log(256)
+    return int(np.floor((curved + 1) / 2 * 255 + 0.5))
+
+
+def test_expand_then_compress_gives_back_all_256_classes():
+    classes = np.arange(256, dtype=np.uint8)
+    assert np.array_equal(audio.compress(audio.expand(classes)), classes)
+
+
+@given(st.floats(-1, 1, width=32))
+def test_compress_is_the_formula(x):
+    assert audio.compress(np.array([x], np.float32))[0] == formula(x)
+
+
+def test_loud_and_strange_samples_stay_classes():
+    assert audio.compress(np.array([-9.0, 9.0, 1.0, np.float32(1) - 1e-8])).tolist() == [0, 255, 255, 255]
+    assert audio.SILENCE == formula(0.0) == 128
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_write_then_read_gives_the_wave_back(tmp_path, speech, name):
+    wave = speech(0.5)
+    audio.write(tmp_path / name, wave, 16000)
+    assert np.abs(audio.read(tmp_path / name, 16000) - wave).max() <= 1 / 32767
+    assert audio.info(tmp_path / name) == (16000, 0.5)
+
+
+@pytest.mark.parametrize(("suffix", "subtype"), [("wav", "FLOAT"), ("flac", None), ("ogg", "VORBIS"), ("opus", "OPUS"), ("mp3", None)])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_format_is_read_as_mono_of_the_right_length(tmp_path, speech, suffix, subtype, channels):
+    wave = speech(0.6, 48000)
+    kind = {"opus": "OGG"}.get(suffix, suffix.upper())
+    soundfile.write(tmp_path / f"a.{suffix}", np.stack([wave] * channels, 1), 48000, subtype=subtype, format=kind)
+    back = audio.read(tmp_path / f"a.{suffix}", 16000)
+    assert back.ndim == 1
+    assert back.dtype == np.float32
+    assert abs(len(back) - 9600) <= 480  # lossy codecs may pad a little
+    if suffix in ("wav", "flac"):
+        assert len(back) == 9600
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 44100, 48000])
+def test_blocks_of_any_size_make_the_whole(tmp_path, speech, rate):
+    soundfile.write(tmp_path / "a.wav", speech(1.0, rate), rate)
+    whole = audio.read(tmp_path / "a.wav", 16000)
+    assert len(whole) == 16000
+    for block_s in (0.013, 0.1, 0.7):
+        pieces = np.concatenate(list(audio.blocks(tmp_path / "a.wav", 16000, block_s)))
+        assert len(pieces) == 16000
+        assert np.abs(pieces - whole).max() < 1e-5
+
+
+def test_a_part_is_the_part_of_the_whole(tmp_path, speech):
+    audio.write(tmp_path / "a.wav", speech(1.0), 16000)
+    whole = audio.read(tmp_path / "a.wav", 16000)
+    assert np.array_equal(audio.read(tmp_path / "a.wav", 16000, 0.25, 0.5), whole[4000:8000])
+
+
+def test_edges_stand_where_sound_begins_and_ends(speech):
+    wave = np.concatenate([np.zeros(8000), speech(1.0), np.zeros(16000)]).astype(np.float32)
+    start, end = audio.edges(wave, 16000)
+    assert start == pytest.approx(0.5, abs=0.08)
+    assert end == pytest.approx(1.5, abs=0.08)
+    assert audio.edges(np.zeros(1600, np.float32), 16000) == (0.0, 0.1)
+
+
+def bad_files(folder):
+    good = folder / "good.wav"
+    soundfile.write(good, np.zeros(16000), 16000)
+    flac = folder / "good.flac"
+    soundfile.write(flac, np.random.default_rng(0).standard_normal(48000) * 0.1, 16000)
+    nan = np.zeros(1600, np.float32)
+    nan[7] = np.nan
+    soundfile.write(folder / "nan.wav", nan, 16000, subtype="FLOAT")
+    soundfile.write(folder / "none.wav", np.zeros(0), 16000)
+    (folder / "empty.wav").write_bytes(b"")
+    (folder / "text.wav").write_text("this is no sound\n" * 20)
+    (folder / "half.flac").write_bytes(flac.read_bytes()[: flac.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("missing.wav", "no such file"),
+        ("", "is a folder"),
+        ("empty.wav", "is empty"),
+        ("none.wav", "holds no samples"),
+        ("text.wav", "is not audio"),
+        ("nan.wav", "not numbers"),
+        ("half.flac", "cut short"),
+    ],
+)
+def test_a_bad_file_is_told_in_one_line_that_names_it(tmp_path, name, told):
+    bad_files(tmp_path)
+    with pytest.raises(InputError, match=told) as caught:
+        audio.read(tmp_path / name, 16000)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_error_while_writing_leaves_nothing_behind(tmp_path):
+    def interrupted():
+        with audio.Writer(tmp_path / "a.wav", 16000) as file:
+            file.write(np.zeros(100))
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError):
+        interrupted()
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match=r"end the name in \.wav or \.flac"):
+        audio.write(tmp_path / "a.mp3", np.zeros(10), 16000)
+    with pytest.raises(InputError, match="cannot be written"):
+        audio.write(tmp_path / "no" / "folder.wav", np.zeros(10), 16000)
