@@ -21,6 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from vqspeech import config
 from vqspeech.errors import InputError
@@ -98,28 +99,49 @@ def load(directory: str | Path, device: str = "cpu") -> Run:
     return Run(model.to(device).eval(), resolved, speakers, digest)
 
 
-def save_state(directory: Path, step: int, tensors: dict[str, Tensor], keep: int) -> None:
-    """Writes the state of training after `step`, then removes all but the newest `keep`."""
+def save_state(
+    directory: Path, step: int, minutes: float, learner: nn.Module, averaged: nn.Module, adam: Optimizer, keep: int
+) -> None:
+    """Writes all that training needs to go on after `step`, then removes all but the newest `keep`."""
+    tensors = {f"learner.{name}": tensor for name, tensor in learner.state_dict().items()}
+    tensors |= {f"averaged.{name}": tensor for name, tensor in averaged.state_dict().items()}
+    for index, moments in adam.state_dict()["state"].items():
+        tensors |= {f"adam.{index}.{name}": tensor for name, tensor in moments.items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     states = directory / STATES
     states.mkdir(exist_ok=True)
-    _write_tensors(states / f"{step:08d}.safetensors", tensors, {"format": FORMAT, "step": str(step)})
+    about = {"format": FORMAT, "step": str(step), "minutes": repr(minutes)}
+    _write_tensors(states / f"{step:08d}.safetensors", tensors, about)
     for old in _states(directory)[:-keep]:
         old.unlink(missing_ok=True)
 
 
-def load_state(directory: Path) -> tuple[int, dict[str, Tensor]] | None:
-    """The newest state, as (step, tensors); none in a new run.
+def resume_(directory: Path, learner: nn.Module, averaged: nn.Module, adam: Optimizer) -> tuple[int, float]:
+    """Puts the newest state into the three of them; returns its step and minutes, zeros in a new run.
 
     Raises:
-        InputError: the state cannot be read; the one before it is still there.
+        InputError: the state cannot be read or does not fit; the one before it is still there.
     """
     states = _states(directory)
     if not states:
-        return None
+        return 0, 0.0
     tensors, about = _read_tensors(states[-1])
-    if about.get("format") != FORMAT or int(about["step"]) != int(states[-1].stem):
-        raise InputError(f"{states[-1]}: is no state of this version; delete it to go on from the one before")
-    return int(about["step"]), tensors
+    parts: dict[str, dict[str, Tensor]] = {"learner": {}, "averaged": {}, "adam": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition(".")
+        parts.setdefault(part, {})[rest] = tensor
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in parts["adam"].items():
+        index, _, moment = name.partition(".")
+        moments.setdefault(int(index), {})[moment] = tensor
+    try:
+        learner.load_state_dict(parts["learner"])
+        averaged.load_state_dict(parts["averaged"])
+        adam.load_state_dict({"state": moments, "param_groups": adam.state_dict()["param_groups"]})
+        return int(about["step"]), float(about["minutes"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{states[-1]}: does not fit this config ({reason}); delete it or take another folder") from None
 
 
 def _states(directory: Path) -> list[Path]:

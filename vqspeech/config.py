@@ -134,7 +134,7 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Config:
         key, sign, value = override.partition("=")
         if not sign:
             raise InputError(f"override {override!r} has no '='; write it as training.batch=8")
-        _place_(tree, key.strip(), yaml.safe_load(value))
+        _place_(tree, key.strip(), _value(override, value))
     return from_tree(tree, str(path))
 
 
@@ -174,3 +174,10 @@ def _told(error: ValidationError) -> str:
     known = list(section.model_fields)
     near = difflib.get_close_matches(str(fault["loc"][-1]), known, 1, 0.0)[0]
     return f"unknown key {where}; did you mean {near!r}? Known here: {', '.join(known)}"
+
+
+def _value(override: str, value: str) -> Any:
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise InputError(f"override {override!r} is no YAML after the '='; quote what is text") from None

@@ -94,7 +94,7 @@ def fit(
         raise InputError(f"training.batch {settings.batch} cannot be shared out; make it a multiple of {parts}")
     averaged = AveragedModel(learner, multi_avg_fn=_moving_average(settings.average), use_buffers=True)
     adam = torch.optim.Adam(learner.parameters(), settings.learning_rate, fused=True)
-    step, minutes = _resume_(directory, learner, averaged, adam)
+    step, minutes = checkpoint.resume_(directory, learner, averaged, adam)
     began = time.monotonic() - 60 * minutes
     loader = DataLoader(
         data,
@@ -149,7 +149,7 @@ def fit(
                 epoch, counts = epoch + 1, {}
             if step % settings.save_every == 0 or over:
                 if accelerator.is_main_process:
-                    checkpoint.save_state(directory, step, _state(learner, averaged, adam, minutes), settings.keep)
+                    checkpoint.save_state(directory, step, minutes, learner, averaged, adam, settings.keep)
                     save(averaged.module)
                 accelerator.wait_for_everyone()
             report(Progress(step, min(fraction, 1.0), numbers))
@@ -309,38 +309,6 @@ def _usage(accelerator: Accelerator, counts: dict[str, Tensor]) -> dict[str, flo
         used, perplexity = usage(accelerator.reduce(histogram, "sum"))
         numbers |= {f"epoch_{kind}s_used": float(used), f"epoch_{kind}_perplexity": perplexity}
     return numbers
-
-
-def _state(learner: nn.Module, averaged: nn.Module, adam: torch.optim.Optimizer, minutes: float) -> dict[str, Tensor]:
-    """All that training needs to go on, flat; the inverse of `_resume_`."""
-    tensors = {f"learner.{name}": tensor for name, tensor in learner.state_dict().items()}
-    tensors |= {f"averaged.{name}": tensor for name, tensor in averaged.state_dict().items()}
-    for index, moments in adam.state_dict()["state"].items():
-        tensors |= {f"adam.{index}.{name}": tensor for name, tensor in moments.items()}
-    tensors["minutes"] = torch.tensor(minutes, dtype=torch.float64)
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-
-def _resume_(
-    directory: Path, learner: nn.Module, averaged: nn.Module, adam: torch.optim.Optimizer
-) -> tuple[int, float]:
-    """Puts the newest state into the three of them; returns its step and minutes, zeros where there is none."""
-    found = checkpoint.load_state(directory)
-    if found is None:
-        return 0, 0.0
-    step, tensors = found
-    of = lambda part: {n[len(part) :]: t for n, t in tensors.items() if n.startswith(part)}  # noqa: E731
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in of("adam.").items():
-        index, moment = name.split(".", 1)
-        moments.setdefault(int(index), {})[moment] = tensor
-    try:
-        learner.load_state_dict(of("learner."))
-        averaged.load_state_dict(of("averaged."))
-        adam.load_state_dict({"state": moments, "param_groups": adam.state_dict()["param_groups"]})
-    except (RuntimeError, ValueError) as error:
-        raise InputError(f"{directory}: its state does not fit this config ({str(error).splitlines()[0]})") from None
-    return step, float(tensors["minutes"])
 
 
 def _in_bfloat16(precision: str) -> bool:

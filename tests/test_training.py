@@ -1,0 +1,166 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from vqspeech import InputError, checkpoint, config, dataset, training
+
+
+def train(settings, packed: Path, run: Path, **changes) -> dict[str, float]:
+    tree = settings.model_dump()
+    tree["training"] |= changes
+    return training.train_vqvae(config.from_tree(tree, "test"), [packed], [packed], run)
+
+
+def command(settings, packed: Path, run: Path, *launcher: str) -> list[str]:
+    (packed.parent / "config.yaml").write_text(config.to_yaml(settings))
+    data = packed.parent
+    held = ["--data", str(data), "--held-out", str(data), "--out", str(run)]
+    return [*(launcher or (sys.executable, "-m")), "vqspeech", "train", str(data / "config.yaml"), *held]
+
+
+def same(one: Path, other: Path) -> bool:
+    first, second = load_file(one), load_file(other)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_training_lowers_the_loss_and_leaves_a_run_directory(tiny, packed, tmp_path):
+    numbers = train(tiny, packed, tmp_path / "run", max_steps=150, evaluate_every=150, learning_rate=1e-2)
+    assert numbers["held_out_bits_per_sample"] < 7.0  # 8 bits is knowing nothing
+    assert 1 <= numbers["held_out_perplexity"] <= numbers["held_out_codes_used"] <= 16
+    run = checkpoint.load(tmp_path / "run")
+    assert run.speakers == ["s0", "s1", "s2"]
+    rows = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert {"bits_per_sample", "quantiser_loss", "held_out_bits_per_sample", "epoch_codes_used"} <= set().union(*rows)
+    assert list((tmp_path / "run/tensorboard").iterdir())
+    assert len(list((tmp_path / "run/state").iterdir())) == 2
+
+
+def test_a_run_that_was_stopped_and_resumed_equals_the_undisturbed_one(tiny, packed, tmp_path):
+    steady = config.from_tree(tiny.model_dump() | {"training": tiny.training.model_dump() | {"decay_steps": 6}}, "")
+    train(steady, packed, tmp_path / "whole")
+    for steps in (1, 4, 6):
+        train(steady, packed, tmp_path / "parts", max_steps=steps)
+    for name in (Path("model.safetensors"), Path("state/00000006.safetensors")):
+        assert same(tmp_path / "whole" / name, tmp_path / "parts" / name)
+
+
+def test_a_run_that_was_killed_and_resumed_equals_the_undisturbed_one(tiny, packed, tmp_path):
+    tree = tiny.model_dump()
+    tree["training"] |= {"max_steps": 60, "save_every": 1, "evaluate_every": 100}
+    settings = config.from_tree(tree, "test")
+    train(settings, packed, tmp_path / "whole")
+    for wait in (2, 9):  # states that must have been written before the kill
+        process = subprocess.Popen(command(settings, packed, tmp_path / "killed"), stderr=subprocess.DEVNULL)
+        while process.poll() is None and _newest(tmp_path / "killed") < wait:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert 0 < _newest(tmp_path / "killed") < 60
+    train(settings, packed, tmp_path / "killed")
+    assert same(tmp_path / "whole/model.safetensors", tmp_path / "killed/model.safetensors")
+
+
+def _newest(run: Path) -> int:
+    return max((int(path.stem) for path in run.glob("state/[0-9]*.safetensors")), default=0)
+
+
+def test_ctrl_c_ends_with_one_line_and_keeps_the_step(tiny, packed, tmp_path):
+    tree = tiny.model_dump()
+    tree["training"] |= {"max_steps": 100_000, "save_every": 5, "evaluate_every": 100_000}
+    process = subprocess.Popen(
+        command(config.from_tree(tree, "test"), packed, tmp_path / "run"), stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not _newest(tmp_path / "run"):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 2
+    assert "Traceback" not in error
+    assert f"stopped after step {_newest(tmp_path / 'run')}" in error
+    checkpoint.load(tmp_path / "run")
+
+
+def test_two_processes_with_the_same_global_batch_learn_the_same_codebook_as_one(tiny, packed, tmp_path):
+    tree = tiny.model_dump()
+    tree["training"] |= {"max_steps": 8, "learning_rate": 1e-3}
+    settings = config.from_tree(tree, "test")
+    train(settings, packed, tmp_path / "one")
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m"]
+    launch[3:3] = ["--num_cpu_threads_per_process", "1", "--main_process_port", "0"]
+    done = subprocess.run(
+        command(settings, packed, tmp_path / "two", *launch), capture_output=True, text=True, env=os.environ, timeout=240
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (load_file(tmp_path / run / "state/00000008.safetensors") for run in ("one", "two"))
+    for name in ("learner.quantiser.codebook", "learner.quantiser.counts", "learner.wavenet.head.weight"):
+        assert torch.allclose(one[name], two[name], rtol=1e-3, atol=1e-4), name
+    assert json.loads((tmp_path / "two/log.jsonl").read_text().splitlines()[-1])["step"] == 8
+
+
+def test_a_batch_in_two_parts_takes_the_same_step_as_whole(tiny, packed, tmp_path):
+    tree = tiny.model_dump()
+    tree["model"]["quantiser"] |= {"learning": "gradient", "revive_below": 0.0}
+    settings = config.from_tree(tree, "test")
+    for parts in (1, 2):
+        train(settings, packed, tmp_path / str(parts), max_steps=1)  # lends the codebook its latents
+        train(settings, packed, tmp_path / str(parts), max_steps=2, accumulate=parts)
+    one, two = (load_file(tmp_path / str(parts) / "state/00000002.safetensors") for parts in (1, 2))
+    for name in ("learner.wavenet.head.weight", "learner.quantiser.codebook"):
+        assert torch.allclose(one[name], two[name], atol=1e-6), name
+
+
+def test_the_clock_ends_a_training(tiny, packed, tmp_path):
+    train(tiny, packed, tmp_path / "run", max_steps=10**6, max_minutes=0.02)
+    assert 0 < _newest(tmp_path / "run") < 10**6
+
+
+def test_crops_depend_on_seed_and_number_alone_and_visit_everything(packed):
+    crops = dataset.Crops([dataset.Packed(packed)], ["s0", "s1", "s2"], 256, 16, seed=3)
+    again = dataset.Crops([dataset.Packed(packed)], ["s0", "s1", "s2"], 256, 16, seed=3)
+    far = len(crops) * 5 + 7
+    assert torch.equal(crops[far][0], again[far][0])
+    assert torch.equal(crops[0][0], again[0][0])
+    assert {crops[number][1] for number in range(len(crops))} == {0, 1, 2}
+    first, second = ([crops[epoch * len(crops) + n][1] for n in range(len(crops))] for epoch in (0, 1))
+    assert sorted(first) == sorted(second)
+    assert first != second
+
+
+def test_what_is_shorter_than_a_crop_is_followed_by_silence(packed):
+    crops = dataset.Crops([dataset.Packed(packed)], ["s0", "s1", "s2"], 16000, 16, seed=0)
+    classes = crops[0][0].numpy()
+    assert np.all(classes[9000:] == 128)
+    assert not np.all(classes[:3000] == 128)
+
+
+def test_a_shard_shorter_than_its_table_is_told(packed):
+    shard = packed / "shard-00000.u8"
+    shard.write_bytes(shard.read_bytes()[:-5])
+    with pytest.raises(InputError, match="its table speaks of"):
+        dataset.Packed(packed)
+    with pytest.raises(InputError, match="run `vqspeech data pack`"):
+        dataset.Packed(packed / "nowhere")
+
+
+def test_what_does_not_fit_together_is_told_before_a_step(tiny, packed, tmp_path):
+    with pytest.raises(InputError, match=r"packed at 16000 Hz, the config wants 8000 Hz"):
+        training.train_vqvae(
+            config.from_tree(tiny.model_dump() | {"model": tiny.model.model_dump() | {"sample_rate": 8000}}, ""),
+            [packed], [packed], tmp_path / "run",
+        )  # fmt: skip
+    train(tiny, packed, tmp_path / "run", max_steps=1)
+    tree = tiny.model_dump()
+    tree["model"]["quantiser"]["codes"] = 32
+    with pytest.raises(InputError, match="describes another model"):
+        training.train_vqvae(config.from_tree(tree, ""), [packed], [packed], tmp_path / "run")
+    with pytest.raises(InputError, match=r"make it a multiple of 3"):
+        train(tiny, packed, tmp_path / "run", accumulate=3)
