@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from jaxtyping import install_import_hook
 
 CHECKED = (
@@ -11,6 +12,7 @@ CHECKED = (
     "vqspeech.engines.torch_engine",
 )  # fmt: skip
 install_import_hook(CHECKED, "beartype.beartype")
+torch.set_num_threads(1)  # the tests' tensors are too small to share
 
 
 @pytest.fixture

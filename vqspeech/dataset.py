@@ -62,7 +62,7 @@ class Packed:
         self.rows: list[Row] = []
         self._shards: list[Path] = sorted(directory.glob("shard-*.u8"))
         for number, shard in enumerate(self._shards):
-            rows, size = _read_rows(shard.with_suffix(".tsv"), number), shard.stat().st_size
+            rows, size = read_rows(shard.with_suffix(".tsv"), number), shard.stat().st_size
             end = max((row.offset + row.length for row in rows), default=0)
             if end > size:
                 raise InputError(f"{shard}: {size} bytes, its table speaks of {end}; delete it and pack again")
@@ -148,7 +148,8 @@ def whole(classes: NDArray[np.uint8], speaker: int, hop: int) -> Batch:
     )
 
 
-def _read_rows(table: Path, shard: int) -> list[Row]:
+def read_rows(table: Path, shard: int) -> list[Row]:
+    """The rows of a shard's table."""
     try:
         with table.open(encoding="utf-8", newline="") as file:
             return [

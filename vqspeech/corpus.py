@@ -1,0 +1,309 @@
+"""Kaldi data directories: read, write, validate, split, combine.
+
+```
+wav.scp    recording path              utt2spk    utterance speaker       text       utterance words...
+segments   utterance recording start_s end_s      spk2utt    speaker utterances...
+```
+Without `segments` a recording is an utterance.  All tables are sorted by key, as Unicode code points (what
+`LC_ALL=C sort` does).  Paths are relative to the working directory, as Kaldi has them.
+"""
+
+import hashlib
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vqspeech.errors import InputError
+
+PARTS = ("train", "dev", "test")
+HELD_OUT = 0.05
+"""Share of the eligible sentences in each of dev and test."""
+_TABLES = {"wav.scp": 2, "utt2spk": 2, "spk2utt": 2, "text": 1, "segments": 4}
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A stretch of a recording that one speaker says; end_s None is the recording's end."""
+
+    key: str
+    speaker: str
+    path: str
+    start_s: float = 0.0
+    end_s: float | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong in a data directory, and how to mend it; `line` 0 is the file as a whole."""
+
+    path: Path
+    line: int
+    value: str
+    reason: str
+    cure: str
+
+    def __str__(self) -> str:
+        where = f"{self.path}:{self.line}" if self.line else f"{self.path}"
+        value = f" {self.value!r}" if self.value else ""
+        return f"{where}:{value} {self.reason}; {self.cure}"
+
+
+def read(directory: str | Path) -> list[Utterance]:
+    """The utterances of a data directory, sorted by key.
+
+    Raises:
+        InputError: the first of its faults (files that wav.scp names are not opened).
+    """
+    directory = Path(directory)
+    tables, faults = _read_tables(directory)
+    faults = faults + _cross_faults(directory, tables)
+    if faults:
+        more = f" (and {len(faults) - 1} more: see `vqspeech data validate`)" if len(faults) > 1 else ""
+        raise InputError(f"{faults[0]}{more}")
+    segments, texts = tables.get("segments"), tables.get("text", {})
+    utterances = []
+    for key, (_, speaker) in tables["utt2spk"].items():
+        text = texts[key][1] if key in texts else None
+        if segments is None:
+            utterances.append(Utterance(key, speaker, tables["wav.scp"][key][1], text=text))
+        else:
+            recording, start, end = segments[key][1].split()
+            path = tables["wav.scp"][recording][1]
+            end_s = None if float(end) < 0 else float(end)  # Kaldi: -1 is the end of the recording
+            utterances.append(Utterance(key, speaker, path, float(start), end_s, text))
+    return utterances
+
+
+def write(directory: str | Path, utterances: Iterable[Utterance]) -> None:
+    """Writes a data directory, each table whole or not at all; the inverse of `read`.
+
+    Raises:
+        InputError: a key twice, or a name that a table cannot hold.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    utterances = sorted(utterances, key=lambda one: one.key)
+    for one, after in zip(utterances, utterances[1:], strict=False):
+        if one.key == after.key:
+            raise InputError(f"{directory}: utterance {one.key!r} twice; give each recording a name of its own")
+    for name in {name for one in utterances for name in (one.key, one.speaker)}:
+        if reason := _bad_name(name):
+            raise InputError(f"{directory}: name {name!r} {reason}; rename it")
+    cut = any(one.start_s or one.end_s is not None for one in utterances)
+    tables: dict[str, list[str]] = defaultdict(list)
+    speakers: dict[str, list[str]] = defaultdict(list)
+    for one in utterances:
+        tables["wav.scp"].append(f"{one.key} {one.path}")
+        tables["utt2spk"].append(f"{one.key} {one.speaker}")
+        speakers[one.speaker].append(one.key)
+        if one.text is not None:
+            tables["text"].append(f"{one.key} {one.text}")
+        if cut:
+            end_s = -1 if one.end_s is None else one.end_s
+            tables["segments"].append(f"{one.key} {one.key} {one.start_s:.3f} {end_s:.3f}")
+    tables["spk2utt"] = [f"{speaker} {' '.join(keys)}" for speaker, keys in sorted(speakers.items())]
+    for name in _TABLES:
+        if name in tables:
+            write_whole(directory / name, "".join(f"{row}\n" for row in tables[name]))
+        else:
+            (directory / name).unlink(missing_ok=True)
+
+
+def validate(directory: str | Path) -> list[Fault]:
+    """Every fault of a data directory, those of the files that it names included; empty if it is sound."""
+    directory = Path(directory)
+    tables, faults = _read_tables(directory)
+    faults = faults + _cross_faults(directory, tables)
+    for line, path in tables.get("wav.scp", {}).values():
+        where = directory / "wav.scp"
+        if path.endswith("|") or path.startswith("|"):
+            continue  # told already
+        if not Path(path).is_file():
+            faults.append(Fault(where, line, path, "is no file", "paths start at the working directory; mend it"))
+        elif Path(path).stat().st_size == 0:
+            faults.append(Fault(where, line, path, "is empty", "copy the recording again or delete the row"))
+    return faults
+
+
+def split(utterances: list[Utterance], seed: int = 0) -> dict[str, list[Utterance]]:
+    """Train, dev and test without a common sentence, by a rule: a sentence's part depends on seed and words.
+
+    Only sentences with one reader are held out, where there are enough of them: so nothing of what the
+    others read is lost.  A speaker with no other sentence stays in train.  Without text, every utterance
+    counts as a sentence.
+
+    Args:
+        seed: another seed, another split.
+
+    Raises:
+        InputError: too few sentences for a dev and a test part.
+    """
+    sentences, readers = {one.key: sentence(one) for one in utterances}, defaultdict(set)
+    for one in utterances:
+        readers[sentences[one.key]].add(one.speaker)
+    single = {words for words, speakers in readers.items() if len(speakers) == 1}
+    eligible = sorted(single if len(single) * HELD_OUT >= 1 else readers)
+    ranked = sorted(eligible, key=lambda words: _share(seed, words))
+    part = {words: _part(_share(seed, words)) for words in eligible}
+    for name, words in zip(("dev", "test"), ranked, strict=False):
+        if name not in part.values():  # a small corpus: the luck of the draw must not leave a part empty
+            part[words] = name
+    parts: dict[str, list[Utterance]] = {name: [] for name in PARTS}
+    known = {one.speaker for one in utterances if part.get(sentences[one.key], "train") == "train"}
+    moved = {sentences[one.key] for one in utterances if one.speaker not in known}
+    for one in utterances:
+        words = sentences[one.key]
+        parts["train" if words in moved else part.get(words, "train")].append(one)
+    if not all(parts.values()):
+        raise InputError(f"{len(utterances)} utterances of {len(readers)} sentences are too few to split; record more")
+    return parts
+
+
+def split_speakers(utterances: list[Utterance], count: int, seed: int = 0) -> dict[str, list[Utterance]]:
+    """The parts of `split`, and `unseen`: all utterances of `count` speakers that none of the others has.
+
+    Raises:
+        InputError: there are not more speakers than that.
+    """
+    speakers = sorted({one.speaker for one in utterances}, key=lambda name: _share(seed, name))
+    if not 0 < count < len(speakers):
+        raise InputError(f"{count} of {len(speakers)} speakers cannot be held out; choose 1 to {len(speakers) - 1}")
+    unseen = set(speakers[:count])
+    parts = split([one for one in utterances if one.speaker not in unseen], seed)
+    return parts | {"unseen": [one for one in utterances if one.speaker in unseen]}
+
+
+def combine(directories: Iterable[str | Path]) -> list[Utterance]:
+    """The utterances of several data directories.
+
+    Raises:
+        InputError: two of them have the same key.
+    """
+    found: dict[str, Utterance] = {}
+    for directory in directories:
+        for one in read(directory):
+            if one.key in found:
+                raise InputError(f"{directory}: utterance {one.key!r} is in another directory too; rename one of them")
+            found[one.key] = one
+    return [found[key] for key in sorted(found)]
+
+
+def sentence(utterance: Utterance) -> str:
+    """The words alone, in small letters, as two readers of one sentence share them."""
+    if utterance.text is None:
+        return f"({utterance.key})"
+    return " ".join(re.sub(r"[^\w' ]+", " ", utterance.text.casefold()).split())
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file so that it is there whole or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+def _share(seed: int, words: str) -> float:
+    """A number in [0, 1) that depends on nothing but its arguments."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {words}".encode()).digest()[:8], "big") / 2**64
+
+
+def _part(share: float) -> str:
+    return "dev" if share < HELD_OUT else "test" if share < 2 * HELD_OUT else "train"
+
+
+def _read_tables(directory: Path) -> tuple[dict[str, dict[str, tuple[int, str]]], list[Fault]]:
+    """The tables, as {table: {key: (line, rest)}}, and what is wrong within each."""
+    tables, faults = {}, []
+    for name, fields in _TABLES.items():
+        path = directory / name
+        if not path.is_file():
+            if name in ("wav.scp", "utt2spk"):
+                faults.append(Fault(path, 0, "", "is missing", "a data directory needs it"))
+            continue
+        try:
+            rows = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            faults.append(Fault(path, 0, "", f"is not UTF-8 (byte {error.start})", "convert it with iconv"))
+            continue
+        table, last = {}, ""
+        for line, row in enumerate(rows, 1):
+            key, _, rest = row.partition(" ")
+            rest = rest.strip()
+            fault = _row_fault(name, fields, key, rest)
+            if key in table:
+                fault = (key, f"is there twice (line {table[key][0]})", "keep one of the rows")
+            elif not fault and key < last:
+                fault = (key, f"comes after {last!r}: the table is not sorted", "sort it with LC_ALL=C sort")
+            if fault:
+                faults.append(Fault(path, line, *fault))
+            table.setdefault(key, (line, rest))
+            last = max(last, key)
+        if not rows:
+            faults.append(Fault(path, 0, "", "is empty", "list at least one row or delete the file"))
+        tables[name] = table
+    return tables, faults
+
+
+def _row_fault(name: str, fields: int, key: str, rest: str) -> tuple[str, str, str] | None:
+    if reason := _bad_name(key):
+        return key, reason, "rename it"
+    if fields > 1 and len(rest.split(maxsplit=fields - 2)) < fields - 1:
+        return f"{key} {rest}".strip(), f"has fewer than {fields} fields", "separate them by one space"
+    if name == "wav.scp" and rest.strip("|") != rest:
+        return rest, "is a command", "decode the recordings to files first and list those"
+    if name == "utt2spk" and (reason := _bad_name(rest)):
+        return rest, reason, "rename the speaker"
+    if name == "segments":
+        try:
+            start, end = (float(number) for number in rest.split()[1:])
+        except ValueError:
+            return rest, "is not recording, start and end in seconds", "write two numbers"
+        if not (0 <= start < end or end == -1):
+            return rest, "ends before it starts", "write start_s < end_s (or -1 for the end)"
+    return None
+
+
+def _bad_name(name: str) -> str | None:
+    """Why a key or a speaker cannot be one, if so: names become file names and fields of tables."""
+    if not name or name in (".", ".."):
+        return "is no name"
+    if "/" in name or "\\" in name:
+        return "has a slash in its name"
+    if any(character.isspace() or not character.isprintable() for character in name):
+        return "has a space or an invisible character in its name"
+    return None
+
+
+def _cross_faults(directory: Path, tables: dict[str, dict[str, tuple[int, str]]]) -> list[Fault]:
+    """What is wrong between the tables."""
+    if "wav.scp" not in tables or "utt2spk" not in tables:
+        return []
+    faults, wavs, speakers = [], tables["wav.scp"], tables["utt2spk"]
+    spoken = tables.get("segments", wavs)
+    origin = "segments" if "segments" in tables else "wav.scp"
+    pairs = [("utt2spk", speakers, origin, spoken), (origin, spoken, "utt2spk", speakers)]
+    if "text" in tables:
+        pairs.append(("text", tables["text"], "utt2spk", speakers))
+    for name, table, other, keys in pairs:
+        for key, (line, _) in table.items():
+            if key not in keys:
+                cure = f"add it to {other} or delete it here"
+                faults.append(Fault(directory / name, line, key, f"is missing in {other}", cure))
+    for key, (line, rest) in tables.get("segments", {}).items():
+        if rest and rest.split()[0] not in wavs:
+            reason = f"names recording {rest.split()[0]!r}, which wav.scp does not list"
+            faults.append(Fault(directory / "segments", line, key, reason, "add the recording or mend the name"))
+    if "spk2utt" in tables:
+        inverse = defaultdict(set)
+        for key, (_, speaker) in speakers.items():
+            inverse[speaker].add(key)
+        for speaker in sorted(set(inverse) | set(tables["spk2utt"])):
+            line, keys = tables["spk2utt"].get(speaker, (0, ""))
+            if set(keys.split()) != inverse.get(speaker, set()):
+                cure = "delete spk2utt, or write it anew from utt2spk"
+                faults.append(Fault(directory / "spk2utt", line, speaker, "does not have the utterances of utt2spk", cure))
+    return faults

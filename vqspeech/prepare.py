@@ -1,0 +1,205 @@
+"""A data directory made ready for training: edge silence cut, recordings packed as mu-law shards."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from vqspeech import audio, corpus, dataset
+from vqspeech.corpus import Utterance
+from vqspeech.errors import InputError
+
+MARGIN_S = 0.05
+"""Silence left before the first sound and after the last."""
+SHARD_UTTERANCES = 256
+PAUSES = {"", "pau", "sil", "sp", "spn", "#"}
+_HTK_UNITS = 1e7  # HTK counts time in units of 100 ns
+
+Progress = Callable[[int, int], None]
+
+
+class Skipped(NamedTuple):
+    """An utterance that could not be read, and why."""
+
+    key: str
+    path: str
+    reason: str
+
+
+class Packing(NamedTuple):
+    """What `pack` did; `skipped` is written to skipped.tsv as well."""
+
+    utterances: int
+    hours: float
+    skipped: list[Skipped]
+
+
+def cut_edges(
+    directory: str | Path, labels: str | Path | None = None, nj: int = 1, progress: Progress = lambda *_: None
+) -> list[Skipped]:
+    """Cuts the silence at both ends of every utterance, by writing `segments`; running it again changes nothing.
+
+    Args:
+        labels: folder of HTK phone labels, SPEAKER/KEY.lab or KEY.lab; an utterance that has none, and
+            every utterance where there is no folder, is cut by its level (`audio.edges`).
+        nj: processes.
+
+    Returns:
+        What could not be read; it is left as it was, for `pack` to skip.
+    """
+    utterances = corpus.read(directory)
+    done, skipped = [], []
+    for one in _each(partial(_cut, Path(labels) if labels else None), utterances, nj, progress):
+        done.append(one[0])
+        if one[1]:
+            skipped.append(Skipped(one[0].key, one[0].path, one[1]))
+    corpus.write(directory, done)
+    return skipped
+
+
+def pack(directory: str | Path, sample_rate: int, nj: int = 1, progress: Progress = lambda *_: None) -> Packing:
+    """Writes DIRECTORY/packed: 8-bit mu-law shards of SHARD_UTTERANCES utterances each, with their tables.
+
+    A shard that is there for the same utterances is kept, so what was interrupted goes on.  The bytes do
+    not depend on nj.  An utterance that cannot be read is skipped and reported, never fatal.
+
+    Args:
+        sample_rate: Hz, of the shards.
+        nj: processes.
+
+    Raises:
+        InputError: nothing at all could be read.
+    """
+    directory, utterances = Path(directory), corpus.read(directory)
+    folder = directory / "packed"
+    folder.mkdir(exist_ok=True)
+    about = {"format": dataset.FORMAT, "sample_rate": sample_rate, "inputs": _fingerprint(utterances)}
+    if not _describes(folder / "packed.json", about):
+        for old in [folder / "packed.json", *folder.glob("shard-*")]:
+            old.unlink(missing_ok=True)
+        corpus.write_whole(folder / "packed.json", json.dumps(about) + "\n")
+    groups = [utterances[start : start + SHARD_UTTERANCES] for start in range(0, len(utterances), SHARD_UTTERANCES)]
+    shards = [(folder / f"shard-{number:05d}", group) for number, group in enumerate(groups)]
+    skipped = [one for part in _each(partial(_pack_shard, sample_rate), shards, nj, progress) for one in part]
+    corpus.write_whole(folder / "skipped.tsv", _table(Skipped._fields, skipped))
+    if len(skipped) == len(utterances):
+        raise InputError(f"{directory}: none of {len(utterances)} recordings could be read; first: {skipped[0].reason}")
+    packed = dataset.Packed(folder)
+    return Packing(len(packed), sum(row.length for row in packed.rows) / sample_rate / 3600, skipped)
+
+
+def read_htk(path: Path) -> list[tuple[float, float, str]]:
+    """The (start_s, end_s, phone) rows of an HTK label file.
+
+    Raises:
+        InputError: a row is not `start end phone` in units of 100 ns.
+    """
+    rows = []
+    for line, row in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        fields = row.split()
+        if not fields or fields == ["#"]:
+            continue
+        try:
+            rows.append((int(fields[0]) / _HTK_UNITS, int(fields[1]) / _HTK_UNITS, fields[2] if fields[2:] else ""))
+        except (ValueError, IndexError):
+            raise InputError(f"{path}:{line}: {row!r} is not `start end phone` in units of 100 ns; mend it") from None
+    return rows
+
+
+def _cut(labels: Path | None, one: Utterance) -> tuple[Utterance, str]:
+    """The utterance with its edges cut, or as it is and why."""
+    try:
+        if labels is not None:
+            for path in (labels / one.speaker / f"{one.key}.lab", labels / f"{one.key}.lab"):
+                if path.is_file():
+                    sounds = [(start, end) for start, end, phone in read_htk(path) if phone.lower() not in PAUSES]
+                    if sounds:
+                        return _bounded(one, 0.0, sounds[0][0], sounds[-1][1]), ""
+        if one.end_s is not None:
+            return one, ""  # cut before
+        rate, _ = audio.info(one.path)
+        wave = audio.read(one.path, rate, one.start_s)
+        return _bounded(one, one.start_s, *audio.edges(wave, rate)), ""
+    except InputError as error:
+        return one, str(error)
+
+
+def _bounded(one: Utterance, origin_s: float, start_s: float, end_s: float) -> Utterance:
+    """The utterance from start to end, seconds after the origin, with a margin and within the recording."""
+    start, end = origin_s + start_s - MARGIN_S, origin_s + end_s + MARGIN_S
+    duration = audio.info(one.path)[1]
+    return replace(one, start_s=max(0.0, start), end_s=min(duration, end))
+
+
+def _pack_shard(sample_rate: int, shard: tuple[Path, list[Utterance]]) -> list[Skipped]:
+    """Writes one shard, the table last: where the table is, the shard is whole."""
+    stem, utterances = shard
+    table = stem.with_suffix(".tsv")
+    rows, skipped, offset = [], [], 0
+    if table.exists():
+        kept = {row.key for row in dataset.read_rows(table, 0)}
+        return [Skipped(one.key, one.path, "skipped before") for one in utterances if one.key not in kept]
+    part = stem.with_name(f".{stem.name}.{os.getpid()}.part")
+    with part.open("wb") as file:
+        for one in utterances:
+            try:
+                classes = audio.compress(audio.read(one.path, sample_rate, one.start_s, one.end_s))
+            except InputError as error:
+                skipped.append(Skipped(one.key, one.path, str(error)))
+                continue
+            file.write(classes.astype(np.uint8).tobytes())
+            rows.append((one.key, one.speaker, offset, len(classes)))
+            offset += len(classes)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, stem.with_suffix(".u8"))
+    corpus.write_whole(table, _table(("key", "speaker", "offset", "length"), rows))
+    return skipped
+
+
+def _each(work: Callable, items: list, nj: int, progress: Progress) -> Iterator:
+    """work(item) for each item, in their order, over nj processes."""
+    if nj == 1 or len(items) < 2:
+        results: Iterable = map(work, items)
+    else:
+        pool = ProcessPoolExecutor(nj, mp_context=get_context("spawn"))
+        results = pool.map(work, items, chunksize=max(1, min(32, len(items) // (4 * nj))))
+    for number, result in enumerate(results, 1):
+        progress(number, len(items))
+        yield result
+
+
+def _fingerprint(utterances: list[Utterance]) -> str:
+    """What the shards are made from, by SHA-256: a file that was replaced makes them anew."""
+    digest = hashlib.sha256()
+    for one in utterances:
+        try:
+            status = os.stat(one.path)
+            version = f"{status.st_size} {status.st_mtime_ns}"
+        except OSError:
+            version = "missing"
+        digest.update(f"{one.key} {one.speaker} {one.path} {one.start_s} {one.end_s} {version}\n".encode())
+    return digest.hexdigest()
+
+
+def _describes(path: Path, about: dict) -> bool:
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) == about
+    except (OSError, ValueError):
+        return False
+
+
+def _table(header: Iterable[str], rows: Iterable[Iterable]) -> str:
+    text = io.StringIO()
+    csv.writer(text, delimiter="\t", lineterminator="\n").writerows([list(header), *rows])
+    return text.getvalue()
