@@ -1,0 +1,25 @@
+#!/usr/bin/env python
+"""Pairs for listening: recordings of a data directory, each with a voice that is not its own.
+
+choose_pairs.py DATA_DIR SPEAKERS_TXT COUNT prints `path speaker` rows; recordings and voices are spread
+evenly over their tables, so that they differ as much as they can.
+"""
+
+import sys
+from pathlib import Path
+
+from vqspeech import corpus
+
+
+def main(directory: str, table: str, count: str) -> None:
+    """Prints the pairs."""
+    utterances, speakers = corpus.read(directory), Path(table).read_text(encoding="utf-8").split()
+    number = min(int(count), len(utterances))
+    for place in range(number):
+        one = utterances[place * len(utterances) // number]
+        others = [speaker for speaker in speakers if speaker != one.speaker] or speakers
+        print(one.path, others[(2 * place + 1) * len(others) // (2 * number)])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

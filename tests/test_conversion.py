@@ -1,0 +1,198 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import vqspeech
+from vqspeech import InputError, audio, checkpoint, config, synthesis
+from vqspeech.models.vqvae import VQVAE
+
+
+@pytest.fixture
+def run(tiny, tmp_path):
+    """A run directory of an untrained model with three voices."""
+    torch.manual_seed(0)
+    model = VQVAE(tiny.model, 3)
+    checkpoint.start(tmp_path / "run", tiny, ["p225", "p226", "alice"])
+    checkpoint.save(tmp_path / "run", model)
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def short_pieces(monkeypatch):
+    monkeypatch.setattr(synthesis, "PIECE_FRAMES", 8)
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "vqspeech", *map(str, arguments)], capture_output=True, text=True)
+
+
+@given(
+    size=st.integers(3, 9), context=st.integers(1, 2), cuts=st.lists(st.integers(1, 40), min_size=1, max_size=8)
+)
+def test_pieces_hold_every_item_once_with_all_the_context_there_is(size, context, cuts):
+    whole = np.arange(sum(cuts))
+    found = []
+    for piece, before, after in synthesis._pieces(np.split(whole, np.cumsum(cuts)[:-1]), size, context):
+        middle = piece[before : len(piece) - after]
+        assert before == min(context, middle[0])
+        assert after == min(context, len(whole) - 1 - middle[-1])
+        assert np.array_equal(piece, np.arange(piece[0], piece[-1] + 1))
+        found.append(middle)
+    assert all(len(one) == size for one in found[:-1])
+    assert np.array_equal(np.concatenate(found), whole)
+
+
+@torch.no_grad()
+def test_codes_by_pieces_are_the_codes_of_the_whole(run, speech, short_pieces):
+    model, wave = vqspeech.load(run), speech(0.5)
+    padded = torch.from_numpy(np.pad(audio.compress(wave), (0, -len(wave) % 16), constant_values=128))[None]
+    assert np.array_equal(model.encode(wave), model.model.encode(padded)[0].numpy())
+
+
+@settings(max_examples=10, deadline=None)
+@given(cuts=st.lists(st.integers(1, 700), min_size=1, max_size=6))
+def test_any_cutting_of_the_input_gives_the_same_codes(cuts):
+    model = _loose_model()
+    wave = np.random.default_rng(0).uniform(-1, 1, sum(cuts)).astype(np.float32)
+    streamed = np.concatenate(list(model.encode_blocks(np.split(wave, np.cumsum(cuts)[:-1]))))
+    assert np.array_equal(streamed, model.encode(wave))
+    assert len(streamed) == -(-len(wave) // 16)
+
+
+def _loose_model():
+    tree = {"encoder": {"channels": 8, "strides": [4, 4]}, "quantiser": {"codes": 16, "dim": 4}}
+    settings_ = config.from_tree({"model": tree, "training": {"crop": 256}}, "")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = VQVAE(settings_.model, 1)
+    return synthesis.Model(checkpoint.Run(model.eval(), settings_, ["a"], ""))
+
+
+@pytest.mark.parametrize("engine", ["numba", "torch"])
+def test_speech_by_pieces_is_the_speech_of_the_whole(run, engine, monkeypatch):
+    model, codes = vqspeech.load(run, engine), np.random.default_rng(0).integers(0, 16, 40)
+    whole = model.decode(codes, "p226", seed=5)
+    assert len(whole) == 40 * model.hop
+    monkeypatch.setattr(synthesis, "PIECE_FRAMES", 7)
+    assert np.array_equal(model.decode(codes, "p226", seed=5), whole)
+    streamed = [*model.decode_pieces(np.split(codes, [1, 2, 19]), "p226", seed=5)]
+    assert np.array_equal(np.concatenate(streamed), whole)
+    assert not np.array_equal(model.decode(codes, "p226", seed=6), whole)
+
+
+def test_engines_speak_alike(run):
+    codes = np.arange(16)
+    one, other = (vqspeech.load(run, engine).decode(codes, "alice") for engine in synthesis.ENGINES)
+    assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+@pytest.mark.parametrize("seconds", [0.0013, 0.3, 0.50004])
+def test_a_conversion_is_exactly_as_long_as_its_source(run, tmp_path, speech, rate, seconds):
+    soundfile.write(tmp_path / "in.wav", speech(seconds, rate), rate)
+    done = vqspeech.convert(tmp_path / "in.wav", "p225", run)
+    assert done.path == tmp_path / "in.p225.wav"
+    frames = soundfile.info(tmp_path / "in.wav").frames
+    assert soundfile.info(done.path).frames == round(frames * 16000 / rate)
+    assert soundfile.info(done.path).samplerate == 16000
+    assert done.codes == -(-soundfile.info(done.path).frames // 16)
+
+
+def test_several_recordings_are_converted_into_a_folder_and_told_as_json(run, tmp_path, speech):
+    for name in ("a.wav", "b.flac"):
+        audio.write(tmp_path / name, speech(0.2), 16000)
+    paths = [tmp_path / "a.wav", tmp_path / "b.flac"]
+    options = ["--model", run, "--speaker", "alice", "--out-dir", tmp_path / "out", "--seed", 3, "--temperature", 0.8]
+    done = command("convert", *options, "--json", *paths)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [one["path"] for one in told] == [str(tmp_path / "out" / name) for name in ("a.alice.wav", "b.alice.wav")]
+    assert told[0]["duration_s"] == pytest.approx(0.2)
+    again = vqspeech.convert(paths[0], "alice", run, tmp_path / "again.wav", temperature=0.8, seed=3)
+    assert again.path.read_bytes() == (tmp_path / "out/a.alice.wav").read_bytes()
+
+
+def test_voices_are_listed(run):
+    assert command("speakers", "--model", run).stdout.split() == ["p225", "p226", "alice"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--speaker", "p255", "good.wav"], "unknown speaker 'p255'; nearest of 3 voices: p225"),
+        (["--speaker", "p225", "missing.wav"], "missing.wav: no such file"),
+        (["--speaker", "p225", "empty.wav"], "is empty (0 bytes)"),
+        (["--speaker", "p225", "text.wav"], "is not audio"),
+        (["--speaker", "p225", "nan.wav"], "not numbers"),
+        (["--speaker", "p225", "good.wav", "-o", "out.mp3"], "end the name in .wav or .flac"),
+        (["--speaker", "p225", "good.wav", "-o", "no/such/out.wav"], "cannot be written"),
+        (["--speaker", "p225", "good.wav", "-o", "good.wav"], "is the recording itself"),
+        (["--speaker", "p225", "good.wav", "good.wav"], "would overwrite each other"),
+        (["--speaker", "p225", "good.wav", "nan.wav", "-o", "x.wav"], "use --out-dir"),
+        (["--speaker", "p225", "good.wav", "--engine", "abacus"], "choose from numba, torch"),
+        (["--speaker", "p225", "good.wav", "--device", "toaster"], "toaster"),
+        (["--speaker", "p225", "good.wav", "--temperature", "-1"], "temperature -1 is out of range"),
+        (["--speaker", "p225", "good.wav", "--model", "nowhere"], "nowhere: holds no trained model"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2_and_leaves_nothing(run, tmp_path, speech, monkeypatch, arguments, told):
+    monkeypatch.chdir(tmp_path)
+    audio.write("good.wav", speech(0.2), 16000)
+    audio.Path("empty.wav").write_bytes(b"")
+    audio.Path("text.wav").write_text("no sound\n" * 50)
+    nan = np.full(1600, np.nan, np.float32)
+    soundfile.write("nan.wav", nan, 16000, subtype="FLOAT")
+    before = sorted(tmp_path.rglob("*"))
+    model = [] if "--model" in arguments else ["--model", run]
+    done = command("convert", *model, *arguments)
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if line.startswith("vqspeech: ")]
+    assert len(lines) == 1
+    assert told in lines[0]
+    assert "Traceback" not in done.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_run_that_was_changed_is_refused_and_the_file_named(run):
+    vqspeech.load(run)
+    for name in ("config.yaml", "speakers.txt", "model.safetensors"):
+        sound = (run / name).read_bytes()
+        for place in (len(sound) // 2, len(sound) - 3):
+            changed = bytearray(sound)
+            changed[place] ^= 1
+            (run / name).write_bytes(changed)
+            with pytest.raises(InputError, match=name):
+                vqspeech.load(run)
+        (run / name).write_bytes(sound[: len(sound) // 2])
+        with pytest.raises(InputError, match=name):
+            vqspeech.load(run)
+        (run / name).unlink()
+        with pytest.raises(InputError, match=name):
+            vqspeech.load(run)
+        (run / name).write_bytes(sound)
+    vqspeech.load(run)
+
+
+def test_a_run_of_another_version_is_refused(run, monkeypatch):
+    monkeypatch.setattr(checkpoint, "FORMAT", "2")
+    with pytest.raises(InputError, match="format '1', this version reads '2'"):
+        vqspeech.load(run)
+
+
+def test_a_code_outside_the_codebook_is_refused(run):
+    with pytest.raises(InputError, match=r"code 16 is not in 0\.\.15"):
+        vqspeech.load(run).decode(np.array([3, 16]), "p225")
+
+
+def test_help_needs_no_heavy_import():
+    heavy = "import sys, vqspeech.cli; print([m for m in ('torch', 'numpy', 'numba', 'librosa') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+    assert "convert" in command("--help").stdout
