@@ -36,7 +36,9 @@ def test_write_then_read_gives_the_wave_back(tmp_path, speech, name):
     assert audio.info(tmp_path / name) == (16000, 0.5)
 
 
-@pytest.mark.parametrize(("suffix", "subtype"), [("wav", "FLOAT"), ("flac", None), ("ogg", "VORBIS"), ("opus", "OPUS"), ("mp3", None)])
+@pytest.mark.parametrize(
+    ("suffix", "subtype"), [("wav", "FLOAT"), ("flac", None), ("ogg", "VORBIS"), ("opus", "OPUS"), ("mp3", None)]
+)
 @pytest.mark.parametrize("channels", [1, 2])
 def test_every_format_is_read_as_mono_of_the_right_length(tmp_path, speech, suffix, subtype, channels):
     wave = speech(0.6, 48000)

@@ -33,9 +33,7 @@ def command(*arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-m", "vqspeech", *map(str, arguments)], capture_output=True, text=True)
 
 
-@given(
-    size=st.integers(3, 9), context=st.integers(1, 2), cuts=st.lists(st.integers(1, 40), min_size=1, max_size=8)
-)
+@given(size=st.integers(3, 9), context=st.integers(1, 2), cuts=st.lists(st.integers(1, 40), min_size=1, max_size=8))
 def test_pieces_hold_every_item_once_with_all_the_context_there_is(size, context, cuts):
     whole = np.arange(sum(cuts))
     found = []

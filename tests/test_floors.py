@@ -7,9 +7,10 @@ import vqspeech
 
 ROOT = Path(vqspeech.__file__).parent
 FLOORS = [
-    {"errors", "shapes", "config"},
-    {"audio", "corpus", "journal"},
-    {"nn.quantiser", "nn.encoder", "nn.wavenet", "dataset"},
+    {"errors", "shapes"},
+    {"config"},
+    {"audio", "corpus", "journal", "machine"},
+    {"splits", "nn.quantiser", "nn.encoder", "nn.wavenet", "dataset"},
     {"models.vqvae", "engines.torch_engine", "engines.numba_engine"},
     {"checkpoint"},
     {"synthesis"},

@@ -133,7 +133,9 @@ def _opened(path: str | Path):
         file = soundfile.SoundFile(path)
     except soundfile.LibsndfileError as error:
         reason = str(error.error_string).rstrip(".")
-        raise InputError(f"{path}: is not audio that can be read ({reason}); give WAV, FLAC, Ogg, Opus or MP3") from None
+        raise InputError(
+            f"{path}: is not audio that can be read ({reason}); give WAV, FLAC, Ogg, Opus or MP3"
+        ) from None
     if file.frames == 0:
         file.close()
         raise InputError(f"{path}: holds no samples; copy the file again or leave it out")
@@ -163,12 +165,13 @@ class Writer:
         return self
 
     def write(self, wave: NDArray[np.floating]) -> None:
+        """Appends samples; what is beyond [-1, 1] is clipped."""
         self._file.write(np.clip(wave, -1.0, 1.0))
 
     def __exit__(self, kind: type | None, *_: object) -> None:
         self._file.close()
         if kind is None:
-            os.replace(self._part, self.path)
+            self._part.replace(self.path)
         else:
             self._part.unlink(missing_ok=True)
 

@@ -94,7 +94,9 @@ def load(directory: str | Path, device: str = "cpu") -> Run:
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise InputError(f"{directory}: weights do not fit the config ({str(error).splitlines()[-1].strip()})") from None
+        raise InputError(
+            f"{directory}: weights do not fit the config ({str(error).splitlines()[-1].strip()})"
+        ) from None
     digest = hashlib.sha256("".join(found.values()).encode()).hexdigest()
     return Run(model.to(device).eval(), resolved, speakers, digest)
 
@@ -141,7 +143,9 @@ def resume_(directory: Path, learner: nn.Module, averaged: nn.Module, adam: Opti
         return int(about["step"]), float(about["minutes"])
     except (RuntimeError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{states[-1]}: does not fit this config ({reason}); delete it or take another folder") from None
+        raise InputError(
+            f"{states[-1]}: does not fit this config ({reason}); delete it or take another folder"
+        ) from None
 
 
 def _states(directory: Path) -> list[Path]:
@@ -187,4 +191,4 @@ def _write_whole(path: Path, content: bytes) -> None:
 def _sync_and_rename(part: Path, path: Path) -> None:
     with part.open("rb") as file:
         os.fsync(file.fileno())
-    os.replace(part, path)
+    part.replace(path)

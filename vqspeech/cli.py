@@ -79,7 +79,11 @@ def convert(
         if not as_json:
             typer.echo(target)
     if as_json:
-        typer.echo(json.dumps([{k: v if isinstance(v, int | float) else str(v) for k, v in one._asdict().items()} for one in done]))
+        typer.echo(
+            json.dumps(
+                [{k: v if isinstance(v, int | float) else str(v) for k, v in one._asdict().items()} for one in done]
+            )
+        )
 
 
 @app.command()
@@ -93,12 +97,18 @@ def speakers(model: RunDirectory = Path("exp/vqvae")) -> None:
 @app.command()
 def train(
     config: Annotated[Path, typer.Argument(help="A YAML such as egs/vctk/conf/vctk64.yaml.", metavar="CONFIG")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="Such as training.batch=8.", metavar="KEY=VALUE")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Such as training.batch=8.", metavar="KEY=VALUE")
+    ] = None,
     data: Annotated[list[Path], typer.Option("--data", help="A packed data directory; may be given again.")] = [],  # noqa: B006
     held_out: Annotated[list[Path], typer.Option("--held-out", help="To measure on; may be given again.")] = [],  # noqa: B006
-    out: Annotated[Path, typer.Option("-o", "--out", help="The run directory; a run in it goes on.")] = Path("exp/vqvae"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="The run directory; a run in it goes on.")] = Path(
+        "exp/vqvae"
+    ),
     max_steps: Annotated[int | None, typer.Option(min=1, help="Instead of the config's.")] = None,
-    max_minutes: Annotated[float | None, typer.Option(help="Training ends after these, resumed parts included.")] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="Training ends after these, resumed parts included.")
+    ] = None,
 ) -> None:
     """Train a VQ-VAE; with `accelerate launch -m vqspeech train ...` on several processes, GPUs or nodes."""
     from vqspeech import config as configs
@@ -112,7 +122,9 @@ def train(
     )
     packed = [[one / "packed" for one in several] for several in (data, held_out)]
     with _bar("training", 1.0, "") as update:
-        numbers = training.train_vqvae(settings, *packed, out, report=lambda now: update(now.fraction, _told(now)))
+        numbers = training.train_vqvae(
+            settings, packed[0], packed[1], out, report=lambda now: update(now.fraction, _told(now))
+        )
     typer.echo(f"{out}: " + ", ".join(f"{name} {value:.4g}" for name, value in numbers.items()))
 
 
@@ -147,10 +159,12 @@ def split(
     unseen_speakers: Annotated[int, typer.Option(min=0, help="Speakers to hold out whole, in unseen/.")] = 0,
 ) -> None:
     """Split into train, dev and test without a common sentence, by a rule with a seed."""
-    from vqspeech import corpus
+    from vqspeech import corpus, splits
 
     utterances = corpus.read(directory)
-    parts = corpus.split_speakers(utterances, unseen_speakers, seed) if unseen_speakers else corpus.split(utterances, seed)
+    parts = (
+        splits.split_speakers(utterances, unseen_speakers, seed) if unseen_speakers else splits.split(utterances, seed)
+    )
     for name, part in parts.items():
         corpus.write(out / name, part)
         typer.echo(f"{out / name}: {len(part)} utterances of {len({one.speaker for one in part})} speakers")
@@ -219,10 +233,12 @@ def _bar(title: str, total: float, unit: str) -> Iterator[Callable[..., None]]:
         yield lambda done, text="": progress.update(task, completed=done, text=text)
 
 
-def _told(now) -> str:  # noqa: ANN001
+def _told(now) -> str:
     """A training's state in one line."""
     names = {"bits_per_sample": "bits", "held_out_bits_per_sample": "held out", "epoch_code_perplexity": "perplexity"}
-    return f"step {now.step} " + " ".join(f"{short} {now.numbers[n]:.3g}" for n, short in names.items() if n in now.numbers)
+    return f"step {now.step} " + " ".join(
+        f"{short} {now.numbers[n]:.3g}" for n, short in names.items() if n in now.numbers
+    )
 
 
 def _fail(line: str, code: int = 2) -> int:

@@ -21,44 +21,46 @@ class _Section(BaseModel):
 class Encoder(_Section):
     """Strided convolutions over the wave; the product of the strides is the hop, samples per code."""
 
-    channels: int = Field(256, ge=1)
+    channels: int = Field(default=256, ge=1)
     strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2)
-    residual_blocks: int = Field(0, ge=0)
+    residual_blocks: int = Field(default=0, ge=0)
 
 
 class Quantiser(_Section):
     """The codebook: `codes` vectors of `dim` numbers."""
 
-    codes: int = Field(512, ge=2, le=65536)
-    dim: int = Field(64, ge=1)
+    codes: int = Field(default=512, ge=2, le=65536)
+    dim: int = Field(default=64, ge=1)
     learning: Literal["gradient", "ema"] = "ema"
-    beta: float = Field(0.25, ge=0)
-    decay: float = Field(0.99, ge=0, lt=1)
-    revive_below: float = Field(0.1, ge=0)
+    beta: float = Field(default=0.25, ge=0)
+    decay: float = Field(default=0.99, ge=0, lt=1)
+    revive_below: float = Field(default=0.1, ge=0)
     """A code is dead when its share of the latents falls below this part of 1 / codes."""
 
 
 class Decoder(_Section):
     """The WaveNet and what it is told."""
 
-    residual: int = Field(64, ge=1)
-    skip: int = Field(256, ge=1)
-    layers: int = Field(30, ge=1)
-    stack: int = Field(10, ge=1)
+    residual: int = Field(default=64, ge=1)
+    skip: int = Field(default=256, ge=1)
+    layers: int = Field(default=30, ge=1)
+    stack: int = Field(default=10, ge=1)
     """Layers after which the dilations start again at 1."""
-    kernel: int = Field(2, ge=1)
-    cond: int = Field(128, ge=1)
+    kernel: int = Field(default=2, ge=1)
+    cond: int = Field(default=128, ge=1)
     """Numbers that describe one frame's codes and their neighbours to the WaveNet."""
-    speaker: int = Field(64, ge=1)
+    speaker: int = Field(default=64, ge=1)
     """Numbers that describe a speaker to the WaveNet."""
 
 
 class Model(_Section):
-    sample_rate: int = Field(16000, ge=1)
+    """Sizes of a VQ-VAE of speech; `sample_rate` in Hz."""
+
+    sample_rate: int = Field(default=16000, ge=1)
     encoder: Encoder = Encoder()
     quantiser: Quantiser = Quantiser()
     decoder: Decoder = Decoder()
-    jitter: float = Field(0.0, ge=0, le=1)
+    jitter: float = Field(default=0.0, ge=0, le=1)
     """Probability that a frame takes its code from a neighbour while training."""
 
     @property
@@ -74,33 +76,33 @@ class Training(_Section):
     """One pass through `training.fit`."""
 
     seed: int = 0
-    batch: int = Field(16, ge=1)
+    batch: int = Field(default=16, ge=1)
     """Crops in a global batch: over all processes and accumulated parts together."""
-    accumulate: int = Field(1, ge=1)
+    accumulate: int = Field(default=1, ge=1)
     """Parts in which each process works through its share of the batch."""
-    crop: int = Field(5120, ge=1)
+    crop: int = Field(default=5120, ge=1)
     """Samples in a crop."""
-    learning_rate: float = Field(4e-4, gt=0)
-    final_learning_rate: float = Field(2e-5, ge=0)
-    warmup_steps: int = Field(200, ge=0)
-    decay_steps: int | None = Field(None, ge=1)
+    learning_rate: float = Field(default=4e-4, gt=0)
+    final_learning_rate: float = Field(default=2e-5, ge=0)
+    warmup_steps: int = Field(default=200, ge=0)
+    decay_steps: int | None = Field(default=None, ge=1)
     """Steps over which the rate falls, along a cosine, to final_learning_rate; none: max_steps."""
-    clip_norm: float = Field(1.0, gt=0)
-    average: float = Field(0.999, ge=0, lt=1)
+    clip_norm: float = Field(default=1.0, gt=0)
+    average: float = Field(default=0.999, ge=0, lt=1)
     """Decay of the moving average of the weights, which is what is evaluated and kept; 0 for none."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the products; weights and sums stay float32.  auto: bfloat16 where the processor has it."""
     compile: bool = False
     """Whether torch.compile fuses the model; pays on a GPU."""
-    max_steps: int = Field(100_000, ge=1)
-    max_minutes: float | None = Field(None, gt=0)
-    evaluate_every: int = Field(1000, ge=1)
-    evaluate_s: float = Field(60.0, gt=0)
+    max_steps: int = Field(default=100_000, ge=1)
+    max_minutes: float | None = Field(default=None, gt=0)
+    evaluate_every: int = Field(default=1000, ge=1)
+    evaluate_s: float = Field(default=60.0, gt=0)
     """Seconds of held-out speech on which the bits per sample are measured."""
-    save_every: int = Field(1000, ge=1)
-    keep: int = Field(2, ge=1)
+    save_every: int = Field(default=1000, ge=1)
+    keep: int = Field(default=2, ge=1)
     """States kept for resuming."""
-    listen: int = Field(2, ge=0)
+    listen: int = Field(default=2, ge=0)
     """Held-out recordings that are reconstructed for TensorBoard at each evaluation."""
 
 

@@ -73,4 +73,3 @@ def beside(source: Path, speaker: str, directory: Path | None = None) -> Path:
     'in.p225.wav'
     """
     return (directory or source.parent) / f"{source.stem}.{speaker}.wav"
-

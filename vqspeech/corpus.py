@@ -8,19 +8,15 @@ Without `segments` a recording is an utterance.  All tables are sorted by key, a
 `LC_ALL=C sort` does).  Paths are relative to the working directory, as Kaldi has them.
 """
 
-import hashlib
 import os
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from vqspeech.errors import InputError
 
-PARTS = ("train", "dev", "test")
-HELD_OUT = 0.05
-"""Share of the eligible sentences in each of dev and test."""
 _TABLES = {"wav.scp": 2, "utt2spk": 2, "spk2utt": 2, "text": 1, "segments": 4}
 
 
@@ -87,7 +83,7 @@ def write(directory: str | Path, utterances: Iterable[Utterance]) -> None:
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     utterances = sorted(utterances, key=lambda one: one.key)
-    for one, after in zip(utterances, utterances[1:], strict=False):
+    for one, after in pairwise(utterances):
         if one.key == after.key:
             raise InputError(f"{directory}: utterance {one.key!r} twice; give each recording a name of its own")
     for name in {name for one in utterances for name in (one.key, one.speaker)}:
@@ -129,54 +125,6 @@ def validate(directory: str | Path) -> list[Fault]:
     return faults
 
 
-def split(utterances: list[Utterance], seed: int = 0) -> dict[str, list[Utterance]]:
-    """Train, dev and test without a common sentence, by a rule: a sentence's part depends on seed and words.
-
-    Only sentences with one reader are held out, where there are enough of them: so nothing of what the
-    others read is lost.  A speaker with no other sentence stays in train.  Without text, every utterance
-    counts as a sentence.
-
-    Args:
-        seed: another seed, another split.
-
-    Raises:
-        InputError: too few sentences for a dev and a test part.
-    """
-    sentences, readers = {one.key: sentence(one) for one in utterances}, defaultdict(set)
-    for one in utterances:
-        readers[sentences[one.key]].add(one.speaker)
-    single = {words for words, speakers in readers.items() if len(speakers) == 1}
-    eligible = sorted(single if len(single) * HELD_OUT >= 1 else readers)
-    ranked = sorted(eligible, key=lambda words: _share(seed, words))
-    part = {words: _part(_share(seed, words)) for words in eligible}
-    for name, words in zip(("dev", "test"), ranked, strict=False):
-        if name not in part.values():  # a small corpus: the luck of the draw must not leave a part empty
-            part[words] = name
-    parts: dict[str, list[Utterance]] = {name: [] for name in PARTS}
-    known = {one.speaker for one in utterances if part.get(sentences[one.key], "train") == "train"}
-    moved = {sentences[one.key] for one in utterances if one.speaker not in known}
-    for one in utterances:
-        words = sentences[one.key]
-        parts["train" if words in moved else part.get(words, "train")].append(one)
-    if not all(parts.values()):
-        raise InputError(f"{len(utterances)} utterances of {len(readers)} sentences are too few to split; record more")
-    return parts
-
-
-def split_speakers(utterances: list[Utterance], count: int, seed: int = 0) -> dict[str, list[Utterance]]:
-    """The parts of `split`, and `unseen`: all utterances of `count` speakers that none of the others has.
-
-    Raises:
-        InputError: there are not more speakers than that.
-    """
-    speakers = sorted({one.speaker for one in utterances}, key=lambda name: _share(seed, name))
-    if not 0 < count < len(speakers):
-        raise InputError(f"{count} of {len(speakers)} speakers cannot be held out; choose 1 to {len(speakers) - 1}")
-    unseen = set(speakers[:count])
-    parts = split([one for one in utterances if one.speaker not in unseen], seed)
-    return parts | {"unseen": [one for one in utterances if one.speaker in unseen]}
-
-
 def combine(directories: Iterable[str | Path]) -> list[Utterance]:
     """The utterances of several data directories.
 
@@ -192,27 +140,11 @@ def combine(directories: Iterable[str | Path]) -> list[Utterance]:
     return [found[key] for key in sorted(found)]
 
 
-def sentence(utterance: Utterance) -> str:
-    """The words alone, in small letters, as two readers of one sentence share them."""
-    if utterance.text is None:
-        return f"({utterance.key})"
-    return " ".join(re.sub(r"[^\w' ]+", " ", utterance.text.casefold()).split())
-
-
 def write_whole(path: Path, text: str) -> None:
     """Writes a file so that it is there whole or not at all."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
-
-
-def _share(seed: int, words: str) -> float:
-    """A number in [0, 1) that depends on nothing but its arguments."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {words}".encode()).digest()[:8], "big") / 2**64
-
-
-def _part(share: float) -> str:
-    return "dev" if share < HELD_OUT else "test" if share < 2 * HELD_OUT else "train"
+    part.replace(path)
 
 
 def _read_tables(directory: Path) -> tuple[dict[str, dict[str, tuple[int, str]]], list[Fault]]:
@@ -305,5 +237,7 @@ def _cross_faults(directory: Path, tables: dict[str, dict[str, tuple[int, str]]]
             line, keys = tables["spk2utt"].get(speaker, (0, ""))
             if set(keys.split()) != inverse.get(speaker, set()):
                 cure = "delete spk2utt, or write it anew from utt2spk"
-                faults.append(Fault(directory / "spk2utt", line, speaker, "does not have the utterances of utt2spk", cure))
+                faults.append(
+                    Fault(directory / "spk2utt", line, speaker, "does not have the utterances of utt2spk", cure)
+                )
     return faults

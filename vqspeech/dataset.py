@@ -143,9 +143,7 @@ def collate(crops: list[tuple[Tensor, int, Tensor]]) -> Batch:
 def whole(classes: NDArray[np.uint8], speaker: int, hop: int) -> Batch:
     """One utterance as a batch, with silence behind it up to a whole frame; for measuring."""
     padded = np.pad(classes, (0, -len(classes) % hop), constant_values=audio.SILENCE)
-    return Batch(
-        torch.from_numpy(padded)[None], torch.tensor([speaker]), torch.zeros(1, len(padded) // hop)
-    )
+    return Batch(torch.from_numpy(padded)[None], torch.tensor([speaker]), torch.zeros(1, len(padded) // hop))
 
 
 def read_rows(table: Path, shard: int) -> list[Row]:

@@ -162,7 +162,7 @@ def _pack_shard(sample_rate: int, shard: tuple[Path, list[Utterance]]) -> list[S
             offset += len(classes)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(part, stem.with_suffix(".u8"))
+    part.replace(stem.with_suffix(".u8"))
     corpus.write_whole(table, _table(("key", "speaker", "offset", "length"), rows))
     return skipped
 
@@ -184,7 +184,7 @@ def _fingerprint(utterances: list[Utterance]) -> str:
     digest = hashlib.sha256()
     for one in utterances:
         try:
-            status = os.stat(one.path)
+            status = Path(one.path).stat()
             version = f"{status.st_size} {status.st_mtime_ns}"
         except OSError:
             version = "missing"

@@ -8,6 +8,7 @@ way: streaming and offline are one computation.
 import difflib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -123,7 +124,7 @@ class Model:
         )
 
 
-def _generator(engine: str):
+def _generator(engine: str) -> Any:
     if engine == "torch":
         from vqspeech.engines import torch_engine
 

@@ -1,11 +1,8 @@
 """One visible loop, `fit`, for whatever has a loss; and the VQ-VAE's way through it."""
 
-import contextlib
 import copy
-import ctypes
 import importlib.util
 import math
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 
-from vqspeech import checkpoint, config
+from vqspeech import checkpoint, config, machine
 from vqspeech.dataset import Crops, Packed, collate, whole
 from vqspeech.errors import InputError
 from vqspeech.journal import Journal
@@ -43,8 +40,8 @@ class Measured(NamedTuple):
     """What an evaluation found: numbers, and waves (time,) to listen to."""
 
     numbers: dict[str, float]
-    recordings: dict[str, NDArray[np.float32]] = {}
-    sample_rate: int = 16000
+    recordings: dict[str, NDArray[np.float32]]
+    sample_rate: int
 
 
 class Progress(NamedTuple):
@@ -82,10 +79,10 @@ def fit(
     Returns:
         The newest numbers, by name.
     """
-    _keep_freed_memory()
-    accelerator = Accelerator(
+    machine.keep_freed_memory()
+    accelerator: Any = Accelerator(
         cpu=not torch.cuda.is_available(),
-        mixed_precision="bf16" if _in_bfloat16(settings.precision) else "no",
+        mixed_precision="bf16" if machine.in_bfloat16(settings.precision) else "no",
         gradient_accumulation_steps=settings.accumulate,
         split_batches=True,
     )
@@ -111,8 +108,9 @@ def fit(
     learner.train()
     journal = Journal(directory, accelerator.is_main_process)
     numbers: dict[str, float] = {}
+    norm: Any = math.nan
     epoch, counts = step * settings.batch // len(data), {}  # type: ignore[arg-type]
-    with _Interruption() as interruption:
+    with machine.Interruption() as interruption:
         for batch in loader if _fraction(settings, step, minutes) < 1 else ():
             for group in adam.param_groups:
                 group["lr"] = _learning_rate(settings, step, minutes)
@@ -235,41 +233,13 @@ class _Objective(nn.Module):
 
     def __init__(self, learner: nn.Module) -> None:
         super().__init__()
-        self.learner = learner
+        self.learner: Any = learner
 
     def forward(self, batch: Any) -> Loss:
         return self.learner.loss(batch)
 
 
-class _Interruption:
-    """Remembers SIGINT and SIGTERM instead of dying of them in the middle of a step."""
-
-    signal = 0
-
-    def __enter__(self) -> "_Interruption":
-        self._before = {one: signal.signal(one, self._remember) for one in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for one, handler in self._before.items():
-            signal.signal(one, handler)
-
-    def _remember(self, number: int, _: object) -> None:
-        self.signal = number
-
-
-def _keep_freed_memory() -> None:
-    """Tells glibc to reuse what a step frees instead of giving it back to the kernel, which zeroes it anew.
-
-    The activations of a step are blocks of some 50 MB; a step on a CPU takes half the time with this.
-    """
-    with contextlib.suppress(OSError, AttributeError):  # another C library: nothing to tune
-        libc, trim_threshold, mmap_threshold = ctypes.CDLL("libc.so.6"), -1, -3
-        for threshold in (trim_threshold, mmap_threshold):
-            libc.mallopt(threshold, 2**31 - 1)
-
-
-def _agreed(accelerator: Accelerator, minutes: float, stop: int) -> tuple[float, bool]:
+def _agreed(accelerator: Any, minutes: float, stop: int) -> tuple[float, bool]:
     """The latest clock, and whether any process was asked to stop: the same answer on all."""
     if accelerator.num_processes == 1:
         return minutes, bool(stop)
@@ -290,7 +260,7 @@ def _learning_rate(settings: config.Training, step: int, minutes: float) -> floa
     return rate * min(1.0, (step + 1) / max(1, settings.warmup_steps))
 
 
-def _moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+def _moving_average(decay: float) -> Any:
     """An average whose decay grows with the steps, so that a short run forgets where it began."""
 
     @torch.no_grad()
@@ -301,7 +271,7 @@ def _moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tenso
     return update_
 
 
-def _usage(accelerator: Accelerator, counts: dict[str, Tensor]) -> dict[str, float]:
+def _usage(accelerator: Any, counts: dict[str, Tensor]) -> dict[str, float]:
     """Codes in use and their perplexity, over this epoch so far and all processes."""
     numbers = {}
     for name, histogram in counts.items():
@@ -309,12 +279,3 @@ def _usage(accelerator: Accelerator, counts: dict[str, Tensor]) -> dict[str, flo
         used, perplexity = usage(accelerator.reduce(histogram, "sum"))
         numbers |= {f"epoch_{kind}s_used": float(used), f"epoch_{kind}_perplexity": perplexity}
     return numbers
-
-
-def _in_bfloat16(precision: str) -> bool:
-    """Whether products are computed in bfloat16; "auto" means where the processor does so itself."""
-    if precision != "auto":
-        return precision == "bfloat16"
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
-    return torch.cpu._is_avx512_bf16_supported()

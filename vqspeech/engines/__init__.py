@@ -1,0 +1,1 @@
+"""Samplers of a WaveNet: the plain one and the compiled one."""

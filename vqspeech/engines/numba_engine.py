@@ -6,7 +6,7 @@ a layer are one matrix, its residual and skip another; the conditioning was proj
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numba
 import numpy as np
@@ -73,9 +73,9 @@ def pack(wavenet: WaveNet) -> Weights:
         out=_aligned(torch.stack([layer.weight[:, :, 0].t() for layer in wavenet.out])),
         out_bias=_aligned(torch.stack([layer.bias for layer in wavenet.out])),
         head=_aligned(wavenet.head.weight[:, :, 0].t()),
-        head_bias=_aligned(wavenet.head.bias),
+        head_bias=_aligned(cast("Tensor", wavenet.head.bias)),
         logits=_aligned(wavenet.logits.weight[:, :, 0].t()),
-        logits_bias=_aligned(wavenet.logits.bias),
+        logits_bias=_aligned(cast("Tensor", wavenet.logits.bias)),
         dilations=np.array(wavenet.dilations),
         rings=np.cumsum([0, *reach]),
     )
@@ -115,7 +115,7 @@ def _aligned(tensor: Tensor) -> Array:
     return copy
 
 
-def _compiled(function):  # noqa: ANN001, ANN202
+def _compiled(function):
     """Compiles with fused multiply-adds, and keeps the result on disk where there is a place for it."""
     options = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
     try:
@@ -125,7 +125,7 @@ def _compiled(function):  # noqa: ANN001, ANN202
 
 
 @_compiled
-def tanh(x: float) -> float:
+def tanh(x):
     """The hyperbolic tangent within 1e-6: odd polynomial over even polynomial, in float32.
 
     Source: the coefficients are those of the Eigen library, generic_fast_tanh_float.
@@ -145,8 +145,8 @@ def tanh(x: float) -> float:
 
 
 @_compiled
-def _add_product_(out, x, weight):  # noqa: ANN001, ANN202
-    """out += x @ weight, for one vector x: eight rows of the weight at a time."""
+def _add_product_(out, x, weight):
+    """Out += x @ weight, for one vector x: eight rows of the weight at a time."""
     inputs, outputs = weight.shape
     whole = inputs - inputs % 8
     for i in range(0, whole, 8):
@@ -163,7 +163,7 @@ def _add_product_(out, x, weight):  # noqa: ANN001, ANN202
 
 
 @_compiled
-def _draw(logits, uniform, temperature):  # noqa: ANN001, ANN202
+def _draw(logits, uniform, temperature):
     """The class in whose interval of softmax(logits / temperature) the uniform falls; overwrites the logits."""
     best = 0
     for c in range(len(logits)):
@@ -184,7 +184,7 @@ def _draw(logits, uniform, temperature):  # noqa: ANN001, ANN202
 
 
 @_compiled
-def _speak(weights, gates, uniforms, temperature, clock, previous, memory, classes, taught, heard):  # noqa: ANN001, ANN202
+def _speak(weights, gates, uniforms, temperature, clock, previous, memory, classes, taught, heard):
     """One stream, all its symbols; fills `classes`, moves `memory` on, returns the last symbol.
 
     Where symbols are `taught`, they are followed instead of drawn and the logits are written to `heard`.

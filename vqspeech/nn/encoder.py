@@ -33,7 +33,9 @@ class Encoder(nn.Module):
             for layer, stride in enumerate(strides)
         )
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.ReLU(), nn.Conv1d(channels, channels, 3, padding=1), nn.ReLU(), nn.Conv1d(channels, channels, 1))
+            nn.Sequential(
+                nn.ReLU(), nn.Conv1d(channels, channels, 3, padding=1), nn.ReLU(), nn.Conv1d(channels, channels, 1)
+            )
             for _ in range(residual_blocks)
         )
         self.latents = nn.Conv1d(channels, dim, 1)

@@ -11,7 +11,7 @@ from vqspeech.shapes import Codes, Latents
 
 
 class Quantised(NamedTuple):
-    """`latents`: codebook vectors that pass gradients straight through; `codes`; `loss`: what is added to the likelihood."""
+    """Codebook vectors that let gradients straight through, their codes, and what is added to the likelihood."""
 
     latents: Latents
     codes: Codes
@@ -47,6 +47,10 @@ class Quantiser(nn.Module):
         Jukebox (2020), appendix B.1, with counts and sums revived too.
     """
 
+    codebook: Tensor
+    sums: Tensor
+    counts: Tensor
+
     def __init__(self, codes: int, dim: int, learning: str, beta: float, decay: float, revive_below: float) -> None:
         super().__init__()
         self.learning, self.beta, self.decay, self.revive_below = learning, beta, decay, revive_below
@@ -73,11 +77,9 @@ class Quantiser(nn.Module):
         """Quantises; in training also learns the codebook, from the batch and after it was used."""
         latents = latents.float()
         with torch.autocast(latents.device.type, enabled=False):
-            if self.training:
-                with torch.no_grad():
-                    flat = latents.detach().transpose(1, 2).flatten(0, 1)
-                    if not self.counts.any():
-                        self._revive_(torch.ones_like(self.counts, dtype=torch.bool), flat, flat.new_tensor(1.0))
+            flat = latents.detach().transpose(1, 2).flatten(0, 1)
+            if self.training and not self.counts.any():
+                self._revive_(torch.ones_like(self.counts, dtype=torch.bool), flat, flat.new_tensor(1.0))
             codes = self.encode(latents)
             chosen = self.decode(codes)
             loss = self.beta * F.mse_loss(latents, chosen.detach())
@@ -85,10 +87,10 @@ class Quantiser(nn.Module):
                 loss = loss + F.mse_loss(chosen, latents.detach())
             straight = latents + (chosen - latents).detach()
             if self.training:
-                with torch.no_grad():
-                    self._learn_(flat, codes.flatten())
+                self._learn_(flat, codes.flatten())
         return Quantised(straight, codes, loss)
 
+    @torch.no_grad()
     def _learn_(self, flat: Tensor, codes: Tensor) -> None:
         """Moves the averages by one global batch and revives the dead."""
         chosen = F.one_hot(codes, len(self.counts)).to(flat.dtype)
@@ -104,6 +106,7 @@ class Quantiser(nn.Module):
         if dead.any():  # the same on all processes: the counts are
             self._revive_(dead, flat, average)
 
+    @torch.no_grad()
     def _revive_(self, dead: Tensor, flat: Tensor, count: Tensor) -> None:
         """Gives each dead code a latent of the global batch, and the statistics that belong to it."""
         lent = _from_all_processes(flat)

@@ -1,5 +1,7 @@
 """A WaveNet over any alphabet: the decoder (256 mu-law classes) and the prior (K codes) are this class."""
 
+from typing import Any, cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -41,10 +43,10 @@ class WaveNet(nn.Module):
         self.dilations = tuple(2 ** (layer % stack) for layer in range(layers))
         self.embed = nn.Embedding(classes, residual)
         self.cond = nn.Conv1d(cond, layers * 2 * residual, 1)  # its bias serves the gates
-        self.taps = nn.ModuleList(
-            nn.Conv1d(residual, 2 * residual, kernel, dilation=d, bias=False) for d in self.dilations
-        )
-        self.out = nn.ModuleList(nn.Conv1d(residual, residual + skip, 1) for _ in self.dilations)
+        taps = [nn.Conv1d(residual, 2 * residual, kernel, dilation=d, bias=False) for d in self.dilations]
+        self.taps = cast("list[Any]", nn.ModuleList(taps))
+        out = [nn.Conv1d(residual, residual + skip, 1) for _ in self.dilations]
+        self.out = cast("list[Any]", nn.ModuleList(out))
         self.head = nn.Conv1d(skip, skip, 1)
         self.logits = nn.Conv1d(skip, classes, 1)
 
