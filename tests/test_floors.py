@@ -9,7 +9,7 @@ ROOT = Path(vqspeech.__file__).parent
 FLOORS = [
     {"errors", "shapes"},
     {"config"},
-    {"audio", "corpus", "journal", "machine"},
+    {"audio", "corpus", "journal", "machine", "metrics", "plots"},
     {"splits", "nn.quantiser", "nn.encoder", "nn.wavenet", "dataset"},
     {"models.vqvae", "engines.torch_engine", "engines.numba_engine"},
     {"checkpoint"},
