@@ -59,7 +59,11 @@ def test_a_run_that_was_killed_and_resumed_equals_the_undisturbed_one(tiny, pack
     settings = config.from_tree(tree, "test")
     train(settings, packed, tmp_path / "whole")
     for wait in (2, 9):  # states that must have been written before the kill
-        process = subprocess.Popen(command(settings, packed, tmp_path / "killed"), stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command(settings, packed, tmp_path / "killed"),
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},  # as here: another number of threads adds in another order
+        )
         while process.poll() is None and _newest(tmp_path / "killed") < wait:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)

@@ -16,8 +16,8 @@ from vqspeech.errors import InputError
 
 CLASSES = 256
 MU = CLASSES - 1
-EDGE_DB = 40.0
-"""An edge is silent while its frames stay this far below the loudest one."""
+EDGE_DB = 35.0
+"""An edge is silent while its frames stay this far below the loudest one, after pre-emphasis."""
 
 Wave = NDArray[np.float32]
 Classes = NDArray[np.uint8]
@@ -71,6 +71,8 @@ def read(path: str | Path, sample_rate: int, start_s: float = 0.0, end_s: float 
         InputError: no such file, not audio, empty, cut short, or with samples that are no numbers.
     """
     pieces = list(blocks(path, sample_rate, start_s=start_s, end_s=end_s))
+    if not pieces:
+        raise InputError(f"{path}: less than one sample at {sample_rate} Hz; leave it out")
     return np.concatenate(pieces)
 
 
@@ -89,7 +91,10 @@ def blocks(
         start, end = round(start_s * rate), file.frames if end_s is None else min(round(end_s * rate), file.frames)
         if start >= end:
             raise InputError(f"{path}: no sound between {start_s:g} s and {end / rate:g} s; mend the segment")
-        file.seek(start)
+        try:
+            file.seek(start)
+        except soundfile.LibsndfileError:
+            raise InputError(f"{path}: cut short before {start_s:g} s; copy the file again or leave it out") from None
         resampler = None if rate == sample_rate else soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
         left, owed = end - start, round((end - start) * sample_rate / rate)
         while left:
@@ -183,10 +188,15 @@ def write(path: str | Path, wave: NDArray[np.floating], sample_rate: int) -> Non
 
 
 def edges(wave: Wave, sample_rate: int) -> tuple[float, float]:
-    """Where the sound starts and ends, in seconds: librosa's trim at EDGE_DB; the whole of a silent wave."""
+    """Where the sound starts and ends, in seconds: librosa's trim at EDGE_DB; the whole of a silent wave.
+
+    Pre-emphasis takes the rumble of the room away: without it the silence of VCTK is only some 25 dB below
+    speech, and little of it would be cut.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import librosa
 
-    _, (start, end) = librosa.effects.trim(wave, top_db=EDGE_DB, frame_length=1024, hop_length=256)
+    bright = librosa.effects.preemphasis(wave)
+    _, (start, end) = librosa.effects.trim(bright, top_db=EDGE_DB, frame_length=1024, hop_length=256)
     return (start / sample_rate, end / sample_rate) if end > start else (0.0, len(wave) / sample_rate)

@@ -77,6 +77,8 @@ def read(directory: str | Path) -> list[Utterance]:
 def write(directory: str | Path, utterances: Iterable[Utterance]) -> None:
     """Writes a data directory, each table whole or not at all; the inverse of `read`.
 
+    Bounds are kept to the millisecond; white space in a text becomes one blank.
+
     Raises:
         InputError: a key twice, or a name that a table cannot hold.
     """
@@ -97,7 +99,7 @@ def write(directory: str | Path, utterances: Iterable[Utterance]) -> None:
         tables["utt2spk"].append(f"{one.key} {one.speaker}")
         speakers[one.speaker].append(one.key)
         if one.text is not None:
-            tables["text"].append(f"{one.key} {one.text}")
+            tables["text"].append(f"{one.key} {' '.join(one.text.split())}")
         if cut:
             end_s = -1 if one.end_s is None else one.end_s
             tables["segments"].append(f"{one.key} {one.key} {one.start_s:.3f} {end_s:.3f}")
@@ -157,7 +159,8 @@ def _read_tables(directory: Path) -> tuple[dict[str, dict[str, tuple[int, str]]]
                 faults.append(Fault(path, 0, "", "is missing", "a data directory needs it"))
             continue
         try:
-            rows = path.read_text(encoding="utf-8").splitlines()
+            rows = path.read_text(encoding="utf-8").split("\n")  # splitlines() ends lines at U+2028 too
+            rows = rows[:-1] if not rows[-1] else rows
         except UnicodeDecodeError as error:
             faults.append(Fault(path, 0, "", f"is not UTF-8 (byte {error.start})", "convert it with iconv"))
             continue
@@ -194,7 +197,7 @@ def _row_fault(name: str, fields: int, key: str, rest: str) -> tuple[str, str, s
             start, end = (float(number) for number in rest.split()[1:])
         except ValueError:
             return rest, "is not recording, start and end in seconds", "write two numbers"
-        if not (0 <= start < end or end == -1):
+        if not (0 <= start < end < float("inf") or (0 <= start < float("inf") and end == -1)):
             return rest, "ends before it starts", "write start_s < end_s (or -1 for the end)"
     return None
 

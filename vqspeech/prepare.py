@@ -56,7 +56,12 @@ def cut_edges(
 
     Returns:
         What could not be read; it is left as it was, for `pack` to skip.
+
+    Raises:
+        InputError: there is no such folder of labels, or a label file in it is none.
     """
+    if labels is not None and not Path(labels).is_dir():
+        raise InputError(f"{labels}: no such folder of labels; mend the path, or cut without labels")
     utterances = corpus.read(directory)
     done, skipped = [], []
     for one in _each(partial(_cut, Path(labels) if labels else None), utterances, nj, progress):
@@ -84,16 +89,20 @@ def pack(directory: str | Path, sample_rate: int, nj: int = 1, progress: Progres
     folder = directory / "packed"
     folder.mkdir(exist_ok=True)
     about = {"format": dataset.FORMAT, "sample_rate": sample_rate, "inputs": _fingerprint(utterances)}
-    if not _describes(folder / "packed.json", about):
-        for old in [folder / "packed.json", *folder.glob("shard-*")]:
-            old.unlink(missing_ok=True)
-        corpus.write_whole(folder / "packed.json", json.dumps(about) + "\n")
+    # packed.json is the seal that readers ask for: while shards are missing it goes by another name
+    seal, draft = folder / "packed.json", folder / "packing.json"
+    if not (_describes(seal, about) or _describes(draft, about)):
+        for old in folder.glob("shard-*"):
+            old.unlink()
+    corpus.write_whole(draft, json.dumps(about) + "\n")
+    seal.unlink(missing_ok=True)
     groups = [utterances[start : start + SHARD_UTTERANCES] for start in range(0, len(utterances), SHARD_UTTERANCES)]
     shards = [(folder / f"shard-{number:05d}", group) for number, group in enumerate(groups)]
     skipped = [one for part in _each(partial(_pack_shard, sample_rate), shards, nj, progress) for one in part]
     corpus.write_whole(folder / "skipped.tsv", _table(Skipped._fields, skipped))
     if len(skipped) == len(utterances):
         raise InputError(f"{directory}: none of {len(utterances)} recordings could be read; first: {skipped[0].reason}")
+    draft.replace(seal)
     packed = dataset.Packed(folder)
     return Packing(len(packed), sum(row.length for row in packed.rows) / sample_rate / 3600, skipped)
 
@@ -105,7 +114,7 @@ def read_htk(path: Path) -> list[tuple[float, float, str]]:
         InputError: a row is not `start end phone` in units of 100 ns.
     """
     rows = []
-    for line, row in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for line, row in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         fields = row.split()
         if not fields or fields == ["#"]:
             continue
@@ -123,7 +132,7 @@ def _cut(labels: Path | None, one: Utterance) -> tuple[Utterance, str]:
             for path in (labels / one.speaker / f"{one.key}.lab", labels / f"{one.key}.lab"):
                 if path.is_file():
                     sounds = [(start, end) for start, end, phone in read_htk(path) if phone.lower() not in PAUSES]
-                    if sounds:
+                    if sounds and sounds[0][0] < audio.info(one.path)[1]:  # else: labels of something longer
                         return _bounded(one, 0.0, sounds[0][0], sounds[-1][1]), ""
         if one.end_s is not None:
             return one, ""  # cut before
@@ -146,18 +155,20 @@ def _pack_shard(sample_rate: int, shard: tuple[Path, list[Utterance]]) -> list[S
     stem, utterances = shard
     table = stem.with_suffix(".tsv")
     rows, skipped, offset = [], [], 0
-    if table.exists():
+    if table.exists() and stem.with_suffix(".u8").exists():
         kept = {row.key for row in dataset.read_rows(table, 0)}
-        return [Skipped(one.key, one.path, "skipped before") for one in utterances if one.key not in kept]
+        lacking = [(one, _classes(one, sample_rate)[1]) for one in utterances if one.key not in kept]
+        if all(reason for _, reason in lacking):  # else: something reads now that did not
+            return [Skipped(one.key, one.path, reason) for one, reason in lacking]
+    table.unlink(missing_ok=True)
     part = stem.with_name(f".{stem.name}.{os.getpid()}.part")
     with part.open("wb") as file:
         for one in utterances:
-            try:
-                classes = audio.compress(audio.read(one.path, sample_rate, one.start_s, one.end_s))
-            except InputError as error:
-                skipped.append(Skipped(one.key, one.path, str(error)))
+            classes, reason = _classes(one, sample_rate)
+            if reason:
+                skipped.append(Skipped(one.key, one.path, reason))
                 continue
-            file.write(classes.astype(np.uint8).tobytes())
+            file.write(classes.tobytes())
             rows.append((one.key, one.speaker, offset, len(classes)))
             offset += len(classes)
         file.flush()
@@ -165,6 +176,14 @@ def _pack_shard(sample_rate: int, shard: tuple[Path, list[Utterance]]) -> list[S
     part.replace(stem.with_suffix(".u8"))
     corpus.write_whole(table, _table(("key", "speaker", "offset", "length"), rows))
     return skipped
+
+
+def _classes(one: Utterance, sample_rate: int) -> tuple[audio.Classes, str]:
+    """The classes of an utterance, or none and why."""
+    try:
+        return audio.compress(audio.read(one.path, sample_rate, one.start_s, one.end_s)), ""
+    except InputError as error:
+        return audio.compress(np.zeros(0)), str(error)
 
 
 def _each(work: Callable, items: list, nj: int, progress: Progress) -> Iterator:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from vqspeech.corpus import Utterance
 from vqspeech.errors import InputError
@@ -28,8 +28,10 @@ def split(utterances: list[Utterance], seed: int = 0) -> dict[str, list[Utteranc
     sentences, readers = {one.key: sentence(one) for one in utterances}, defaultdict(set)
     for one in utterances:
         readers[sentences[one.key]].add(one.speaker)
-    single = {words for words, speakers in readers.items() if len(speakers) == 1}
-    eligible = sorted(single if len(single) * HELD_OUT >= 1 else readers)
+    said = Counter(speaker for speakers in readers.values() for speaker in speakers)
+    free = {words for words, speakers in readers.items() if all(said[one] > 1 for one in speakers)}
+    single = {words for words in free if len(readers[words]) == 1}
+    eligible = single if len(single) * HELD_OUT >= 1 else free
     ranked = sorted(eligible, key=lambda words: _share(seed, words))
     part = {words: _part(_share(seed, words)) for words in eligible}
     for name, words in zip(("dev", "test"), ranked, strict=False):

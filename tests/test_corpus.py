@@ -1,0 +1,172 @@
+"""Kaldi data directories: what is written is read, every fault is told, parts share no sentence."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vqspeech import InputError, corpus, splits
+from vqspeech.corpus import Utterance
+
+NAMES = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=6)
+
+
+def some(speakers: int = 4, each: int = 25) -> list[Utterance]:
+    """Everybody reads the first five sentences; the others have one reader each."""
+    return [
+        Utterance(f"s{s}_{n:03d}", f"s{s}", f"{s}-{n}.wav", text=f"common {n}" if n < 5 else f"only {s} says {n}")
+        for s in range(speakers)
+        for n in range(each)
+    ]
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    """A directory without a fault."""
+    recordings = [tmp_path / f"{n}.wav" for n in range(3)]
+    for path in recordings:
+        path.write_bytes(b"RIFF")
+    corpus.write(tmp_path / "data", [Utterance(f"a_{n}", "a", str(p), text="x") for n, p in enumerate(recordings)])
+    return tmp_path / "data"
+
+
+@given(
+    st.dictionaries(NAMES, st.tuples(NAMES, st.none() | st.lists(NAMES).map(" ".join)), min_size=1, max_size=8),
+    st.none() | st.integers(1, 10**6),
+)
+def test_reading_gives_back_what_was_written(tmp_path_factory, rows, end_ms):
+    end_s = None if end_ms is None else end_ms / 1000
+    utterances = [Utterance(k, s, f"a b/{k}.wav", 0.0, end_s, t) for k, (s, t) in sorted(rows.items())]
+    directory = tmp_path_factory.mktemp("data")
+    corpus.write(directory, reversed(utterances))
+    assert corpus.read(directory) == utterances
+
+
+def test_writing_without_texts_or_bounds_takes_their_old_tables_away(sound: Path):
+    cut = [replace(one, end_s=1.5) for one in corpus.read(sound)]
+    corpus.write(sound, cut)
+    assert (sound / "segments").read_text().splitlines()[0] == "a_0 a_0 0.000 1.500"
+    corpus.write(sound, [replace(one, end_s=None, text=None) for one in cut])
+    assert sorted(path.name for path in sound.iterdir()) == ["spk2utt", "utt2spk", "wav.scp"]
+
+
+def test_a_sound_directory_has_no_fault(sound: Path):
+    assert corpus.validate(sound) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "content", "told"),
+    [
+        ("wav.scp", None, "wav.scp: is missing; a data directory needs it"),
+        ("utt2spk", "", "utt2spk: is empty; list at least one row or delete the file"),
+        ("utt2spk", "a_1 a\na_0 a\na_2 a\n", "utt2spk:2: 'a_0' comes after 'a_1': the table is not sorted"),
+        ("utt2spk", "a_0 a\na_0 a\na_1 a\na_2 a\n", "utt2spk:2: 'a_0' is there twice (line 1); keep one of the rows"),
+        ("utt2spk", "a_0\na_1 a\na_2 a\n", "utt2spk:1: 'a_0' has fewer than 2 fields"),
+        ("utt2spk", "a_0 a\na_1 a\n", "wav.scp:3: 'a_2' is missing in utt2spk; add it to utt2spk or delete it here"),
+        ("utt2spk", "a_0 a/b\na_1 a\na_2 a\n", "utt2spk:1: 'a/b' has a slash in its name; rename the speaker"),
+        ("text", "a_0 x\nb x\n", "text:2: 'b' is missing in utt2spk"),
+        ("spk2utt", "a a_0 a_1\n", "spk2utt:1: 'a' does not have the utterances of utt2spk; delete spk2utt"),
+        ("wav.scp", "a_0 sox x.wav -t wav - |\n", "wav.scp:1: 'sox x.wav -t wav - |' is a command; decode"),
+        ("wav.scp", "a_0 nowhere.wav\n", "wav.scp:1: 'nowhere.wav' is no file; paths start at the working directory"),
+        ("segments", "a_0 a_0 2 1\n", "segments:1: 'a_0 2 1' ends before it starts; write start_s < end_s"),
+        ("segments", "a_0 a_0 x 1\n", "segments:1: 'a_0 x 1' is not recording, start and end in seconds"),
+        ("segments", "a_0 c 0 1\n", "segments:1: 'a_0' names recording 'c', which wav.scp does not list"),
+    ],
+)
+def test_a_fault_is_told_with_file_line_value_and_cure(sound: Path, table: str, content: str | None, told: str):
+    if content is None:
+        (sound / table).unlink()
+    else:
+        (sound / table).write_text(content)
+    assert any(str(fault).startswith(f"{sound}/{told}") for fault in corpus.validate(sound))
+
+
+def test_all_faults_are_told_at_once(sound: Path):
+    (sound / "utt2spk").write_text("a_2 a\na_0 a\na_1\n")
+    (sound / "text").write_bytes(b"a_0 \xff\n")
+    (sound.parent / "1.wav").write_bytes(b"")
+    told = "\n".join(map(str, corpus.validate(sound)))
+    for part in ("not sorted", "fewer than 2 fields", "text: is not UTF-8 (byte 4)", "1.wav' is empty; copy"):
+        assert part in told
+
+
+def test_reading_names_the_first_fault_and_counts_the_others(sound: Path):
+    (sound / "utt2spk").write_text("a_2 a\na_0 a\na_1 a\n")
+    with pytest.raises(
+        InputError, match=r"utt2spk:2: 'a_0' comes after .*\(and 1 more: see `vqspeech data validate`\)"
+    ):
+        corpus.read(sound)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "..", "a\u200b"])
+def test_a_name_that_no_table_can_hold_is_not_written(tmp_path: Path, name: str):
+    with pytest.raises(InputError, match="rename it"):
+        corpus.write(tmp_path, [Utterance(name, "s", "x.wav")])
+
+
+def test_directories_are_combined_in_order_and_a_common_key_is_refused(tmp_path: Path):
+    corpus.write(tmp_path / "1", [Utterance("b", "s", "b.wav")])
+    corpus.write(tmp_path / "2", [Utterance("a", "s", "a.wav")])
+    assert [one.key for one in corpus.combine([tmp_path / "1", tmp_path / "2"])] == ["a", "b"]
+    with pytest.raises(InputError, match="utterance 'b' is in another directory too; rename one of them"):
+        corpus.combine([tmp_path / "1", tmp_path / "1"])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_parts_share_no_sentence_and_drop_nothing(seed: int):
+    utterances = some()
+    parts = splits.split(utterances, seed)
+    assert sorted(one.key for part in parts.values() for one in part) == sorted(one.key for one in utterances)
+    words = [{splits.sentence(one) for one in part} for part in parts.values()]
+    assert sum(map(len, words)) == len(set.union(*words))
+    assert {one.speaker for one in parts["dev"] + parts["test"]} <= {one.speaker for one in parts["train"]}
+
+
+def test_what_everybody_reads_is_never_held_out():
+    parts = splits.split(some())
+    assert not any(one.text.startswith("common") for one in parts["dev"] + parts["test"])
+
+
+def test_a_sentence_stays_in_its_part_while_the_corpus_grows():
+    before, after = splits.split(some(6, 60)), splits.split(some(9, 60))
+    where = {one.key: name for name, part in after.items() for one in part}
+    assert all(where[one.key] == name for name, part in before.items() for one in part)
+
+
+def test_another_seed_gives_another_split():
+    assert splits.split(some(), 0)["test"] != splits.split(some(), 1)["test"]
+
+
+def test_case_and_punctuation_make_no_other_sentence():
+    one, other = (Utterance("k", "s", "x", text=text) for text in ("Ask her -- NOW, please!", "ask her now please"))
+    assert splits.sentence(one) == splits.sentence(other)
+
+
+def test_held_out_speakers_are_in_no_other_part():
+    parts = splits.split_speakers(some(), 1)
+    unseen = {one.speaker for one in parts.pop("unseen")}
+    assert len(unseen) == 1
+    assert not unseen & {one.speaker for part in parts.values() for one in part}
+    with pytest.raises(InputError, match="4 of 4 speakers cannot be held out; choose 1 to 3"):
+        splits.split_speakers(some(), 4)
+
+
+def test_too_little_to_split_is_refused():
+    with pytest.raises(InputError, match="2 utterances of 1 sentences are too few to split; record more"):
+        splits.split([Utterance("a", "s", "x", text="t"), Utterance("b", "s", "y", text="t")])
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\x85", "\n", "\x0c"])
+def test_no_sign_in_a_text_breaks_its_row(tmp_path: Path, mark: str):
+    corpus.write(tmp_path, [Utterance("a", "s", "x.wav", text=f"one{mark}two")])
+    assert corpus.read(tmp_path)[0].text == "one two"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_somebody_with_one_sentence_does_not_spoil_the_split(seed: int):
+    singles = [Utterance(f"t{n}_0", f"t{n}", "x", text=f"mine {n}") for n in range(40)]
+    parts = splits.split(singles + some(2, 12), seed)
+    assert all(parts.values())
+    assert {one.key for one in singles} <= {one.key for one in parts["train"]}
