@@ -84,6 +84,7 @@ def pack(wavenet: WaveNet) -> Weights:
 def _run(
     wavenet: WaveNet, cond: Tensor, uniforms: Array, temperature: float, state: State | None, taught: NDArray | None
 ) -> tuple[NDArray[np.int64], State, Array]:
+    """The classes, the state after them and, where symbols are `taught`, the logits (batch, time, classes)."""
     batch, _, frames = cond.shape
     time = uniforms.shape[1]
     assert time % frames == 0, f"{time} symbols are no multiple of {frames} frames"

@@ -43,8 +43,8 @@ def generate(
     drawn = torch.empty(uniforms.shape, dtype=torch.long, device=uniforms.device)
 
     def draw(logits: Tensor, time: int) -> Tensor:
-        drawn[:, time] = choose(logits, uniforms[:, time], temperature)
-        return drawn[:, time]
+        drawn[:, time] = chosen = choose(logits, uniforms[:, time], temperature)
+        return chosen  # no view of `drawn`: the state must not change with what the caller does to the classes
 
     return drawn, _run(wavenet, cond, uniforms.shape[1], draw, state)
 
