@@ -69,5 +69,5 @@ def packed(tmp_path: Path, speech) -> Path:
             rows.append(f"s{number // 2}_{number:03d}\ts{number // 2}\t{offset}\t{len(classes)}")
             offset += len(classes)
     (folder / "shard-00000.tsv").write_text("\n".join(rows) + "\n")
-    (folder / "packed.json").write_text(json.dumps({"format": 1, "sample_rate": 16000}))
+    (folder / "packed.json").write_text(json.dumps({"format": 1, "sample_rate": 16000, "shards": 1}))
     return folder

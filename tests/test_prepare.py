@@ -204,3 +204,10 @@ def test_silence_with_the_rumble_of_a_room_is_cut(directory: Path, tmp_path: Pat
         soundfile.write(path, soundfile.read(path)[0] + rumble, RATE)
     prepare.cut_edges(directory)
     assert all((start, end) == pytest.approx((0.45, 1.05), abs=0.1) for start, end in bounds(directory))
+
+
+def test_a_shard_that_was_taken_away_is_missed(packed: Path):
+    for part in packed.glob("shard-00000.*"):
+        part.unlink()
+    with pytest.raises(InputError, match="0 of 1 shards are there; pack again"):
+        Packed(packed)

@@ -47,7 +47,8 @@ class Packed:
             `shard-NNNNN.u8` with `shard-NNNNN.tsv` (key, speaker, offset, length).
 
     Raises:
-        InputError: the folder is missing, of another format, or a shard is shorter than its table says.
+        InputError: the folder is missing, of another format, lacks a shard, or has one shorter than its
+            table says.
     """
 
     def __init__(self, directory: str | Path) -> None:
@@ -61,6 +62,8 @@ class Packed:
         self.sample_rate: int = about["sample_rate"]
         self.rows: list[Row] = []
         self._shards: list[Path] = sorted(directory.glob("shard-*.u8"))
+        if len(self._shards) != about.get("shards"):
+            raise InputError(f"{directory}: {len(self._shards)} of {about.get('shards')} shards are there; pack again")
         for number, shard in enumerate(self._shards):
             rows, size = read_rows(shard.with_suffix(".tsv"), number), shard.stat().st_size
             end = max((row.offset + row.length for row in rows), default=0)

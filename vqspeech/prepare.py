@@ -88,7 +88,9 @@ def pack(directory: str | Path, sample_rate: int, nj: int = 1, progress: Progres
     directory, utterances = Path(directory), corpus.read(directory)
     folder = directory / "packed"
     folder.mkdir(exist_ok=True)
-    about = {"format": dataset.FORMAT, "sample_rate": sample_rate, "inputs": _fingerprint(utterances)}
+    groups = [utterances[start : start + SHARD_UTTERANCES] for start in range(0, len(utterances), SHARD_UTTERANCES)]
+    about = {"format": dataset.FORMAT, "sample_rate": sample_rate, "shards": len(groups)}
+    about |= {"inputs": _fingerprint(utterances)}
     # packed.json is the seal that readers ask for: while shards are missing it goes by another name
     seal, draft = folder / "packed.json", folder / "packing.json"
     if not (_describes(seal, about) or _describes(draft, about)):
@@ -96,7 +98,6 @@ def pack(directory: str | Path, sample_rate: int, nj: int = 1, progress: Progres
             old.unlink()
     corpus.write_whole(draft, json.dumps(about) + "\n")
     seal.unlink(missing_ok=True)
-    groups = [utterances[start : start + SHARD_UTTERANCES] for start in range(0, len(utterances), SHARD_UTTERANCES)]
     shards = [(folder / f"shard-{number:05d}", group) for number, group in enumerate(groups)]
     skipped = [one for part in _each(partial(_pack_shard, sample_rate), shards, nj, progress) for one in part]
     corpus.write_whole(folder / "skipped.tsv", _table(Skipped._fields, skipped))

@@ -10,6 +10,8 @@ from vqspeech.errors import InputError
 PARTS = ("train", "dev", "test")
 HELD_OUT = 0.05
 """Share of the eligible sentences in each of dev and test."""
+ENOUGH = 20
+"""Sentences that a held-out part must expect for the eligible ones to be those of one reader only."""
 
 
 def split(utterances: list[Utterance], seed: int = 0) -> dict[str, list[Utterance]]:
@@ -31,7 +33,7 @@ def split(utterances: list[Utterance], seed: int = 0) -> dict[str, list[Utteranc
     said = Counter(speaker for speakers in readers.values() for speaker in speakers)
     free = {words for words, speakers in readers.items() if all(said[one] > 1 for one in speakers)}
     single = {words for words in free if len(readers[words]) == 1}
-    eligible = single if len(single) * HELD_OUT >= 1 else free
+    eligible = single if len(single) * HELD_OUT >= ENOUGH else free
     ranked = sorted(eligible, key=lambda words: _share(seed, words))
     part = {words: _part(_share(seed, words)) for words in eligible}
     for name, words in zip(("dev", "test"), ranked, strict=False):
@@ -44,7 +46,10 @@ def split(utterances: list[Utterance], seed: int = 0) -> dict[str, list[Utteranc
         words = sentences[one.key]
         parts["train" if words in moved else part.get(words, "train")].append(one)
     if not all(parts.values()):
-        raise InputError(f"{len(utterances)} utterances of {len(readers)} sentences are too few to split; record more")
+        raise InputError(
+            f"{len(utterances)} utterances of {len(readers)} sentences by {len(said)} speakers cannot be split: a part "
+            "would be empty, for no speaker leaves train; hold out whole speakers (--unseen-speakers), or train on all"
+        )
     return parts
 
 
