@@ -1,8 +1,9 @@
+import numba
 import numpy as np
 import pytest
 import torch
 
-from vqspeech.engines import numba_engine, torch_engine
+from vqspeech.engines import lanes, loops, numba_engine, torch_engine
 from vqspeech.nn.wavenet import WaveNet
 
 ENGINES = [torch_engine, numba_engine]
@@ -150,9 +151,74 @@ def test_a_training_step_reaches_the_compiled_engine():
 def test_compiling_needs_no_folder_for_its_results():
     room = {}
     exec("def double(x): return 2 * x", room)  # has no file, so numba finds no folder beside it either
-    assert numba_engine._compiled(room["double"])(21) == 42
+    assert loops.compiled(room["double"])(21) == 42
 
 
-def test_the_tangent_is_within_a_millionth():
-    x = np.linspace(-20, 20, 20001, dtype=np.float32)
-    assert max(abs(numba_engine.tanh(value) - np.tanh(float(value))) for value in x) < 1e-6
+@numba.njit
+def gates_(z, a, b):
+    for c in range(0, len(z), 16):
+        lanes.store(z, c, loops.gate(lanes.load(a, c), lanes.load(b, c)))
+
+
+def test_the_gate_is_within_a_millionth():
+    a, b = (grid.flatten() for grid in np.meshgrid(*[np.linspace(-20, 20, 400, dtype=np.float32)] * 2))
+    z = np.empty_like(a)
+    gates_(z, a, b)
+    assert np.abs(z - np.tanh(a.astype(np.float64)) / (1 + np.exp(-b.astype(np.float64)))).max() < 1e-6
+
+
+def test_the_exponential_is_within_four_millionths_of_itself():
+    x = np.linspace(-87, 0, 20001, dtype=np.float32)
+    wanted = np.exp(x.astype(np.float64))
+    assert max(abs(loops.exp(one) / other - 1) for one, other in zip(x, wanted, strict=True)) < 4e-6
+    assert loops.exp(np.float32(-1e30)) == 0
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+@torch.no_grad()
+def test_stored_weights_are_the_rounded_ones(precision, talk):
+    wavenet, cond, classes, _ = talk
+    heard = numba_engine.logits(wavenet, classes, cond, precision)
+    for layer in [*wavenet.taps, *wavenet.out, wavenet.head, wavenet.logits]:
+        if precision == "bfloat16":
+            layer.weight.copy_(layer.weight.bfloat16())
+        else:  # a scale for each output
+            step = layer.weight.abs().amax((1, 2), keepdim=True) / 127
+            layer.weight.copy_((layer.weight / step).round() * step)
+    assert (heard - wavenet(classes, cond)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("precision", numba_engine.PRECISIONS)
+def test_a_stream_is_the_same_in_any_batch_and_on_any_thread(precision, talk):
+    wavenet, cond, _, uniforms = talk
+    alone = [
+        numba_engine.generate(wavenet, cond[s : s + 1], uniforms[s : s + 1], precision=precision) for s in range(3)
+    ]
+    for streams, threads in ((3, 1), (2, 2), (3, 3), (9, 2), (9, 16)):
+        which = [stream % 3 for stream in range(streams)]
+        together, state = numba_engine.generate(
+            wavenet, cond[which], uniforms[which], precision=precision, threads=threads
+        )
+        for place, stream in enumerate(which):
+            assert torch.equal(together[place], alone[stream][0][0])
+            assert np.array_equal(state.memory[place], alone[stream][1].memory[0])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_top_p_draws_from_the_likeliest_classes_only(engine, talk):
+    wavenet, cond, _, uniforms = talk
+    assert torch.equal(
+        engine.generate(wavenet, cond, uniforms, top_p=1e-6)[0], engine.generate(wavenet, cond, uniforms, 0.0)[0]
+    )
+    drawn = engine.generate(wavenet, cond, uniforms, top_p=0.5)[0]
+    shares = torch.softmax(engine.logits(wavenet, drawn, cond), dim=1)
+    own = shares.gather(1, drawn[:, None])
+    likelier = (shares * (shares > own + 1e-5)).sum(1)
+    assert likelier.max() < 0.5
+    assert likelier.max() > 0.25
+
+
+def test_two_engines_agree_on_top_p(talk):
+    wavenet, cond, _, uniforms = talk
+    one, other = (engine.generate(wavenet, cond, uniforms, 0.9, top_p=0.8)[0] for engine in ENGINES)
+    assert torch.equal(one, other)

@@ -9,8 +9,8 @@ ROOT = Path(vqspeech.__file__).parent
 FLOORS = [
     {"errors", "shapes"},
     {"config"},
-    {"audio", "corpus", "journal", "machine", "metrics", "plots"},
-    {"splits", "nn.quantiser", "nn.encoder", "nn.wavenet", "dataset"},
+    {"audio", "corpus", "journal", "machine", "metrics", "plots", "engines.lanes"},
+    {"splits", "nn.quantiser", "nn.encoder", "nn.wavenet", "dataset", "engines.loops"},
     {"models.vqvae", "engines.torch_engine", "engines.numba_engine"},
     {"checkpoint"},
     {"synthesis"},

@@ -1,38 +1,35 @@
-"""The compiled engine: the same steps as ordinary loops, on one core, in float32.
+"""The compiled engine: `loops` on as many streams and cores as wanted, with weights in the precision wanted."""
 
-One symbol costs one product of every weight with one number, so the loops are laid out for that: weights
-lie [in, out], eight inputs at a time meet a row of outputs that fills the vector registers; the taps of
-a layer are one matrix, its residual and skip another; the conditioning was projected per frame before.
-"""
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, cast
 
-import math
-from typing import NamedTuple, cast
-
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vqspeech.engines.lanes import WIDTH
+from vqspeech.engines.loops import PANEL, TOGETHER, speak_
 from vqspeech.nn.wavenet import WaveNet
 
 Array = NDArray[np.float32]
+PRECISIONS = ("bfloat16", "float32", "int8")
 
 
 class Weights(NamedTuple):
-    """A WaveNet's weights, copied, contiguous, [in, out] each.
+    """A WaveNet's weights, copied.
 
-    `taps` (layers, kernel * residual, 2 * residual), oldest tap first; `out` (layers, residual,
-    residual + skip); `rings` (layers + 1): where in the memory each layer's past begins.
+    `matrices`: all panels one after another, in float32, bfloat16 (as uint16) or int8; `scales`: what the columns
+    are multiplied by, of all matrices; `skip_bias`: of all layers together; `rings` (layers + 1): where in the
+    memory each layer's past begins.
     """
 
+    matrices: NDArray
+    scales: Array
     embed: Array
-    taps: Array
-    out: Array
-    out_bias: Array
-    head: Array
+    residual_bias: Array
+    skip_bias: Array
     head_bias: Array
-    logits: Array
     logits_bias: Array
     dilations: NDArray[np.int64]
     rings: NDArray[np.int64]
@@ -47,195 +44,160 @@ class State(NamedTuple):
     clock: int
 
 
+class Scratch(NamedTuple):
+    """Room for one step of some streams: rows of `past` are [x(t-d) | x(t)], rows of `flow` [x | skips]."""
+
+    past: Array
+    ab: Array
+    z: Array
+    flow: Array
+    hidden: Array
+    head: Array
+    logits: Array
+
+
 @torch.inference_mode()
 def generate(
-    wavenet: WaveNet, cond: Tensor, uniforms: Tensor, temperature: float = 1.0, state: State | None = None
-) -> tuple[Tensor, State]:
-    """The same function as `torch_engine.generate`, compiled; streams of a batch one after another."""
-    classes, state, _ = _run(wavenet, cond, uniforms.numpy(), temperature, state, None)
+    wavenet: WaveNet, cond: Tensor, uniforms: Tensor, temperature: float = 1.0, state: State | None = None,
+    *, top_p: float = 1.0, precision: str = "float32", threads: int = 1,
+) -> tuple[Tensor, State]:  # fmt: skip
+    """The same function as `torch_engine.generate`, compiled.
+
+    Args:
+        precision: in which the weights are stored ("float32", "bfloat16", "int8"); sums are float32.  A state
+            keeps the one it began with.
+        threads: over which the streams are spread; they change no symbol.
+    """
+    state = state or _begin(wavenet, len(cond), precision)
+    classes, state, _ = _run(wavenet, state, cond, uniforms.numpy(), (temperature, top_p), None, threads)
     return torch.from_numpy(classes), state
 
 
 @torch.inference_mode()
-def logits(wavenet: WaveNet, classes: Tensor, cond: Tensor) -> Tensor:
+def logits(wavenet: WaveNet, classes: Tensor, cond: Tensor, precision: str = "float32") -> Tensor:
     """The same function as `torch_engine.logits`, compiled."""
     taught = classes.numpy().astype(np.int64)
-    _, _, heard = _run(wavenet, cond, np.zeros(taught.shape, np.float32), 1.0, None, taught)
+    state = _begin(wavenet, len(cond), precision)
+    _, _, heard = _run(wavenet, state, cond, np.zeros(taught.shape, np.float32), (1.0, 1.0), taught, 1)
     return torch.from_numpy(heard).transpose(1, 2)
 
 
-def pack(wavenet: WaveNet) -> Weights:
+def pack(wavenet: WaveNet, precision: str = "float32") -> Weights:
     """A copy of the weights as the loops want them; a later change of the WaveNet does not reach it."""
+    assert precision in PRECISIONS, f"{precision} is none of {PRECISIONS}"
+    residual, matrices = wavenet.residual, []
+    for taps, out in zip(wavenet.taps, wavenet.out, strict=True):
+        tap = taps.weight.permute(2, 1, 0).unflatten(2, (2, residual))  # (kernel, residual, a or b, residual)
+        weight = out.weight[:, :, 0].t()
+        matrices += [
+            _whole(tap, 1, 3).flatten(2).flatten(0, 1),
+            torch.cat([_whole(weight[:, :residual], 0, 1), _whole(weight[:, residual:], 0, 1)], 1),
+        ]
+    matrices += [_whole(wavenet.head.weight[:, :, 0].t(), 0, 1), _whole(wavenet.logits.weight[:, :, 0].t(), 0)]
+    panels, scales = zip(*(_panels(matrix.detach().float().cpu(), precision) for matrix in matrices), strict=True)
+    biases = torch.stack([layer.bias for layer in wavenet.out])
     reach = [(wavenet.kernel - 1) * dilation for dilation in wavenet.dilations]
     return Weights(
-        embed=_aligned(wavenet.embed.weight),
-        taps=_aligned(torch.stack([layer.weight.permute(2, 1, 0).flatten(0, 1) for layer in wavenet.taps])),
-        out=_aligned(torch.stack([layer.weight[:, :, 0].t() for layer in wavenet.out])),
-        out_bias=_aligned(torch.stack([layer.bias for layer in wavenet.out])),
-        head=_aligned(wavenet.head.weight[:, :, 0].t()),
-        head_bias=_aligned(cast("Tensor", wavenet.head.bias)),
-        logits=_aligned(wavenet.logits.weight[:, :, 0].t()),
-        logits_bias=_aligned(cast("Tensor", wavenet.logits.bias)),
+        matrices=_aligned(np.concatenate(panels)),
+        scales=_aligned(np.concatenate(scales)),
+        embed=_numbers(wavenet.embed.weight, 1),
+        residual_bias=_numbers(biases[:, :residual], 1),
+        skip_bias=_numbers(biases[:, residual:].sum(0), 0),
+        head_bias=_numbers(cast("Tensor", wavenet.head.bias), 0),
+        logits_bias=_numbers(cast("Tensor", wavenet.logits.bias), 0),
         dilations=np.array(wavenet.dilations),
         rings=np.cumsum([0, *reach]),
     )
 
 
+def _begin(wavenet: WaveNet, batch: int, precision: str) -> State:
+    weights = pack(wavenet, precision)
+    memory = np.zeros((batch, int(weights.rings[-1]), weights.embed.shape[1]), np.float32)
+    return State(weights, memory, np.full(batch, wavenet.start), 0)
+
+
 def _run(
-    wavenet: WaveNet, cond: Tensor, uniforms: Array, temperature: float, state: State | None, taught: NDArray | None
-) -> tuple[NDArray[np.int64], State, Array]:
+    wavenet: WaveNet, state: State, cond: Tensor, uniforms: Array, choice: tuple[float, float],
+    taught: NDArray | None, threads: int,
+) -> tuple[NDArray[np.int64], State, Array]:  # fmt: skip
     """The classes, the state after them and, where symbols are `taught`, the logits (batch, time, classes)."""
     batch, _, frames = cond.shape
-    time = uniforms.shape[1]
+    time, layers = uniforms.shape[1], len(wavenet.dilations)
     assert time % frames == 0, f"{time} symbols are no multiple of {frames} frames"
-    if state is None:
-        weights = pack(wavenet)
-        memory = np.zeros((batch, int(weights.rings[-1]), wavenet.residual), np.float32)
-        state = State(weights, memory, np.full(batch, wavenet.start), 0)
-    memory, previous = state.memory.copy(), state.previous.copy()
-    layers, residual = len(wavenet.dilations), wavenet.residual
-    gates = wavenet.cond(cond).view(batch, layers, 2 * residual, frames).permute(0, 3, 1, 2).contiguous().numpy()
-    classes = np.empty((batch, time), np.int64)
-    heard = np.empty((batch, time if taught is not None else 0, wavenet.classes), np.float32)
-    for stream in range(batch):
-        previous[stream] = _speak(
-            state.weights, gates[stream], uniforms[stream], np.float32(temperature), state.clock, previous[stream],
-            memory[stream], classes[stream], taught[stream] if taught is not None else classes[stream, :0],
-            heard[stream],
+    gates = wavenet.cond(cond).view(batch, layers, 2, wavenet.residual, frames).permute(0, 4, 1, 2, 3)
+    gates = _whole(gates, 4).contiguous().flatten(3).numpy()  # (batch, frames, layers, [a|b])
+    heard = np.zeros((batch, time if taught is not None else 0, wavenet.classes), np.float32)
+    taught = np.zeros((batch, 0), np.int64) if taught is None else taught
+    classes = np.zeros((batch, time), np.int64)
+    memory, previous = np.empty_like(state.memory), np.empty_like(state.previous)
+
+    def speak(part: NDArray[np.int64]) -> None:
+        short = -len(part) % TOGETHER if len(part) > 1 else 0  # streams that nobody hears fill the last tile
+        rows = np.concatenate([part, np.repeat(part[-1:], short)])
+        own = [array[rows] for array in (state.memory, state.previous, classes, heard)]
+        speak_(
+            state.weights, _scratch(state.weights, wavenet.kernel, len(rows)), gates[rows], uniforms[rows],
+            np.float32(choice[0]), np.float32(choice[1]), state.clock, taught[rows], *own,
         )  # fmt: skip
+        for array, mine in zip((memory, previous, classes, heard), own, strict=True):
+            array[part] = mine[: len(part)]
+
+    parts = np.array_split(np.arange(batch), max(1, min(threads, batch)))
+    if len(parts) == 1:
+        speak(parts[0])
+    else:
+        with ThreadPoolExecutor(len(parts)) as pool:
+            list(pool.map(speak, parts))
     return classes, State(state.weights, memory, previous, state.clock + time), heard
 
 
-def _aligned(tensor: Tensor) -> Array:
-    """A float32 copy that begins on a 64-byte boundary: a vector load then never crosses a cache line."""
-    values = tensor.detach().float().cpu().numpy()
-    room = np.empty(values.size + 16, np.float32)
-    first = (-room.ctypes.data % 64) // 4
-    copy = room[first : first + values.size].reshape(values.shape)
+def _scratch(weights: Weights, kernel: int, streams: int) -> Scratch:
+    def room(width: int, panel: int = 1) -> Array:
+        return _aligned(np.zeros((streams, width + -width % panel), np.float32))
+
+    residual, skip = weights.embed.shape[1], len(weights.skip_bias)
+    return Scratch(
+        past=room(kernel * residual),
+        ab=room(2 * residual, PANEL),
+        z=room(residual),
+        flow=room(residual + skip, PANEL),
+        hidden=room(skip),
+        head=room(skip, PANEL),
+        logits=room(len(weights.logits_bias), PANEL),
+    )
+
+
+def _panels(matrix: Tensor, precision: str) -> tuple[NDArray, Array]:
+    """A matrix [in, out] in panels, flat, and the scales of its columns."""
+    matrix = torch.nn.functional.pad(matrix, (0, -matrix.shape[1] % PANEL))
+    scales = torch.ones(matrix.shape[1])
+    if precision == "int8":
+        scales = (matrix.abs().amax(0) / 127).clamp_min(1e-30)
+        matrix = (matrix / scales).round().to(torch.int8)
+    elif precision == "bfloat16":
+        matrix = matrix.to(torch.bfloat16).view(torch.uint16)
+        pairs = matrix.view(len(matrix), -1, 2, WIDTH)  # columns c and c + 16 are the halves of one uint32
+        matrix = pairs.transpose(2, 3).reshape(matrix.shape)
+    panels = matrix.view(len(matrix), -1, PANEL).transpose(0, 1)
+    return panels.flatten().numpy(), scales.numpy()
+
+
+def _whole(tensor: Tensor, *dims: int) -> Tensor:
+    """With zeros up to whole lanes: channels that stay zero and change nothing."""
+    for dim in dims:
+        missing = -tensor.shape[dim] % WIDTH
+        tensor = torch.cat([tensor, tensor.new_zeros(*tensor.shape[:dim], missing, *tensor.shape[dim + 1 :])], dim)
+    return tensor
+
+
+def _numbers(tensor: Tensor, dim: int) -> Array:
+    return _aligned(_whole(tensor.detach().float().cpu(), dim).numpy())
+
+
+def _aligned(values: NDArray) -> Any:
+    """A copy that begins on a 64-byte boundary: lanes then never cross a cache line."""
+    room = np.empty(values.nbytes + 64, np.uint8)
+    first = -room.ctypes.data % 64
+    copy = room[first : first + values.nbytes].view(values.dtype).reshape(values.shape)
     copy[:] = values
     return copy
-
-
-def _compiled(function):
-    """Compiles with fused multiply-adds, and keeps the result on disk where there is a place for it."""
-    options = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # numba found no folder that can be written
-        return numba.njit(**options)(function)
-
-
-@_compiled
-def tanh(x):
-    """The hyperbolic tangent within 1e-6: odd polynomial over even polynomial, in float32.
-
-    Source: the coefficients are those of the Eigen library, generic_fast_tanh_float.
-    """
-    x = min(max(x, np.float32(-7.90531110763549805)), np.float32(7.90531110763549805))
-    y = x * x
-    p = y * np.float32(-2.76076847742355e-16) + np.float32(2.00018790482477e-13)
-    p = p * y + np.float32(-8.60467152213735e-11)
-    p = p * y + np.float32(5.12229709037114e-08)
-    p = p * y + np.float32(1.48572235717979e-05)
-    p = p * y + np.float32(6.37261928875436e-04)
-    p = p * y + np.float32(4.89352455891786e-03)
-    q = y * np.float32(1.19825839466702e-06) + np.float32(1.18534705686654e-04)
-    q = q * y + np.float32(2.26843463243900e-03)
-    q = q * y + np.float32(4.89352518554385e-03)
-    return x * p / q
-
-
-@_compiled
-def _add_product_(out, x, weight):
-    """Out += x @ weight, for one vector x: eight rows of the weight at a time."""
-    inputs, outputs = weight.shape
-    whole = inputs - inputs % 8
-    for i in range(0, whole, 8):
-        x0, x1, x2, x3 = x[i], x[i + 1], x[i + 2], x[i + 3]
-        x4, x5, x6, x7 = x[i + 4], x[i + 5], x[i + 6], x[i + 7]
-        w0, w1, w2, w3 = weight[i], weight[i + 1], weight[i + 2], weight[i + 3]
-        w4, w5, w6, w7 = weight[i + 4], weight[i + 5], weight[i + 6], weight[i + 7]
-        for j in range(outputs):
-            low = x0 * w0[j] + x1 * w1[j] + x2 * w2[j] + x3 * w3[j]
-            out[j] += low + (x4 * w4[j] + x5 * w5[j] + x6 * w6[j] + x7 * w7[j])
-    for i in range(whole, inputs):
-        for j in range(outputs):
-            out[j] += x[i] * weight[i, j]
-
-
-@_compiled
-def _draw(logits, uniform, temperature):
-    """The class in whose interval of softmax(logits / temperature) the uniform falls; overwrites the logits."""
-    best = 0
-    for c in range(len(logits)):
-        if logits[c] > logits[best]:
-            best = c
-    if temperature == 0:
-        return best
-    top, total = logits[best], np.float32(0)
-    for c in range(len(logits)):
-        logits[c] = math.exp((logits[c] - top) / temperature)
-    for c in range(len(logits)):
-        total += logits[c]
-        logits[c] = total
-    for c in range(len(logits)):
-        if logits[c] > uniform * total:
-            return c
-    return best
-
-
-@_compiled
-def _speak(weights, gates, uniforms, temperature, clock, previous, memory, classes, taught, heard):
-    """One stream, all its symbols; fills `classes`, moves `memory` on, returns the last symbol.
-
-    Where symbols are `taught`, they are followed instead of drawn and the logits are written to `heard`.
-    """
-    layers, inputs, double = weights.taps.shape
-    residual, skip = double // 2, weights.head.shape[0]
-    earlier = inputs // residual - 1
-    frames, time = len(gates), len(uniforms)
-    past = np.empty(inputs, np.float32)
-    ab, z = np.empty(double, np.float32), np.empty(residual, np.float32)
-    out = np.empty(residual + skip, np.float32)
-    skips, head = np.empty(skip, np.float32), np.empty(skip, np.float32)
-    logits = np.empty(len(weights.logits_bias), np.float32)
-    x = past[earlier * residual :]
-    for now in range(time):
-        gate = gates[now * frames // time]
-        x[:] = weights.embed[previous]
-        skips[:] = 0
-        for layer in range(layers):
-            # [a|b] = taps [x(t-d) | x(t)] + cond: the past from the layer's ring, whose oldest place x(t) then takes
-            ring, size = weights.rings[layer], weights.rings[layer + 1] - weights.rings[layer]
-            for tap in range(earlier):
-                place = (clock + now - (earlier - tap) * weights.dilations[layer]) % size
-                past[tap * residual : (tap + 1) * residual] = memory[ring + place]
-            if earlier:
-                memory[ring + (clock + now) % size] = x
-            ab[:] = gate[layer]
-            _add_product_(ab, past, weights.taps[layer])
-            # z = tanh(a) * sigmoid(b), sigmoid(b) = 1/2 + 1/2 tanh(b/2)
-            for c in range(residual):
-                z[c] = tanh(ab[c]) * (np.float32(0.5) + np.float32(0.5) * tanh(np.float32(0.5) * ab[residual + c]))
-            # x += residual z, skips += skip z: one matrix
-            out[:] = weights.out_bias[layer]
-            _add_product_(out, z, weights.out[layer])
-            for c in range(residual):
-                x[c] += out[c]
-            for c in range(skip):
-                skips[c] += out[residual + c]
-        for c in range(skip):
-            skips[c] = max(skips[c], np.float32(0))
-        head[:] = weights.head_bias
-        _add_product_(head, skips, weights.head)
-        for c in range(skip):
-            head[c] = max(head[c], np.float32(0))
-        logits[:] = weights.logits_bias
-        _add_product_(logits, head, weights.logits)
-        if len(taught):
-            heard[now] = logits
-            previous = taught[now]
-        else:
-            previous = _draw(logits, uniforms[now], temperature)
-        classes[now] = previous
-    return previous

@@ -24,8 +24,9 @@ class State(NamedTuple):
 
 @torch.inference_mode()
 def generate(
-    wavenet: WaveNet, cond: Cond, uniforms: Uniforms, temperature: float = 1.0, state: State | None = None
-) -> tuple[Classes, State]:
+    wavenet: WaveNet, cond: Cond, uniforms: Uniforms, temperature: float = 1.0, state: State | None = None,
+    *, top_p: float = 1.0,
+) -> tuple[Classes, State]:  # fmt: skip
     """Draws symbols one by one: symbol t is the class in whose interval of the distribution uniform t falls.
 
     A pure function: the same arguments give the same symbols, the given state is not changed, and
@@ -36,6 +37,8 @@ def generate(
         uniforms: (batch, time) in [0, 1); time is a multiple of frames.
         temperature: the logits are divided by it; 0 takes the likeliest class.
         state: where the piece before ended; none at the beginning.
+        top_p: only the likeliest classes that together have this share are drawn from (nucleus sampling,
+            Holtzman et al., 2020); 1 for all.
 
     Returns:
         The classes, (batch, time), and the state after them.
@@ -43,7 +46,7 @@ def generate(
     drawn = torch.empty(uniforms.shape, dtype=torch.long, device=uniforms.device)
 
     def draw(logits: Tensor, time: int) -> Tensor:
-        drawn[:, time] = chosen = choose(logits, uniforms[:, time], temperature)
+        drawn[:, time] = chosen = choose(logits, uniforms[:, time], temperature, top_p)
         return chosen  # no view of `drawn`: the state must not change with what the caller does to the classes
 
     return drawn, _run(wavenet, cond, uniforms.shape[1], draw, state)
@@ -62,11 +65,17 @@ def logits(wavenet: WaveNet, classes: Classes, cond: Cond) -> Logits:
     return torch.stack(heard, dim=2)
 
 
-def choose(logits: Tensor, uniforms: Tensor, temperature: float) -> Tensor:
+def choose(logits: Tensor, uniforms: Tensor, temperature: float, top_p: float = 1.0) -> Tensor:
     """The class of each uniform by the inverse of the cumulative distribution: (batch, classes) -> (batch,)."""
     if temperature == 0:
         return logits.argmax(1)
-    cumulative = torch.softmax(logits.float() / temperature, dim=1).cumsum(1)
+    shares = torch.softmax(logits.float() / temperature, dim=1)
+    if top_p < 1:
+        ranked = shares.sort(dim=1, descending=True).values
+        enough = (ranked.cumsum(1) < top_p).sum(1, keepdim=True).clamp_max(ranked.shape[1] - 1)
+        rarest = ranked.gather(1, enough)
+        shares = shares * (shares >= rarest)
+    cumulative = shares.cumsum(1)
     below = cumulative <= uniforms[:, None] * cumulative[:, -1:]
     return below.sum(1).clamp_max(logits.shape[1] - 1)
 
