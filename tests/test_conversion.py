@@ -1,4 +1,5 @@
 import json
+import math
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 import vqspeech
 from vqspeech import InputError, audio, checkpoint, config, synthesis
+from vqspeech.engines import torch_engine
 from vqspeech.models.vqvae import VQVAE
 
 
@@ -73,22 +75,81 @@ def _loose_model():
     return synthesis.Model(checkpoint.Run(model.eval(), settings_, ["a"], ""))
 
 
-@pytest.mark.parametrize("engine", ["numba", "torch"])
-def test_speech_by_pieces_is_the_speech_of_the_whole(run, engine, monkeypatch):
-    model, codes = vqspeech.load(run, engine), np.random.default_rng(0).integers(0, 16, 40)
+@pytest.fixture
+def short_segments(monkeypatch):
+    """Segments of 30 frames of 16 samples, overlaps of 4 frames, fades of 8 samples."""
+    for name, seconds in {"SEGMENT_S": 480 / 16000, "OVERLAP_S": 64 / 16000, "FADE_S": 8 / 16000}.items():
+        monkeypatch.setattr(synthesis, name, seconds)
+
+
+@pytest.mark.parametrize("engine", synthesis.ENGINES)
+def test_speech_depends_on_codes_voice_and_seed_alone(run, engine, short_segments, monkeypatch):
+    model, codes = vqspeech.load(run, engine), np.random.default_rng(0).integers(0, 16, 200)
     whole = model.decode(codes, "p226", seed=5)
-    assert len(whole) == 40 * model.hop
-    monkeypatch.setattr(synthesis, "PIECE_FRAMES", 7)
-    assert np.array_equal(model.decode(codes, "p226", seed=5), whole)
-    streamed = [*model.decode_pieces(np.split(codes, [1, 2, 19]), "p226", seed=5)]
+    assert len(whole) == 200 * model.hop
+    streamed = [*model.decode_pieces(np.split(codes, [1, 2, 119]), "p226", seed=5)]
     assert np.array_equal(np.concatenate(streamed), whole)
+    requests = [synthesis.Request([codes[:n]], "p226", 5) for n in (1, 33, 200, 120)]
+    for streams, steps in ((1, 7), (3, 256), (50, 40)):
+        monkeypatch.setattr(synthesis, "STREAMS", streams)
+        monkeypatch.setattr(synthesis, "PIECE_FRAMES", steps)
+        spoken = [*vqspeech.load(run, engine, threads=1).decode_many(requests)]
+        for number, request in enumerate(requests):
+            wave = np.concatenate([wave for one, wave in spoken if one == number])
+            assert np.array_equal(wave, model.decode(request.pieces[0], "p226", seed=5))
     assert not np.array_equal(model.decode(codes, "p226", seed=6), whole)
+
+
+def test_one_segment_is_what_the_engine_says(run):
+    model, codes = vqspeech.load(run, "torch"), torch.arange(16)[None]
+    cond = model.model.condition(model.model.quantiser.decode(codes), torch.tensor([1]))
+    uniforms = torch.from_numpy(np.random.default_rng(5).random((1, 256), dtype=np.float32))
+    with torch.inference_mode():
+        classes, _ = torch_engine.generate(model.model.wavenet, cond, uniforms)
+    assert np.array_equal(model.decode(np.arange(16), "p226", seed=5), audio.expand(classes[0].numpy()))
+
+
+def test_what_is_further_back_than_a_lead_is_not_heard(run, short_segments):
+    """The model hears nothing before its receptive field: two beginnings, and after the first segment one speech."""
+    model = vqspeech.load(run, precision="float32")
+    assert math.ceil((model.model.wavenet.receptive_field + 64) / 16) * 16 >= model.model.wavenet.receptive_field + 64
+    codes = np.random.default_rng(0).integers(0, 16, 120)
+    other = np.concatenate([codes[:5] * 0, codes[5:]])
+    one, another = model.decode(codes, "p226"), model.decode(other, "p226")
+    assert not np.array_equal(one[:480], another[:480])
+    assert np.array_equal(one[480:], another[480:])
+
+
+@given(shift=st.floats(-np.pi, np.pi), pitch=st.floats(80, 400))
+def test_a_seam_is_no_rougher_than_what_it_joins(shift, pitch):
+    time = np.arange(4000) / 16000
+    first, second = (np.sin(2 * np.pi * pitch * time + phase).astype(np.float32) for phase in (0, shift))
+    joined = np.concatenate([*synthesis._joined([(first[:2000], 0), (second[500:], 1500)], 1024, 160)])
+    assert len(joined) == 4000
+    assert np.array_equal(joined[:976], first[:976])
+    assert np.array_equal(joined[2000:], second[2000:])
+    steepest = np.abs(np.diff(first)).max()
+    assert np.abs(np.diff(joined)).max() < 1.5 * steepest + 2 / 160 * np.abs(first[976:2000] - second[976:2000]).min()
 
 
 def test_engines_speak_alike(run):
     codes = np.arange(16)
-    one, other = (vqspeech.load(run, engine).decode(codes, "alice") for engine in synthesis.ENGINES)
+    models = [vqspeech.load(run, "torch"), vqspeech.load(run, "numba", precision="float32")]
+    one, other = (model.decode(codes, "alice") for model in models)
     assert np.array_equal(one, other)
+
+
+def test_what_comes_before_a_recording_that_breaks_off_is_converted(run, tmp_path, speech):
+    audio.write(tmp_path / "a.wav", speech(0.2), 16000)
+    wave = speech(3.0)
+    wave[40000:] = np.nan
+    soundfile.write(tmp_path / "b.wav", wave, 16000, subtype="FLOAT")
+    done = command("convert", "--model", run, "--speaker", "alice", tmp_path / "a.wav", tmp_path / "b.wav")
+    assert done.returncode == 2
+    assert done.stdout.split() == [str(tmp_path / "a.alice.wav")]
+    assert "b.wav" in done.stderr.splitlines()[-1]
+    assert soundfile.info(tmp_path / "a.alice.wav").frames == 3200
+    assert not (tmp_path / "b.alice.wav").exists()
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
@@ -137,6 +198,8 @@ def test_voices_are_listed(run):
         (["--speaker", "p225", "good.wav", "--engine", "abacus"], "choose from numba, torch"),
         (["--speaker", "p225", "good.wav", "--device", "toaster"], "toaster"),
         (["--speaker", "p225", "good.wav", "--temperature", "-1"], "temperature -1 is out of range"),
+        (["--speaker", "p225", "good.wav", "--top-p", "0"], "top_p 0 is out of range"),
+        (["--speaker", "p225", "good.wav", "--precision", "int3"], "choose from bfloat16, float32, int8"),
         (["--speaker", "p225", "good.wav", "--model", "nowhere"], "nowhere: holds no trained model"),
     ],
 )

@@ -23,11 +23,11 @@ __version__ = "0.1.0"
 __all__ = ["InputError", "convert", "load"]
 
 
-def load(run: Any, engine: str | None = None, device: str = "cpu") -> Model:
-    """A trained model, ready to `encode` and `decode`; see `vqspeech.synthesis.Model`."""
+def load(run: Any, engine: str | None = None, device: str = "cpu", **options: Any) -> Model:
+    """A trained model, ready to `encode` and `decode`; see `vqspeech.synthesis.Model` (precision, threads)."""
     from vqspeech.synthesis import Model
 
-    return Model(run, engine, device)
+    return Model(run, engine, device, **options)
 
 
 def convert(source: Any, speaker: str, model: Any, path: Any = None, **options: Any) -> Converted:
@@ -38,7 +38,7 @@ def convert(source: Any, speaker: str, model: Any, path: Any = None, **options: 
         speaker: one of `model.speakers`.
         model: a run directory, or what `load` gave.
         path: where to write; by default `in.wav` becomes `in.p225.wav`.
-        options: temperature, seed, progress.
+        options: temperature, top_p, seed, progress.
     """
     from vqspeech import conversion
     from vqspeech.synthesis import Model

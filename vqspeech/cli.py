@@ -53,9 +53,14 @@ def convert(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Where to write; for one recording.")] = None,
     out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.SPEAKER.wav; made if missing.")] = None,
     temperature: Annotated[float, typer.Option(help="1 as the model believes, less is smoother.")] = 1.0,
+    top_p: Annotated[float, typer.Option(help="Draw from the likeliest classes of this share.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
     engine: Annotated[str | None, typer.Option(help="numba (CPU) or torch (any device).")] = None,
     device: Annotated[str, typer.Option(help="A torch device, such as cuda.")] = "cpu",
+    precision: Annotated[
+        str | None, typer.Option(help="Of the weights in the numba engine: bfloat16, float32 or int8.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of the numba engine; one a core.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of what was done.")] = False,
 ) -> None:
     """Say recordings again in another voice: in.wav becomes in.p225.wav."""
@@ -68,16 +73,17 @@ def convert(
     if len(set(targets)) < len(targets):
         raise InputError("two recordings have the same name and would overwrite each other; convert them one by one")
     lengths = [audio.info(source)[1] for source in sources]  # all of them can be opened, before the first is spoken
-    awake = Model(model, engine, device)
+    awake = Model(model, engine, device, precision, threads)
     awake.speaker_index(speaker)
     if out_dir:
         out_dir.mkdir(parents=True, exist_ok=True)
-    done = []
-    for source, target, length in zip(sources, targets, lengths, strict=True):
-        with _bar(f"{source.name} -> {speaker}", length, "s") as update:
-            done.append(conversion.convert(awake, source, speaker, target, temperature, seed, update))
-        if not as_json:
-            typer.echo(target)
+    name = sources[0].name if len(sources) == 1 else f"{len(sources)} recordings"
+    pairs, done = list(zip(sources, targets, strict=True)), []
+    with _bar(f"{name} -> {speaker}", sum(lengths), "s") as update:
+        for one in conversion.convert_all(awake, pairs, speaker, temperature, top_p, seed, update):
+            done.append(one)
+            if not as_json:
+                typer.echo(one.path)
     if as_json:
         typer.echo(
             json.dumps(
@@ -228,7 +234,9 @@ def _bar(title: str, total: float, unit: str) -> Iterator[Callable[..., None]]:
 
     share = "{task.completed:.1f}/{task.total:.1f} " + unit if unit else "{task.percentage:.0f} %"
     columns = (TextColumn("{task.description}"), BarColumn(30), TextColumn(share), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.fields[text]}"), console=Console(stderr=True)) as progress:
+    with Progress(
+        *columns, TextColumn("{task.fields[text]}"), console=Console(stderr=True), redirect_stdout=False
+    ) as progress:
         task = progress.add_task(title, total=total, text="")
         yield lambda done, text="": progress.update(task, completed=done, text=text)
 

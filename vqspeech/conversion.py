@@ -1,12 +1,13 @@
 """A recording in another voice."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 from vqspeech import audio
 from vqspeech.errors import InputError
-from vqspeech.synthesis import Model, Wave
+from vqspeech.synthesis import Model, Request, Wave
 
 
 class Converted(NamedTuple):
@@ -25,45 +26,72 @@ def convert(
     speaker: str,
     path: str | Path | None = None,
     temperature: float = 1.0,
+    top_p: float = 1.0,
     seed: int = 0,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Converted:
     """Says a recording again in the voice of `speaker`, exactly as long, at the model's sample rate.
 
-    By pieces, so that a recording of any length needs the same memory; the file appears when it is whole.
+    A recording of any length needs the same memory; the file appears when it is whole.
 
     Args:
         source: any recording that `audio.read` takes.
         path: a .wav or .flac; by default `in.wav` becomes `in.p225.wav` beside it.
         temperature: 1 draws as the model believes, less is smoother and duller.
+        top_p: draws only from the likeliest classes that together have this share.
         seed: of the draws; the same seed gives the same samples.
         progress: told the seconds that are done.
 
     Raises:
         InputError: an unknown voice, a source that is no audio, a path that cannot be written.
     """
-    source = Path(source)
-    path = Path(path) if path else beside(source, speaker)
-    if path.exists() and source.exists() and path.samefile(source):
-        raise InputError(f"{path}: is the recording itself; choose another -o")
+    pair = Path(source), Path(path) if path else beside(Path(source), speaker)
+    return next(convert_all(model, [pair], speaker, temperature, top_p, seed, progress))
+
+
+def convert_all(
+    model: Model,
+    pairs: Sequence[tuple[Path, Path]],
+    speaker: str,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Iterator[Converted]:
+    """Conversions of several recordings, (source, path) each, side by side: each is what `convert` makes of it.
+
+    Raises:
+        InputError: as `convert`; what comes before the fault is converted first.
+    """
+    for source, path in pairs:
+        if path.exists() and source.exists() and path.samefile(source):
+            raise InputError(f"{path}: is the recording itself; choose another -o")
     model.speaker_index(speaker)  # before a file is touched
-    samples = codes = 0
+    lengths, faults = [0] * len(pairs), dict[int, InputError]()
 
-    def heard() -> Iterator[Wave]:
-        nonlocal samples
-        for block in audio.blocks(source, model.sample_rate):
-            samples += len(block)
-            yield block
+    def heard(number: int) -> Iterator[Wave]:
+        try:
+            for block in audio.blocks(pairs[number][0], model.sample_rate):
+                lengths[number] += len(block)
+                yield block
+        except InputError as fault:  # what was heard before is still to be spoken
+            faults[number] = fault
 
-    done = 0
-    with audio.Writer(path, model.sample_rate) as file:
-        for wave in model.decode_pieces(model.encode_blocks(heard()), speaker, seed, temperature):
-            codes += len(wave) // model.hop
-            wave = wave[: samples - done]  # the last frame may reach beyond the end
-            file.write(wave)
-            done += len(wave)
-            progress(done / model.sample_rate)
-    return Converted(source, path, speaker, done / model.sample_rate, codes)
+    numbers = (number for number in range(len(pairs)) if not faults)
+    requests = (Request(model.encode_blocks(heard(number)), speaker, seed) for number in numbers)
+    for number, waves in groupby(model.decode_many(requests, temperature, top_p, progress), lambda pair: pair[0]):
+        source, path = pairs[number]
+        done = 0
+        with audio.Writer(path, model.sample_rate) as file:
+            for _, wave in waves:
+                wave = wave[: lengths[number] - done]  # the last frame may reach beyond the end
+                file.write(wave)
+                done += len(wave)
+            if number in faults:
+                raise faults[number]
+        yield Converted(source, path, speaker, done / model.sample_rate, -(-done // model.hop))
+    for fault in faults.values():
+        raise fault
 
 
 def beside(source: Path, speaker: str, directory: Path | None = None) -> Path:

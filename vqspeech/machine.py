@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import os
 import signal
 
 import torch
@@ -22,6 +23,11 @@ class Interruption:
 
     def _remember(self, number: int, _: object) -> None:
         self.signal = number
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def keep_freed_memory() -> None:

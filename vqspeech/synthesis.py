@@ -1,27 +1,60 @@
 """A model awake: sound becomes codes, and codes become sound in a voice.
 
-Everything goes by pieces of PIECE_FRAMES frames, each with the neighbouring frames that it depends on,
-so a recording of any length needs the same memory and has no seam.  Whole arrays are cut in the same
-way: streaming and offline are one computation.
+Encoding goes by pieces with the neighbouring frames that they depend on, so it has no seam.  Decoding goes by
+segments of SEGMENT_S that are spoken side by side, of one recording or of many:
+
+```
+segment 1   |=====================|                   lead: the samples that a sample depends on, so that the
+segment 2             lead |~~~~~~|==============     segment no longer knows that it began in silence
+                           overlap: both hear the same draws, and are joined where they are most alike
+```
+A recording of any length needs the same memory, and what is spoken depends on codes, voice and seed alone:
+not on how the codes arrived, on what is spoken beside it, or on how many cores.
 """
 
 import difflib
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
-from vqspeech import audio, checkpoint
+from vqspeech import audio, checkpoint, machine
 from vqspeech.errors import InputError
 
 PIECE_FRAMES = 256
+"""Frames that are encoded at once, and steps of conditioning that are projected at once."""
+SEGMENT_S, OVERLAP_S, FADE_S = 4.0, 0.064, 0.01
+STREAMS = 16
+"""Segments that a core speaks at once."""
 ENGINES = ("numba", "torch")
+PRECISIONS = ("bfloat16", "float32", "int8")
 
 Wave = NDArray[np.float32]
 Codes = NDArray[np.integer]
+
+
+class Request(NamedTuple):
+    """Codes that are to be spoken: pieces of (frames,) of any size, a voice, and the seed of the draws."""
+
+    pieces: Iterable[Codes]
+    speaker: str
+    seed: int = 0
+
+
+class _Segment(NamedTuple):
+    """A stretch of a request: cond (cond, frames) and uniforms (time,), of which the first `lead` frames lead in."""
+
+    number: int
+    cond: Tensor
+    uniforms: Tensor
+    lead: int
 
 
 class Model:
@@ -31,6 +64,8 @@ class Model:
         run: a run directory, or what `checkpoint.load` gave.
         engine: "numba" (one core, compiled) or "torch" (the reference, any device).
         device: a torch device; other than "cpu" it needs the torch engine.
+        precision: in which the numba engine stores the weights: "bfloat16" (the default), "float32" or "int8".
+        threads: of the numba engine; by default one for each core.
 
     Example:
         ```
@@ -40,12 +75,19 @@ class Model:
         ```
     """
 
-    def __init__(self, run: str | Path | checkpoint.Run, engine: str | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self, run: str | Path | checkpoint.Run, engine: str | None = None, device: str = "cpu",
+        precision: str | None = None, threads: int | None = None,
+    ) -> None:  # fmt: skip
         engine = engine or ("numba" if device == "cpu" else "torch")
         if engine not in ENGINES:
             raise InputError(f"engine {engine!r} is unknown; choose from {', '.join(ENGINES)}")
         if engine == "numba" and device != "cpu":
             raise InputError(f"the numba engine runs on the CPU, not on {device!r}; choose --engine torch")
+        precision = precision or PRECISIONS[0]
+        if precision not in PRECISIONS:
+            raise InputError(f"precision {precision!r} is unknown; choose from {', '.join(PRECISIONS)}")
+        self.precision, self.threads = precision, threads or machine.cores()
         self.run = run if isinstance(run, checkpoint.Run) else checkpoint.load(run, _device(device))
         self.model, self.device, self.engine = self.run.model, device, engine
 
@@ -69,10 +111,11 @@ class Model:
         return np.concatenate([*self.encode_blocks([wave])] or [np.zeros(0, np.int64)])
 
     def decode(
-        self, codes: Codes, speaker: str, seed: int = 0, temperature: float = 1.0, length: int | None = None
-    ) -> Wave:
+        self, codes: Codes, speaker: str, seed: int = 0, temperature: float = 1.0, top_p: float = 1.0,
+        length: int | None = None,
+    ) -> Wave:  # fmt: skip
         """Speech from codes, in a voice: (frames,) -> (frames * hop,), or its first `length` samples."""
-        pieces = [*self.decode_pieces([codes], speaker, seed, temperature)]
+        pieces = [*self.decode_pieces([codes], speaker, seed, temperature, top_p)]
         return np.concatenate(pieces or [np.zeros(0, np.float32)])[:length]
 
     @torch.inference_mode()
@@ -86,28 +129,86 @@ class Model:
             codes = self.model.encode(torch.from_numpy(padded).to(self.device)[None])[0].cpu().numpy()
             yield codes[before // hop : len(codes) - after // hop]
 
-    @torch.inference_mode()
     def decode_pieces(
-        self, pieces: Iterable[Codes], speaker: str, seed: int = 0, temperature: float = 1.0
+        self, pieces: Iterable[Codes], speaker: str, seed: int = 0, temperature: float = 1.0, top_p: float = 1.0
     ) -> Iterator[Wave]:
         """Speech from codes that arrive in pieces of any size; the draws depend on the seed alone.
 
         Raises:
-            InputError: an unknown speaker, a code outside the codebook, or a temperature below 0.
+            InputError: an unknown speaker, a code outside the codebook, a temperature or top_p out of range.
         """
-        generate = _generator(self.engine)
-        speakers = torch.tensor([self.speaker_index(speaker)], device=self.device)
+        return (wave for _, wave in self.decode_many([Request(pieces, speaker, seed)], temperature, top_p))
+
+    @torch.inference_mode()
+    def decode_many(
+        self, requests: Iterable[Request], temperature: float = 1.0, top_p: float = 1.0,
+        progress: Callable[[float], None] = lambda _: None,
+    ) -> Iterator[tuple[int, Wave]]:  # fmt: skip
+        """Speech from several sequences of codes, spoken side by side: pairs of a request's number and a wave.
+
+        Args:
+            requests: are only asked for as they are needed.
+            progress: told the seconds that have been spoken, of all together.
+        """
         if not 0 <= temperature <= 10:
             raise InputError(f"temperature {temperature:g} is out of range; choose 0 (the likeliest) to 10")
-        draws, state, size = np.random.default_rng(seed), None, len(self.model.quantiser.counts)
-        for piece, before, after in _pieces((np.asarray(p, np.int64) for p in pieces), PIECE_FRAMES, 1):
+        if not 0 < top_p <= 1:
+            raise InputError(f"top_p {top_p:g} is out of range; choose above 0 (the likeliest) to 1 (all)")
+        spoken = 0.0
+
+        def tell(samples: int) -> None:
+            nonlocal spoken
+            spoken += samples / self.sample_rate
+            progress(spoken)
+
+        segments = (one for number, request in enumerate(requests) for one in self._segments(number, request))
+        groups = iter(lambda: list(islice(segments, STREAMS * self.threads)), [])
+        waves = (pair for group in groups for pair in self._speak(group, temperature, top_p, tell))
+        for number, parts in groupby(waves, lambda pair: pair[0].number):
+            for wave in _joined(((wave, one.lead * self.hop) for one, wave in parts), *self._seam):
+                yield number, wave
+
+    @property
+    def _seam(self) -> tuple[int, int]:
+        """Samples of an overlap (whole frames), and of the fade within it."""
+        overlap = math.ceil(OVERLAP_S * self.sample_rate / self.hop) * self.hop
+        return overlap, min(overlap, round(FADE_S * self.sample_rate))
+
+    def _segments(self, number: int, request: Request) -> Iterator[_Segment]:
+        hop, size = self.hop, len(self.model.quantiser.counts)
+        lead = math.ceil((self.model.wavenet.receptive_field + self._seam[0]) / hop)
+        length = max(round(SEGMENT_S * self.sample_rate / hop), 2 * lead)
+        speakers = torch.tensor([self.speaker_index(request.speaker)], device=self.device)
+        draws, held = np.random.default_rng(request.seed), np.zeros(0, np.float32)
+        pieces = (np.asarray(piece, np.int64) for piece in request.pieces)
+        for piece, before, after in _pieces(pieces, length, lead + 1):  # + 1: the convolution over neighbours
             if piece.min() < 0 or piece.max() >= size:
                 raise InputError(f"code {piece.max() if piece.max() >= size else piece.min()} is not in 0..{size - 1}")
             latents = self.model.quantiser.decode(torch.from_numpy(piece).to(self.device)[None])
-            cond = self.model.condition(latents, speakers)[:, :, before : len(piece) - after]
-            uniforms = torch.from_numpy(draws.random((1, cond.shape[2] * self.hop), dtype=np.float32))
-            classes, state = generate(self.model.wavenet, cond, uniforms.to(self.device), temperature, state)
-            yield audio.expand(classes[0].cpu().numpy())
+            own, led = len(piece) - before - after, max(0, before - 1)
+            cond = self.model.condition(latents, speakers)[0, :, before - led : before + own]
+            held = np.concatenate([held[len(held) - led * hop :], draws.random(own * hop, dtype=np.float32)])
+            yield _Segment(number, cond, torch.from_numpy(held).to(self.device), led)
+
+    def _speak(
+        self, segments: list[_Segment], temperature: float, top_p: float, tell: Callable[[int], None]
+    ) -> Iterator[tuple[_Segment, Wave]]:
+        """The waves of some segments, leads included."""
+        options = {"precision": self.precision, "threads": self.threads} if self.engine == "numba" else {}
+        generate, state, heard = _generator(self.engine), None, []
+        longest = max(one.cond.shape[1] for one in segments)  # the others are silent after their end
+        cond = torch.stack([F.pad(one.cond, (0, longest - one.cond.shape[1])) for one in segments])
+        uniforms = torch.stack([F.pad(one.uniforms, (0, longest * self.hop - len(one.uniforms))) for one in segments])
+        step = max(1, PIECE_FRAMES * 4 // len(segments))
+        for start in range(0, longest, step):
+            part = cond[:, :, start : start + step]
+            drawn = uniforms[:, start * self.hop : (start + step) * self.hop]
+            classes, state = generate(self.model.wavenet, part, drawn, temperature, state, top_p=top_p, **options)
+            heard.append(classes.cpu().numpy())
+            ends = [min(start + step, one.cond.shape[1]) for one in segments]
+            tell(self.hop * sum(max(0, end - max(start, one.lead)) for end, one in zip(ends, segments, strict=True)))
+        for one, classes in zip(segments, np.concatenate(heard, axis=1), strict=True):
+            yield one, audio.expand(classes[: len(one.uniforms)])
 
     def speaker_index(self, name: str) -> int:
         """The place of a voice in the speaker table.
@@ -160,3 +261,23 @@ def _pieces(blocks: Iterable[NDArray], size: int, context: int) -> Iterator[tupl
         yield held[: before + size + after], before, after
         held = held[before + size - context :] if after else None
         before = context
+
+
+def _joined(parts: Iterable[tuple[Wave, int]], overlap: int, fade: int) -> Iterator[Wave]:
+    """Waves, each beginning `lead` samples before the end of the one before, as one wave without leads.
+
+    Within the last `overlap` samples before that end, the waves are faded into one another where the fade
+    changes them least: the place of the smallest squared difference over `fade` samples.
+    """
+    held: Wave = np.zeros(0, np.float32)
+    for wave, lead in parts:
+        if lead:
+            old, new = held[len(held) - overlap :], wave[lead - overlap : lead]
+            gap = np.concatenate([[0.0], np.cumsum(np.square(old - new, dtype=np.float64))])
+            at = int(np.argmin(gap[fade:] - gap[:-fade]))
+            rise = np.clip((np.arange(overlap) - at + 0.5) / fade, 0, 1).astype(np.float32)
+            yield held[: len(held) - overlap]
+            held = np.concatenate([old + rise * (new - old), wave[lead:]]).astype(np.float32)
+        else:
+            held = wave
+    yield held

@@ -144,7 +144,7 @@ def _add_sums_(out, place, scales, column, s0, s1, s2, s3):
 
 
 @compiled
-def _add_product_(out, x, matrices, scales, at, column):
+def add_product_(out, x, matrices, scales, at, column):
     """Out += x @ matrix: rows of streams.  Returns where the next matrix and its columns begin."""
     if len(x) == 1:
         _add_one_(out, x, matrices, scales, at, column)
@@ -201,9 +201,10 @@ def speak_(weights, scratch, gates, uniforms, temperature, top_p, clock, taught,
     Where symbols are `taught`, they are followed instead of drawn and the logits are written to `heard`.
     """
     past, ab, z, flow, hidden, head, logits = scratch
-    matrices, scales, embed, residual_bias, skip_bias, head_bias, logits_bias, dilations, rings = weights
-    streams, frames, layers, double = gates.shape
-    residual, skip, (time, alphabet) = double // 2, hidden.shape[1], (uniforms.shape[1], logits.shape[1])
+    matrices, scales, embed, residual_bias, skip_bias, head_bias, logits_bias, _, _, _, dilations, rings = weights
+    streams, frames, width = gates.shape
+    layers, residual, skip = residual_bias.shape[0], z.shape[1], hidden.shape[1]
+    double, time, alphabet = 2 * residual, uniforms.shape[1], logits.shape[1]
     reach, depth = past.shape[1], memory.shape[1]
     for now in range(time):
         frame, at, column = now * frames // time, 0, 0
@@ -224,8 +225,8 @@ def speak_(weights, scratch, gates, uniforms, temperature, top_p, clock, taught,
                 if size:
                     place = ring + (clock + now) % size
                     _copy_(memory, (s * depth + place) * residual, flow, x, residual)
-                _copy_(ab, s * ab.shape[1], gates, ((s * frames + frame) * layers + layer) * double, double)
-            at, column = _add_product_(ab, past, matrices, scales, at, column)
+                _copy_(ab, s * ab.shape[1], gates, (s * frames + frame) * width + layer * double, double)
+            at, column = add_product_(ab, past, matrices, scales, at, column)
             # z = tanh(a) * sigmoid(b)
             for s in range(streams):
                 a = s * ab.shape[1]
@@ -238,16 +239,16 @@ def speak_(weights, scratch, gates, uniforms, temperature, top_p, clock, taught,
                 for c in range(0, residual, WIDTH):
                     bias = load(residual_bias, layer * residual + c)
                     store(flow, x + c, multiply_add(one, bias, load(flow, x + c)))
-            at, column = _add_product_(flow, z, matrices, scales, at, column)
+            at, column = add_product_(flow, z, matrices, scales, at, column)
         # logits = 1x1 relu 1x1 relu skips
         for s in range(streams):
             _rectify_(hidden, s * skip, flow, s * flow.shape[1] + residual, skip)
             _copy_(head, s * head.shape[1], head_bias, 0, skip)
-        at, column = _add_product_(head, hidden, matrices, scales, at, column)
+        at, column = add_product_(head, hidden, matrices, scales, at, column)
         for s in range(streams):
             _rectify_(hidden, s * skip, head, s * head.shape[1], skip)
             _copy_(logits, s * alphabet, logits_bias, 0, len(logits_bias))
-        _add_product_(logits, hidden, matrices, scales, at, column)
+        add_product_(logits, hidden, matrices, scales, at, column)
         for s in range(streams):
             likely = logits[s, : heard.shape[2]]
             if taught.shape[1]:

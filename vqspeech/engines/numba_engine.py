@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vqspeech.engines.lanes import WIDTH
-from vqspeech.engines.loops import PANEL, TOGETHER, speak_
+from vqspeech.engines.loops import PANEL, TOGETHER, add_product_, speak_
 from vqspeech.nn.wavenet import WaveNet
 
 Array = NDArray[np.float32]
@@ -31,6 +31,9 @@ class Weights(NamedTuple):
     skip_bias: Array
     head_bias: Array
     logits_bias: Array
+    cond: Array
+    cond_scales: Array
+    cond_bias: Array
     dilations: NDArray[np.int64]
     rings: NDArray[np.int64]
 
@@ -95,6 +98,9 @@ def pack(wavenet: WaveNet, precision: str = "float32") -> Weights:
         ]
     matrices += [_whole(wavenet.head.weight[:, :, 0].t(), 0, 1), _whole(wavenet.logits.weight[:, :, 0].t(), 0)]
     panels, scales = zip(*(_panels(matrix.detach().float().cpu(), precision) for matrix in matrices), strict=True)
+    gates = wavenet.cond.weight[:, :, 0].t().unflatten(1, (-1, residual))  # (cond, layer and a or b, residual)
+    cond, cond_scales = _panels(_whole(gates.detach().float().cpu(), 2).flatten(1), "float32")
+    cond_bias = cast("Tensor", wavenet.cond.bias).detach().float().cpu().unflatten(0, (-1, residual))
     biases = torch.stack([layer.bias for layer in wavenet.out])
     reach = [(wavenet.kernel - 1) * dilation for dilation in wavenet.dilations]
     return Weights(
@@ -105,6 +111,9 @@ def pack(wavenet: WaveNet, precision: str = "float32") -> Weights:
         skip_bias=_numbers(biases[:, residual:].sum(0), 0),
         head_bias=_numbers(cast("Tensor", wavenet.head.bias), 0),
         logits_bias=_numbers(cast("Tensor", wavenet.logits.bias), 0),
+        cond=_aligned(cond),
+        cond_scales=_aligned(cond_scales),
+        cond_bias=_numbers(cond_bias, 1).flatten(),
         dilations=np.array(wavenet.dilations),
         rings=np.cumsum([0, *reach]),
     )
@@ -122,10 +131,9 @@ def _run(
 ) -> tuple[NDArray[np.int64], State, Array]:  # fmt: skip
     """The classes, the state after them and, where symbols are `taught`, the logits (batch, time, classes)."""
     batch, _, frames = cond.shape
-    time, layers = uniforms.shape[1], len(wavenet.dilations)
+    time = uniforms.shape[1]
     assert time % frames == 0, f"{time} symbols are no multiple of {frames} frames"
-    gates = wavenet.cond(cond).view(batch, layers, 2, wavenet.residual, frames).permute(0, 4, 1, 2, 3)
-    gates = _whole(gates, 4).contiguous().flatten(3).numpy()  # (batch, frames, layers, [a|b])
+    told = cond.transpose(1, 2).contiguous().float().numpy()  # (batch, frames, cond)
     heard = np.zeros((batch, time if taught is not None else 0, wavenet.classes), np.float32)
     taught = np.zeros((batch, 0), np.int64) if taught is None else taught
     classes = np.zeros((batch, time), np.int64)
@@ -136,8 +144,8 @@ def _run(
         rows = np.concatenate([part, np.repeat(part[-1:], short)])
         own = [array[rows] for array in (state.memory, state.previous, classes, heard)]
         speak_(
-            state.weights, _scratch(state.weights, wavenet.kernel, len(rows)), gates[rows], uniforms[rows],
-            np.float32(choice[0]), np.float32(choice[1]), state.clock, taught[rows], *own,
+            state.weights, _scratch(state.weights, wavenet.kernel, len(rows)), _gates(state.weights, told[rows]),
+            uniforms[rows], np.float32(choice[0]), np.float32(choice[1]), state.clock, taught[rows], *own,
         )  # fmt: skip
         for array, mine in zip((memory, previous, classes, heard), own, strict=True):
             array[part] = mine[: len(part)]
@@ -149,6 +157,16 @@ def _run(
         with ThreadPoolExecutor(len(parts)) as pool:
             list(pool.map(speak, parts))
     return classes, State(state.weights, memory, previous, state.clock + time), heard
+
+
+def _gates(weights: Weights, told: Array) -> Array:
+    """What the frames tell every layer, (streams, frames, layers of [a|b]): as sums that no number of cores changes."""
+    streams, frames, _ = told.shape
+    rows = np.pad(told.reshape(streams * frames, -1), ((0, -streams * frames % TOGETHER), (0, 0)))
+    gates = _aligned(np.zeros((len(rows), len(weights.cond_scales)), np.float32))
+    gates[:, : len(weights.cond_bias)] = weights.cond_bias
+    add_product_(gates, rows, weights.cond, weights.cond_scales, 0, 0)
+    return gates[: streams * frames].reshape(streams, frames, -1)
 
 
 def _scratch(weights: Weights, kernel: int, streams: int) -> Scratch:
