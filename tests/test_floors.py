@@ -14,7 +14,7 @@ FLOORS = [
     {"models.vqvae", "engines.torch_engine", "engines.numba_engine"},
     {"checkpoint"},
     {"synthesis"},
-    {"training", "conversion", "prepare", "mini"},
+    {"training", "conversion", "prepare", "mini", "bench"},
     {"cli"},
     {"__main__"},
 ]

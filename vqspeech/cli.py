@@ -134,6 +134,43 @@ def train(
     typer.echo(f"{out}: " + ", ".join(f"{name} {value:.4g}" for name, value in numbers.items()))
 
 
+@app.command()
+def bench(
+    model: Annotated[
+        Path | None, typer.Option(help="A trained run; else an untrained decoder.", metavar="RUN_DIR")
+    ] = None,
+    residual: Annotated[int, typer.Option(min=1, help="Channels of the untrained decoder.")] = 64,
+    skip: Annotated[int, typer.Option(min=1, help="Its skip channels.")] = 256,
+    layers: Annotated[int, typer.Option(min=1, help="Its layers.")] = 30,
+    seconds: Annotated[float, typer.Option(help="For each measurement.")] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of the rows.")] = False,
+) -> None:
+    """Measure the engines on this machine, beside the limits of its cores."""
+    from vqspeech import bench, checkpoint
+
+    wavenet = checkpoint.load(model).model.wavenet if model else bench.decoder(residual, skip, layers)
+    rate = checkpoint.load(model).model.sample_rate if model else 16000
+    with bench.pinned(1):
+        limits = bench.limits(wavenet, seconds)
+    if not as_json:
+        typer.echo(
+            f"one core: {limits.peak_per_s / 1e9:.0f} G multiply-adds a second, {limits.bytes_per_s / 1e9:.0f} GB/s of "
+            f"the weights; a sample takes {limits.multiplies / 1e6:.2f} M\n"
+            f"{'engine':6s} {'precision':9s} {'streams':>7s} {'threads':>7s} {'samples/s':>10s} {'x real time':>11s} "
+            f"{'% of peak':>9s} {'% of memory':>11s}"
+        )
+    done = []
+    for row in bench.rows(wavenet, rate, limits, seconds):
+        done.append(row._asdict())
+        if not as_json:
+            typer.echo(
+                f"{row.engine:6s} {row.precision:9s} {row.streams:7d} {row.threads:7d} {row.samples_per_s:10.0f} "
+                f"{row.times_real_time:11.2f} {row.percent_of_peak:9.1f} {row.percent_of_memory_limit:11.1f}"
+            )
+    if as_json:
+        typer.echo(json.dumps(done))
+
+
 @data.command()
 def mini(out: Annotated[Path, typer.Argument(help="Where it shall lie.", metavar="OUT_DIR")]) -> None:
     """Make the mini corpus: synthetic voices in the layout of VCTK 0.92, with exact phone times."""

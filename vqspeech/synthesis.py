@@ -13,6 +13,7 @@ not on how the codes arrived, on what is spoken beside it, or on how many cores.
 """
 
 import difflib
+import importlib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, islice
@@ -34,7 +35,6 @@ SEGMENT_S, OVERLAP_S, FADE_S = 4.0, 0.064, 0.01
 STREAMS = 16
 """Segments that a core speaks at once."""
 ENGINES = ("numba", "torch")
-PRECISIONS = ("bfloat16", "float32", "int8")
 
 Wave = NDArray[np.float32]
 Codes = NDArray[np.integer]
@@ -84,9 +84,8 @@ class Model:
             raise InputError(f"engine {engine!r} is unknown; choose from {', '.join(ENGINES)}")
         if engine == "numba" and device != "cpu":
             raise InputError(f"the numba engine runs on the CPU, not on {device!r}; choose --engine torch")
-        precision = precision or PRECISIONS[0]
-        if precision not in PRECISIONS:
-            raise InputError(f"precision {precision!r} is unknown; choose from {', '.join(PRECISIONS)}")
+        if precision is not None and engine == "numba" and precision not in (known := _engine(engine).PRECISIONS):
+            raise InputError(f"precision {precision!r} is unknown; choose from {', '.join(known)}")
         self.precision, self.threads = precision, threads or machine.cores()
         self.run = run if isinstance(run, checkpoint.Run) else checkpoint.load(run, _device(device))
         self.model, self.device, self.engine = self.run.model, device, engine
@@ -194,8 +193,10 @@ class Model:
         self, segments: list[_Segment], temperature: float, top_p: float, tell: Callable[[int], None]
     ) -> Iterator[tuple[_Segment, Wave]]:
         """The waves of some segments, leads included."""
-        options = {"precision": self.precision, "threads": self.threads} if self.engine == "numba" else {}
-        generate, state, heard = _generator(self.engine), None, []
+        options: dict[str, Any] = {}
+        if self.engine == "numba":
+            options = {"precision": self.precision or "bfloat16", "threads": self.threads}
+        generate, state, heard = _engine(self.engine).generate, None, []
         longest = max(one.cond.shape[1] for one in segments)  # the others are silent after their end
         cond = torch.stack([F.pad(one.cond, (0, longest - one.cond.shape[1])) for one in segments])
         uniforms = torch.stack([F.pad(one.uniforms, (0, longest * self.hop - len(one.uniforms))) for one in segments])
@@ -225,14 +226,8 @@ class Model:
         )
 
 
-def _generator(engine: str) -> Any:
-    if engine == "torch":
-        from vqspeech.engines import torch_engine
-
-        return torch_engine.generate
-    from vqspeech.engines import numba_engine
-
-    return numba_engine.generate
+def _engine(name: str) -> Any:
+    return importlib.import_module(f"vqspeech.engines.{name}_engine")
 
 
 def _device(name: str) -> str:

@@ -13,7 +13,8 @@ from vqspeech.engines.loops import PANEL, TOGETHER, add_product_, speak_
 from vqspeech.nn.wavenet import WaveNet
 
 Array = NDArray[np.float32]
-PRECISIONS = ("bfloat16", "float32", "int8")
+PRECISIONS = {"bfloat16": 2, "float32": 4, "int8": 1}
+"""In which weights may be stored, and the bytes of one."""
 
 
 class Weights(NamedTuple):
@@ -87,7 +88,7 @@ def logits(wavenet: WaveNet, classes: Tensor, cond: Tensor, precision: str = "fl
 
 def pack(wavenet: WaveNet, precision: str = "float32") -> Weights:
     """A copy of the weights as the loops want them; a later change of the WaveNet does not reach it."""
-    assert precision in PRECISIONS, f"{precision} is none of {PRECISIONS}"
+    assert precision in PRECISIONS, f"{precision} is none of {[*PRECISIONS]}"
     residual, matrices = wavenet.residual, []
     for taps, out in zip(wavenet.taps, wavenet.out, strict=True):
         tap = taps.weight.permute(2, 1, 0).unflatten(2, (2, residual))  # (kernel, residual, a or b, residual)
@@ -104,15 +105,15 @@ def pack(wavenet: WaveNet, precision: str = "float32") -> Weights:
     biases = torch.stack([layer.bias for layer in wavenet.out])
     reach = [(wavenet.kernel - 1) * dilation for dilation in wavenet.dilations]
     return Weights(
-        matrices=_aligned(np.concatenate(panels)),
-        scales=_aligned(np.concatenate(scales)),
+        matrices=aligned(np.concatenate(panels)),
+        scales=aligned(np.concatenate(scales)),
         embed=_numbers(wavenet.embed.weight, 1),
         residual_bias=_numbers(biases[:, :residual], 1),
         skip_bias=_numbers(biases[:, residual:].sum(0), 0),
         head_bias=_numbers(cast("Tensor", wavenet.head.bias), 0),
         logits_bias=_numbers(cast("Tensor", wavenet.logits.bias), 0),
-        cond=_aligned(cond),
-        cond_scales=_aligned(cond_scales),
+        cond=aligned(cond),
+        cond_scales=aligned(cond_scales),
         cond_bias=_numbers(cond_bias, 1).flatten(),
         dilations=np.array(wavenet.dilations),
         rings=np.cumsum([0, *reach]),
@@ -163,7 +164,7 @@ def _gates(weights: Weights, told: Array) -> Array:
     """What the frames tell every layer, (streams, frames, layers of [a|b]): as sums that no number of cores changes."""
     streams, frames, _ = told.shape
     rows = np.pad(told.reshape(streams * frames, -1), ((0, -streams * frames % TOGETHER), (0, 0)))
-    gates = _aligned(np.zeros((len(rows), len(weights.cond_scales)), np.float32))
+    gates = aligned(np.zeros((len(rows), len(weights.cond_scales)), np.float32))
     gates[:, : len(weights.cond_bias)] = weights.cond_bias
     add_product_(gates, rows, weights.cond, weights.cond_scales, 0, 0)
     return gates[: streams * frames].reshape(streams, frames, -1)
@@ -171,7 +172,7 @@ def _gates(weights: Weights, told: Array) -> Array:
 
 def _scratch(weights: Weights, kernel: int, streams: int) -> Scratch:
     def room(width: int, panel: int = 1) -> Array:
-        return _aligned(np.zeros((streams, width + -width % panel), np.float32))
+        return aligned(np.zeros((streams, width + -width % panel), np.float32))
 
     residual, skip = weights.embed.shape[1], len(weights.skip_bias)
     return Scratch(
@@ -209,10 +210,10 @@ def _whole(tensor: Tensor, *dims: int) -> Tensor:
 
 
 def _numbers(tensor: Tensor, dim: int) -> Array:
-    return _aligned(_whole(tensor.detach().float().cpu(), dim).numpy())
+    return aligned(_whole(tensor.detach().float().cpu(), dim).numpy())
 
 
-def _aligned(values: NDArray) -> Any:
+def aligned(values: NDArray) -> Any:
     """A copy that begins on a 64-byte boundary: lanes then never cross a cache line."""
     room = np.empty(values.nbytes + 64, np.uint8)
     first = -room.ctypes.data % 64

@@ -1,0 +1,139 @@
+"""How fast the engines are on this machine, beside the two limits that the machine sets."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from vqspeech import machine
+from vqspeech.engines import loops, numba_engine, torch_engine
+from vqspeech.nn.wavenet import WaveNet
+
+STREAMS = (1, 4, 8, 16, 32)
+HOP = 64
+
+
+class Row(NamedTuple):
+    """One measurement: samples of all streams together; the percentages are of one core's limits times threads."""
+
+    engine: str
+    precision: str
+    streams: int
+    threads: int
+    samples_per_s: float
+    times_real_time: float
+    percent_of_peak: float
+    percent_of_memory_limit: float
+
+
+class Limits(NamedTuple):
+    """What one core can do: multiply-adds in registers, and bytes that it reads of something as large as the weights.
+
+    `multiplies`: multiply-adds that one sample of one stream takes; `weights`: numbers that are read for it.
+    """
+
+    peak_per_s: float
+    bytes_per_s: float
+    multiplies: int
+    weights: int
+
+
+def decoder(residual: int = 64, skip: int = 256, layers: int = 30) -> WaveNet:
+    """An untrained decoder over 256 classes; its speed is a trained one's."""
+    return WaveNet(256, 128, residual, skip, layers, 10, 2, 192).eval()
+
+
+def limits(wavenet: WaveNet, seconds: float = 0.5) -> Limits:
+    """Measures both limits of the core that this runs on."""
+    numbers = numba_engine.aligned(np.linspace(0, 1e-3, 192, dtype=np.float32))
+    peak = _best(lambda: loops.multiply_often(numbers, 2_000_000), seconds)
+    packed = numba_engine.pack(wavenet, "float32").matrices
+    reading = _best(lambda: loops.read_all(packed, 10), seconds)
+    layers = [*wavenet.taps, *wavenet.out, wavenet.head, wavenet.logits]
+    return Limits(
+        peak_per_s=12 * 16 * 2_000_000 / peak,
+        bytes_per_s=10 * packed.nbytes / reading,
+        multiplies=sum(layer.weight.numel() for layer in layers),
+        weights=len(packed),
+    )
+
+
+def rows(
+    wavenet: WaveNet, sample_rate: int, measured: Limits, seconds: float = 1.0, threads: tuple[int, ...] | None = None
+) -> Iterator[Row]:
+    """Measures the engines on one pinned core, and the compiled one on several.
+
+    Args:
+        sample_rate: Hz, for times_real_time.
+        seconds: about how long each measurement takes.
+        threads: numbers of cores; by default 1, 2 and all.
+    """
+
+    def row(engine: str, precision: str, streams: int, cores: int) -> Row:
+        with pinned(cores):
+            rate = _rate(wavenet, engine, precision, streams, cores, seconds)
+        size = numba_engine.PRECISIONS[precision]
+        memory = rate / streams * measured.weights * size / measured.bytes_per_s  # each core reads all weights
+        peak = rate * measured.multiplies / measured.peak_per_s / cores
+        return Row(engine, precision, streams, cores, rate, rate / sample_rate, 100 * peak, 100 * memory)
+
+    yield row("torch", "float32", 1, 1)
+    for precision in numba_engine.PRECISIONS:
+        for streams in STREAMS:
+            yield row("numba", precision, streams, 1)
+    for cores in threads or sorted({2, machine.cores()} - {1}):
+        if cores <= machine.cores():
+            for streams in (cores, 16 * cores):
+                yield row("numba", "bfloat16", streams, cores)
+
+
+@contextmanager
+def pinned(cores: int) -> Iterator[None]:
+    """Runs on the first `cores` processors only, where the system can be told so, with as many torch threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(cores)
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else None
+    if allowed:
+        os.sched_setaffinity(0, sorted(allowed)[:cores])
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        if allowed:
+            os.sched_setaffinity(0, allowed)
+
+
+@torch.inference_mode()
+def _rate(wavenet: WaveNet, engine: str, precision: str, streams: int, threads: int, seconds: float) -> float:
+    """Samples a second of all streams together; the weights are packed before."""
+    cond_size = wavenet.cond.in_channels
+    generator = torch.Generator().manual_seed(0)
+
+    def spoken(frames: int, state):
+        cond = torch.randn(streams, cond_size, frames, generator=generator)
+        uniforms = torch.rand(streams, frames * HOP, generator=generator)
+        if engine == "torch":
+            return torch_engine.generate(wavenet, cond, uniforms, 1.0, state)[1]
+        options = {"precision": precision, "threads": threads}
+        return numba_engine.generate(wavenet, cond, uniforms, 1.0, state, **options)[1]
+
+    state = spoken(1, None)
+    begin = time.perf_counter()
+    spoken(1, state)
+    frames = max(1, round(seconds / 4 / (time.perf_counter() - begin)))
+    return streams * frames * HOP / _best(lambda: spoken(frames, state), seconds)
+
+
+def _best(work: Callable[[], object], seconds: float) -> float:
+    """The shortest time of a call, of those that fit into some seconds, in s; at least three after a first one."""
+    work()
+    times: list[float] = []
+    while len(times) < 3 or sum(times) < seconds:
+        begin = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begin)
+    return min(times)
