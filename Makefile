@@ -19,6 +19,8 @@ $(VENV)/.made: pyproject.toml constraints.txt
 	@# runs in its documented pure-Python mode (datasets, resampling), which is all that is used of it.
 	@$(BIN)/python -c 'import torchaudio' 2> /dev/null || rm -rf $(VENV)/lib/python3.*/site-packages/torchaudio/lib
 	@$(BIN)/python -c 'import torchaudio'
+	@# compiled once, kept beside the sources
+	@$(BIN)/python -c 'from vqspeech.engines import numba_engine; numba_engine.warm("bfloat16")'
 	@touch $@
 
 test: setup

@@ -142,14 +142,24 @@ def bench(
     residual: Annotated[int, typer.Option(min=1, help="Channels of the untrained decoder.")] = 64,
     skip: Annotated[int, typer.Option(min=1, help="Its skip channels.")] = 256,
     layers: Annotated[int, typer.Option(min=1, help="Its layers.")] = 30,
+    data: Annotated[
+        Path | None, typer.Option(help="Packed speech; with --model: what 16- and 8-bit weights cost.")
+    ] = None,
     seconds: Annotated[float, typer.Option(help="For each measurement.")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of the rows.")] = False,
 ) -> None:
     """Measure the engines on this machine, beside the limits of its cores."""
     from vqspeech import bench, checkpoint
+    from vqspeech.dataset import Packed
 
-    wavenet = checkpoint.load(model).model.wavenet if model else bench.decoder(residual, skip, layers)
-    rate = checkpoint.load(model).model.sample_rate if model else 16000
+    if data and not model:
+        raise InputError("--data needs --model: what weights cost is measured on a trained run")
+    run = checkpoint.load(model) if model else None
+    wavenet = run.model.wavenet if run else bench.decoder(residual, skip, layers)
+    rate = run.model.sample_rate if run else 16000
+    if run and data:
+        for precision, nats in bench.divergence(run.model, Packed(data / "packed"), run.speakers).items():
+            typer.echo(f"{precision}: {nats:.1e} nats a sample from float32", err=as_json)
     with bench.pinned(1):
         limits = bench.limits(wavenet, seconds)
     if not as_json:

@@ -86,6 +86,13 @@ def logits(wavenet: WaveNet, classes: Tensor, cond: Tensor, precision: str = "fl
     return torch.from_numpy(heard).transpose(1, 2)
 
 
+def warm(precision: str) -> None:
+    """Compiles what `generate` needs, unless that was done before and is kept on disk."""
+    wavenet = WaveNet(2, 0, 1, 1, 1, 1, 2, 1)
+    for streams in (1, TOGETHER):
+        generate(wavenet, torch.zeros(streams, 1, 1), torch.zeros(streams, 1), precision=precision)
+
+
 def pack(wavenet: WaveNet, precision: str = "float32") -> Weights:
     """A copy of the weights as the loops want them; a later change of the WaveNet does not reach it."""
     assert precision in PRECISIONS, f"{precision} is none of {[*PRECISIONS]}"
