@@ -57,14 +57,14 @@ def packed(tmp_path: Path, speech) -> Path:
     """A packed folder: three speakers, two utterances each."""
     import json
 
-    from vqspeech import audio
+    from vqspeech import mulaw
 
     folder = tmp_path / "packed"
     folder.mkdir()
     rows, offset = ["key\tspeaker\toffset\tlength"], 0
     with (folder / "shard-00000.u8").open("wb") as file:
         for number in range(6):
-            classes = audio.compress(speech(0.2 + 0.05 * number, seed=number))
+            classes = mulaw.compress(speech(0.2 + 0.05 * number, seed=number))
             file.write(classes.tobytes())
             rows.append(f"s{number // 2}_{number:03d}\ts{number // 2}\t{offset}\t{len(classes)}")
             offset += len(classes)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vqspeech
-from vqspeech import InputError, audio, checkpoint, config, synthesis
+from vqspeech import InputError, audio, checkpoint, config, mulaw, synthesis
 from vqspeech.engines import torch_engine
 from vqspeech.models.vqvae import VQVAE
 
@@ -52,7 +52,7 @@ def test_pieces_hold_every_item_once_with_all_the_context_there_is(size, context
 @torch.no_grad()
 def test_codes_by_pieces_are_the_codes_of_the_whole(run, speech, short_pieces):
     model, wave = vqspeech.load(run), speech(0.5)
-    padded = torch.from_numpy(np.pad(audio.compress(wave), (0, -len(wave) % 16), constant_values=128))[None]
+    padded = torch.from_numpy(np.pad(mulaw.compress(wave), (0, -len(wave) % 16), constant_values=128))[None]
     assert np.array_equal(model.encode(wave), model.model.encode(padded)[0].numpy())
 
 
@@ -106,7 +106,7 @@ def test_one_segment_is_what_the_engine_says(run):
     uniforms = torch.from_numpy(np.random.default_rng(5).random((1, 256), dtype=np.float32))
     with torch.inference_mode():
         classes, _ = torch_engine.generate(model.model.wavenet, cond, uniforms)
-    assert np.array_equal(model.decode(np.arange(16), "p226", seed=5), audio.expand(classes[0].numpy()))
+    assert np.array_equal(model.decode(np.arange(16), "p226", seed=5), mulaw.expand(classes[0].numpy()))
 
 
 def test_what_is_further_back_than_a_lead_is_not_heard(run, short_segments):

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 
+from vqspeech.compiling import compiled
 from vqspeech.engines import lanes, loops, numba_engine, torch_engine
 from vqspeech.nn.wavenet import WaveNet
 
@@ -151,7 +152,7 @@ def test_a_training_step_reaches_the_compiled_engine():
 def test_compiling_needs_no_folder_for_its_results():
     room = {}
     exec("def double(x): return 2 * x", room)  # has no file, so numba finds no folder beside it either
-    assert loops.compiled(room["double"])(21) == 42
+    assert compiled(room["double"])(21) == 42
 
 
 @numba.njit

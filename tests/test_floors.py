@@ -7,8 +7,8 @@ import vqspeech
 
 ROOT = Path(vqspeech.__file__).parent
 FLOORS = [
-    {"errors", "shapes"},
-    {"config"},
+    {"errors", "shapes", "compiling"},
+    {"config", "mulaw"},
     {"audio", "corpus", "journal", "machine", "metrics", "plots", "engines.lanes"},
     {"splits", "nn.quantiser", "nn.encoder", "nn.wavenet", "dataset", "engines.loops"},
     {"models.vqvae", "engines.torch_engine", "engines.numba_engine"},

@@ -1,9 +1,8 @@
-"""Sound in and out of files, and mu-law: the only place where either exists.
+"""Sound in and out of files, the only place where either is done.
 
-A wave is float32 in [-1, 1], mono, shape (time,).  Classes are its 256 mu-law levels, uint8.
+A wave is float32 in [-1, 1], mono, shape (time,).  Classes are its 256 mu-law levels, uint8: see `mulaw`.
 """
 
-import math
 import os
 import warnings
 from collections.abc import Iterator
@@ -14,48 +13,10 @@ from numpy.typing import NDArray
 
 from vqspeech.errors import InputError
 
-CLASSES = 256
-MU = CLASSES - 1
 EDGE_DB = 35.0
 """An edge is silent while its frames stay this far below the loudest one, after pre-emphasis."""
 
 Wave = NDArray[np.float32]
-Classes = NDArray[np.uint8]
-
-
-def compress(wave: NDArray[np.floating]) -> Classes:
-    """The mu-law class of each sample: floor((F(x) + 1) / 2 * 255 + 1/2), F(x) = sgn x log(1 + 255|x|) / log 256.
-
-    Rounding to the nearest of 256 levels makes `expand` an exact inverse on all of them; truncating, as
-    often done, loses half of the levels.  Samples beyond [-1, 1] are clipped.
-
-    Source: ITU-T G.711 without its 8-segment approximation; van den Oord et al. (2016), section 2.2.
-
-    >>> compress(np.array([-1.0, 0.0, 1.0]))
-    array([  0, 128, 255], dtype=uint8)
-    """
-    x = np.clip(np.asarray(wave, dtype=np.float64), -1.0, 1.0)
-    curved = np.sign(x) * np.log1p(MU * np.abs(x)) / math.log1p(MU)
-    return np.floor((curved + 1) / 2 * MU + 0.5).astype(np.uint8)
-
-
-def expand(classes: NDArray[np.integer]) -> Wave:
-    """The wave at the centre of each mu-law class, the inverse of `compress`.
-
-    >>> bool((compress(expand(np.arange(256))) == np.arange(256)).all())
-    True
-    """
-    return _LEVELS[classes]
-
-
-def _levels() -> Wave:
-    curved = 2 * np.arange(CLASSES) / MU - 1
-    return (np.sign(curved) * np.expm1(np.abs(curved) * math.log1p(MU)) / MU).astype(np.float32)
-
-
-_LEVELS = _levels()
-SILENCE = int(compress(np.zeros(1))[0])
-"""The class of a zero sample: what stands before the first sample of any recording."""
 
 
 def info(path: str | Path) -> tuple[int, float]:

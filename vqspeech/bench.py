@@ -93,6 +93,24 @@ def rows(
                 yield row("numba", "bfloat16", streams, cores)
 
 
+def heading(measured: Limits) -> str:
+    """What stands above the lines of a table."""
+    return (
+        f"one core: {measured.peak_per_s / 1e9:.0f} G multiply-adds a second, {measured.bytes_per_s / 1e9:.0f} GB/s of "
+        f"the weights; a sample takes {measured.multiplies / 1e6:.2f} M\n"
+        f"{'engine':6s} {'precision':9s} {'streams':>7s} {'threads':>7s} {'samples/s':>10s} {'x real time':>11s} "
+        f"{'% of peak':>9s} {'% of memory':>11s}"
+    )
+
+
+def line(row: Row) -> str:
+    """A row of the table."""
+    return (
+        f"{row.engine:6s} {row.precision:9s} {row.streams:7d} {row.threads:7d} {row.samples_per_s:10.0f} "
+        f"{row.times_real_time:11.2f} {row.percent_of_peak:9.1f} {row.percent_of_memory_limit:11.1f}"
+    )
+
+
 @torch.inference_mode()
 def divergence(model: VQVAE, packed: Packed, speakers: list[str], seconds: float = 1.0) -> dict[str, float]:
     """What storing the weights costs: the Kullback-Leibler divergence from float32, in nats a sample, by precision.

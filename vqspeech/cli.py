@@ -163,20 +163,12 @@ def bench(
     with bench.pinned(1):
         limits = bench.limits(wavenet, seconds)
     if not as_json:
-        typer.echo(
-            f"one core: {limits.peak_per_s / 1e9:.0f} G multiply-adds a second, {limits.bytes_per_s / 1e9:.0f} GB/s of "
-            f"the weights; a sample takes {limits.multiplies / 1e6:.2f} M\n"
-            f"{'engine':6s} {'precision':9s} {'streams':>7s} {'threads':>7s} {'samples/s':>10s} {'x real time':>11s} "
-            f"{'% of peak':>9s} {'% of memory':>11s}"
-        )
+        typer.echo(bench.heading(limits))
     done = []
     for row in bench.rows(wavenet, rate, limits, seconds):
         done.append(row._asdict())
         if not as_json:
-            typer.echo(
-                f"{row.engine:6s} {row.precision:9s} {row.streams:7d} {row.threads:7d} {row.samples_per_s:10.0f} "
-                f"{row.times_real_time:11.2f} {row.percent_of_peak:9.1f} {row.percent_of_memory_limit:11.1f}"
-            )
+            typer.echo(bench.line(row))
     if as_json:
         typer.echo(json.dumps(done))
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vqspeech import audio
+from vqspeech import mulaw
 from vqspeech.errors import InputError
 
 FORMAT = 1
@@ -126,7 +126,7 @@ class Crops(Dataset):
         classes = self.packed[part][at]
         offset = rng.integers(max(1, len(classes) - self.crop + 1))
         crop = classes[offset : offset + self.crop]
-        crop = np.pad(crop, (0, self.crop - len(crop)), constant_values=audio.SILENCE)
+        crop = np.pad(crop, (0, self.crop - len(crop)), constant_values=mulaw.SILENCE)
         uniforms = rng.random(self.crop // self.hop, dtype=np.float32)
         return torch.from_numpy(crop), int(speaker), torch.from_numpy(uniforms)
 
@@ -145,7 +145,7 @@ def collate(crops: list[tuple[Tensor, int, Tensor]]) -> Batch:
 
 def whole(classes: NDArray[np.uint8], speaker: int, hop: int) -> Batch:
     """One utterance as a batch, with silence behind it up to a whole frame; for measuring."""
-    padded = np.pad(classes, (0, -len(classes) % hop), constant_values=audio.SILENCE)
+    padded = np.pad(classes, (0, -len(classes) % hop), constant_values=mulaw.SILENCE)
     return Batch(torch.from_numpy(padded)[None], torch.tensor([speaker]), torch.zeros(1, len(padded) // hop))
 
 

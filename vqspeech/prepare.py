@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vqspeech import audio, corpus, dataset
+from vqspeech import audio, corpus, dataset, mulaw
 from vqspeech.corpus import Utterance
 from vqspeech.errors import InputError
 
@@ -179,12 +180,12 @@ def _pack_shard(sample_rate: int, shard: tuple[Path, list[Utterance]]) -> list[S
     return skipped
 
 
-def _classes(one: Utterance, sample_rate: int) -> tuple[audio.Classes, str]:
+def _classes(one: Utterance, sample_rate: int) -> tuple[NDArray[np.uint8], str]:
     """The classes of an utterance, or none and why."""
     try:
-        return audio.compress(audio.read(one.path, sample_rate, one.start_s, one.end_s)), ""
+        return mulaw.compress(audio.read(one.path, sample_rate, one.start_s, one.end_s)), ""
     except InputError as error:
-        return audio.compress(np.zeros(0)), str(error)
+        return mulaw.compress(np.zeros(0)), str(error)
 
 
 def _each(work: Callable, items: list, nj: int, progress: Progress) -> Iterator:

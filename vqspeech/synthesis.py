@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vqspeech import audio, checkpoint, machine
+from vqspeech import checkpoint, machine, mulaw
 from vqspeech.errors import InputError
 
 PIECE_FRAMES = 256
@@ -121,10 +121,10 @@ class Model:
     def encode_blocks(self, blocks: Iterable[Wave]) -> Iterator[Codes]:
         """The codes of a wave that arrives in blocks of any size, a piece at a time."""
         hop, context = self.hop, self.model.encoder.context
-        classes = (audio.compress(block) for block in blocks)
+        classes = (mulaw.compress(block) for block in blocks)
         for piece, before, after in _pieces(classes, PIECE_FRAMES * hop, context * hop):
             short = -len(piece) % hop  # only the last piece: silence fills its last frame
-            padded = np.pad(piece, (0, short), constant_values=audio.SILENCE)
+            padded = np.pad(piece, (0, short), constant_values=mulaw.SILENCE)
             codes = self.model.encode(torch.from_numpy(padded).to(self.device)[None])[0].cpu().numpy()
             yield codes[before // hop : len(codes) - after // hop]
 
@@ -209,7 +209,7 @@ class Model:
             ends = [min(start + step, one.cond.shape[1]) for one in segments]
             tell(self.hop * sum(max(0, end - max(start, one.lead)) for end, one in zip(ends, segments, strict=True)))
         for one, classes in zip(segments, np.concatenate(heard, axis=1), strict=True):
-            yield one, audio.expand(classes[: len(one.uniforms)])
+            yield one, mulaw.expand(classes[: len(one.uniforms)])
 
     def speaker_index(self, name: str) -> int:
         """The place of a voice in the speaker table.

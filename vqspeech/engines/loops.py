@@ -14,21 +14,12 @@ One symbol meets every weight once.  A single stream is bound by reading the wei
 # pyright: reportCallIssue=false
 # (an intrinsic is called without the typing context with which it is defined)
 
-import numba
 import numpy as np
 
+from vqspeech.compiling import compiled
 from vqspeech.engines.lanes import WIDTH, clamp, divide, fill, load, load_panel, multiply, multiply_add, spread, store
 
 PANEL, TOGETHER = 4 * WIDTH, 4  # columns and streams whose sums are in registers at once: 16 of 32
-
-
-def compiled(function):
-    """Compiles with fused multiply-adds, and keeps the result on disk where there is a place for it."""
-    options = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # numba found no folder that can be written
-        return numba.njit(**options)(function)
 
 
 @compiled

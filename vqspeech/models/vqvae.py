@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqspeech import audio, config
+from vqspeech import config, mulaw
 from vqspeech.dataset import Batch
 from vqspeech.nn.encoder import Encoder
 from vqspeech.nn.quantiser import Quantiser, jitter
@@ -51,13 +51,13 @@ class VQVAE(nn.Module):
         self.context = nn.Conv1d(quantiser.dim, decoder.cond, 3, padding=1)
         self.speaker = nn.Embedding(speakers, decoder.speaker)
         self.wavenet = WaveNet(
-            audio.CLASSES, audio.SILENCE, decoder.residual, decoder.skip, decoder.layers, decoder.stack,
+            mulaw.CLASSES, mulaw.SILENCE, decoder.residual, decoder.skip, decoder.layers, decoder.stack,
             decoder.kernel, decoder.cond + decoder.speaker,
         )  # fmt: skip
 
     def latents(self, classes: Classes) -> Latents:
         """(batch, time) -> (batch, dim, frames), before quantisation; time must be a multiple of the hop."""
-        curved = classes.float() * (2 / audio.MU) - 1  # the mu-law curve itself: quiet sounds stay audible
+        curved = classes.float() * (2 / mulaw.MU) - 1  # the mu-law curve itself: quiet sounds stay audible
         return self.encoder(curved)
 
     def encode(self, classes: Classes) -> Codes:

@@ -1,0 +1,96 @@
+"""Mu-law: samples in [-1, 1] as 256 classes and back, the only place where it exists."""
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqspeech.compiling import compiled
+
+CLASSES = 256
+MU = CLASSES - 1
+_CELLS = 1 << 14  # of [-1, 1), narrow enough to hold the border of one class or two
+
+
+def compress(wave: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """The mu-law class of each sample: floor((F(x) + 1) / 2 * 255 + 1/2), F(x) = sgn x log(1 + 255|x|) / log 256.
+
+    Rounding to the nearest of 256 levels makes `expand` an exact inverse on all of them; truncating, as
+    often done, loses half of the levels.  Samples beyond [-1, 1] are clipped; what is no number becomes 0.
+
+    Source: ITU-T G.711 without its 8-segment approximation; van den Oord et al. (2016), section 2.2.
+
+    >>> compress(np.array([-1.0, 0.0, 1.0]))
+    array([  0, 128, 255], dtype=uint8)
+    """
+    wave = np.asarray(wave)
+    classes = np.empty(wave.shape, np.uint8)
+    _loops()[0](np.ascontiguousarray(wave).reshape(-1), *_borders(), classes.reshape(-1))
+    return classes
+
+
+def expand(classes: NDArray[np.integer]) -> NDArray[np.float32]:
+    """The wave at the centre of each mu-law class, the inverse of `compress`.
+
+    >>> bool((compress(expand(np.arange(256))) == np.arange(256)).all())
+    True
+    """
+    classes = np.asarray(classes)
+    wave = np.empty(classes.shape, np.float32)
+    _loops()[1](np.ascontiguousarray(classes).reshape(-1), _LEVELS, wave.reshape(-1))
+    return wave
+
+
+def formula(x: NDArray[np.float64]) -> NDArray[np.int64]:
+    """What `compress` tabulates, for x in [-1, 1]."""
+    curved = np.sign(x) * np.log1p(MU * np.abs(x)) / math.log1p(MU)
+    return np.floor((curved + 1) / 2 * MU + 0.5).astype(np.int64)
+
+
+def _levels() -> NDArray[np.float32]:
+    curved = 2 * np.arange(CLASSES) / MU - 1
+    return (np.sign(curved) * np.expm1(np.abs(curved) * math.log1p(MU)) / MU).astype(np.float32)
+
+
+_LEVELS = _levels()
+SILENCE = int(formula(np.zeros(1))[0])
+"""The class of a zero sample: what stands before the first sample of any recording."""
+
+
+@functools.cache
+def _loops() -> tuple[Any, Any]:
+    return compiled(_compress), compiled(_expand)
+
+
+@functools.cache
+def _borders() -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """The least sample above each class, found by bisection, and the class at the lower edge of each cell."""
+    classes = np.arange(CLASSES - 1)
+    low, high = np.full(len(classes), -1.0), np.full(len(classes), 1.0)
+    while (np.nextafter(low, high) < high).any():
+        middle = (low + high) / 2
+        above = formula(middle) > classes
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    return np.append(high, np.inf), formula(np.arange(_CELLS) / (_CELLS / 2) - 1).astype(np.uint8)
+
+
+def _compress(wave, above, first, classes):
+    cells = len(first) / 2
+    for n in range(len(wave)):
+        x = np.float64(wave[n])
+        if not x > -1:
+            classes[n] = 0
+        elif x >= 1:
+            classes[n] = 255
+        else:
+            c = first[int((x + 1) * cells)]
+            while x >= above[c]:
+                c += 1
+            classes[n] = c
+
+
+def _expand(classes, levels, wave):
+    for n in range(len(classes)):
+        wave[n] = levels[classes[n]]
