@@ -64,30 +64,27 @@ def limits(wavenet: WaveNet, seconds: float = 0.5) -> Limits:
     )
 
 
-def rows(
-    wavenet: WaveNet, sample_rate: int, measured: Limits, seconds: float = 1.0, threads: tuple[int, ...] | None = None
-) -> Iterator[Row]:
-    """Measures the engines on one pinned core, and the compiled one on several.
+def rows(wavenet: WaveNet, sample_rate: int, measured: Limits, seconds: float = 1.0) -> Iterator[Row]:
+    """Measures the engines on one pinned core, and the compiled one on two and on all.
 
     Args:
         sample_rate: Hz, for times_real_time.
         seconds: about how long each measurement takes.
-        threads: numbers of cores; by default 1, 2 and all.
     """
 
     def row(engine: str, precision: str, streams: int, cores: int) -> Row:
         with pinned(cores):
-            rate = _rate(wavenet, engine, precision, streams, cores, seconds)
+            speed = rate(wavenet, engine, precision, streams, cores, seconds)
         size = numba_engine.PRECISIONS[precision]
-        memory = rate / streams * measured.weights * size / measured.bytes_per_s  # each core reads all weights
-        peak = rate * measured.multiplies / measured.peak_per_s / cores
-        return Row(engine, precision, streams, cores, rate, rate / sample_rate, 100 * peak, 100 * memory)
+        memory = speed / streams * measured.weights * size / measured.bytes_per_s  # each core reads all weights
+        peak = speed * measured.multiplies / measured.peak_per_s / cores
+        return Row(engine, precision, streams, cores, speed, speed / sample_rate, 100 * peak, 100 * memory)
 
     yield row("torch", "float32", 1, 1)
     for precision in numba_engine.PRECISIONS:
         for streams in STREAMS:
             yield row("numba", precision, streams, 1)
-    for cores in threads or sorted({2, machine.cores()} - {1}):
+    for cores in sorted({2, machine.cores()} - {1}):
         if cores <= machine.cores():
             for streams in (cores, 16 * cores):
                 yield row("numba", "bfloat16", streams, cores)
@@ -157,7 +154,7 @@ def pinned(cores: int) -> Iterator[None]:
 
 
 @torch.inference_mode()
-def _rate(wavenet: WaveNet, engine: str, precision: str, streams: int, threads: int, seconds: float) -> float:
+def rate(wavenet: WaveNet, engine: str, precision: str, streams: int, threads: int, seconds: float) -> float:
     """Samples a second of all streams together; the weights are packed before."""
     cond_size = wavenet.cond.in_channels
     generator = torch.Generator().manual_seed(0)
