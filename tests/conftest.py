@@ -71,3 +71,16 @@ def packed(tmp_path: Path, speech) -> Path:
     (folder / "shard-00000.tsv").write_text("\n".join(rows) + "\n")
     (folder / "packed.json").write_text(json.dumps({"format": 1, "sample_rate": 16000, "shards": 1}))
     return folder
+
+
+@pytest.fixture
+def run(tiny, tmp_path: Path) -> Path:
+    """A run directory of an untrained model with three voices."""
+    from vqspeech import checkpoint
+    from vqspeech.models.vqvae import VQVAE
+
+    torch.manual_seed(0)
+    model = VQVAE(tiny.model, 3)
+    checkpoint.start(tmp_path / "run", tiny, ["p225", "p226", "alice"])
+    checkpoint.save(tmp_path / "run", model)
+    return tmp_path / "run"

@@ -17,16 +17,6 @@ from vqspeech.models.vqvae import VQVAE
 
 
 @pytest.fixture
-def run(tiny, tmp_path):
-    """A run directory of an untrained model with three voices."""
-    torch.manual_seed(0)
-    model = VQVAE(tiny.model, 3)
-    checkpoint.start(tmp_path / "run", tiny, ["p225", "p226", "alice"])
-    checkpoint.save(tmp_path / "run", model)
-    return tmp_path / "run"
-
-
-@pytest.fixture
 def short_pieces(monkeypatch):
     monkeypatch.setattr(synthesis, "PIECE_FRAMES", 8)
 

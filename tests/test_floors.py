@@ -9,12 +9,14 @@ ROOT = Path(vqspeech.__file__).parent
 FLOORS = [
     {"errors", "shapes", "compiling"},
     {"config", "mulaw"},
-    {"audio", "corpus", "journal", "machine", "metrics", "plots", "engines.lanes"},
+    {"audio", "corpus", "journal", "machine", "metrics", "plots", "engines.lanes", "bitstream"},
     {"splits", "nn.quantiser", "nn.encoder", "nn.wavenet", "dataset", "engines.loops"},
     {"models.vqvae", "engines.torch_engine", "engines.numba_engine"},
     {"checkpoint"},
     {"synthesis"},
-    {"training", "conversion", "prepare", "mini", "bench"},
+    {"training", "conversion", "prepare", "mini", "bench", "codec"},
+    {"progress", "streaming"},
+    {"cli_data"},
     {"cli"},
     {"__main__"},
 ]

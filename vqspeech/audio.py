@@ -4,9 +4,12 @@ A wave is float32 in [-1, 1], mono, shape (time,).  Classes are its 256 mu-law l
 """
 
 import os
+import struct
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +111,29 @@ def _opened(path: str | Path):
     return file
 
 
+def piped(file: BinaryIO, block: int = 1 << 16) -> tuple[int, Iterator[Wave]]:
+    """Sample rate in Hz and the blocks of a 16-bit WAV that comes from a pipe, mixed to mono.
+
+    Raises:
+        InputError: something else than such a WAV.
+    """
+    import wave
+
+    try:
+        source = wave.open(file)  # noqa: SIM115 (the pipe is not ours to close)
+    except (wave.Error, EOFError) as error:
+        raise InputError(f"what comes in is no 16-bit WAV ({error}); convert it first") from None
+    if source.getsampwidth() != 2:
+        raise InputError(f"what comes in has {8 * source.getsampwidth()} bits; make it a 16-bit WAV")
+
+    def blocks() -> Iterator[Wave]:
+        while data := source.readframes(block):
+            frames = np.frombuffer(data[: len(data) // (2 * source.getnchannels()) * 2 * source.getnchannels()], "<i2")
+            yield frames.reshape(-1, source.getnchannels()).mean(1).astype(np.float32) / 32768
+
+    return source.getframerate(), blocks()
+
+
 class Writer:
     """A 16-bit WAV or FLAC that appears under its name only when it is whole.
 
@@ -140,6 +166,27 @@ class Writer:
             self._part.replace(self.path)
         else:
             self._part.unlink(missing_ok=True)
+
+
+class PipeWriter:
+    """A 16-bit WAV on stdout, whose header does not know how long it will be; as a context manager."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+
+    def __enter__(self) -> "PipeWriter":
+        endless, rate = struct.pack("<I", 0xFFFFFFFF), self.sample_rate
+        form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
+        sys.stdout.buffer.write(b"RIFF" + endless + b"WAVE" + form + b"data" + endless)
+        return self
+
+    def write(self, wave: NDArray[np.floating]) -> None:
+        """Appends samples; what is beyond [-1, 1] is clipped."""
+        sys.stdout.buffer.write(np.round(np.clip(wave, -1.0, 1.0) * 32767).astype("<i2").tobytes())
+        sys.stdout.buffer.flush()
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 def write(path: str | Path, wave: NDArray[np.floating], sample_rate: int) -> None:

@@ -3,23 +3,20 @@
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vqspeech import __version__
+from vqspeech.cli_data import data
 from vqspeech.errors import InputError
+from vqspeech.progress import bar
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-data = typer.Typer(no_args_is_help=True, help="Kaldi data directories: check, split, cut, pack.")
 app.add_typer(data, name="data")
 
 RunDirectory = Annotated[Path, typer.Option("--model", help="Run directory of a trained model.", metavar="RUN_DIR")]
-Jobs = Annotated[int, typer.Option(min=1, help="Processes.")]
-Directory = Annotated[Path, typer.Argument(help="A Kaldi data directory.", metavar="DATA_DIR")]
 
 
 def main() -> None:
@@ -79,7 +76,7 @@ def convert(
         out_dir.mkdir(parents=True, exist_ok=True)
     name = sources[0].name if len(sources) == 1 else f"{len(sources)} recordings"
     pairs, done = list(zip(sources, targets, strict=True)), []
-    with _bar(f"{name} -> {speaker}", sum(lengths), "s") as update:
+    with bar(f"{name} -> {speaker}", sum(lengths), "s") as update:
         for one in conversion.convert_all(awake, pairs, speaker, temperature, top_p, seed, update):
             done.append(one)
             if not as_json:
@@ -90,6 +87,52 @@ def convert(
                 [{k: v if isinstance(v, int | float) else str(v) for k, v in one._asdict().items()} for one in done]
             )
         )
+
+
+@app.command()
+def encode(
+    sources: Annotated[list[Path], typer.Argument(help="Recordings; - is a 16-bit WAV on stdin.", metavar="IN...")],
+    model: RunDirectory = Path("exp/vqvae"),
+    speaker: Annotated[str, typer.Option(help="Whose voice it is, if it is one of the model's.")] = "",
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Where to write; - is stdout.")] = None,
+    out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.vqs; made if missing.")] = None,
+) -> None:
+    """Write recordings as codes: in.wav becomes in.vqs."""
+    from vqspeech import codec
+    from vqspeech.synthesis import Model
+
+    targets = _targets(sources, out, out_dir, ".vqs")
+    awake = Model(model)
+    for source, target in zip(sources, targets, strict=True):
+        codec.encode_file(awake, source, target, speaker)
+        _tell(target)
+
+
+@app.command()
+def decode(
+    sources: Annotated[list[Path], typer.Argument(help=".vqs files; - is stdin.", metavar="IN...")],
+    model: RunDirectory = Path("exp/vqvae"),
+    speaker: Annotated[str, typer.Option(help="Another voice than the file names.")] = "",
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Where to write; - is a WAV on stdout.")] = None,
+    out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.wav; made if missing.")] = None,
+    temperature: Annotated[float, typer.Option(help="1 as the model believes, less is smoother.")] = 1.0,
+    top_p: Annotated[float, typer.Option(help="Draw from the likeliest classes of this share.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
+    engine: Annotated[str | None, typer.Option(help="numba (CPU) or torch (any device).")] = None,
+    device: Annotated[str, typer.Option(help="A torch device, such as cuda.")] = "cpu",
+    conceal: Annotated[bool, typer.Option("--conceal", help="Damaged chunks become silence, not an error.")] = False,
+) -> None:
+    """Speak codes again: in.vqs becomes in.wav, exactly as long as what was encoded."""
+    from vqspeech import codec
+    from vqspeech.synthesis import Model
+
+    targets = _targets(sources, out, out_dir, ".wav")
+    awake = Model(model, engine, device)
+    options = {"speaker": speaker, "seed": seed, "temperature": temperature, "top_p": top_p, "conceal": conceal}
+    for source, target in zip(sources, targets, strict=True):
+        report = lambda line, source=source: typer.echo(f"vqspeech: {source}: {line}", err=True)  # noqa: E731
+        codec.decode_file(awake, source, target, report=report, **options)
+        _tell(target)
 
 
 @app.command()
@@ -127,7 +170,7 @@ def train(
         config, [*(overrides or []), *(f"training.{name}={value}" for name, value in limits.items() if value)]
     )
     packed = [[one / "packed" for one in several] for several in (data, held_out)]
-    with _bar("training", 1.0, "") as update:
+    with bar("training", 1.0, "") as update:
         numbers = training.train_vqvae(
             settings, packed[0], packed[1], out, report=lambda now: update(now.fraction, _told(now))
         )
@@ -173,111 +216,23 @@ def bench(
         typer.echo(json.dumps(done))
 
 
-@data.command()
-def mini(out: Annotated[Path, typer.Argument(help="Where it shall lie.", metavar="OUT_DIR")]) -> None:
-    """Make the mini corpus: synthetic voices in the layout of VCTK 0.92, with exact phone times."""
-    from vqspeech import mini
-
-    with _bar("mini corpus", 1.0, "") as update:
-        mini.make(out, lambda done, total: update(done / total))
-    typer.echo(out)
-
-
-@data.command()
-def validate(directory: Directory) -> None:
-    """Report every fault of a data directory with file, line, value and cure; exit code 1 if there is one."""
-    from vqspeech import corpus
-
-    faults = corpus.validate(directory)
-    for fault in faults:
-        typer.echo(str(fault))
-    if faults:
-        raise typer.Exit(1)
-    typer.echo(f"{directory}: {len(corpus.read(directory))} utterances, no fault")
+def _targets(sources: list[Path], out: Path | None, out_dir: Path | None, suffix: str) -> list[Path]:
+    """Where each result goes: `out`, or beside its source or in a folder, with another suffix."""
+    if out and (out_dir or len(sources) > 1):
+        raise InputError("-o names one file; for several recordings or a folder use --out-dir")
+    if Path("-") in sources and not out:
+        raise InputError("what comes from stdin has no name; say with -o where it shall go")
+    if out_dir:
+        out_dir.mkdir(parents=True, exist_ok=True)
+    targets = [out or (out_dir or source.parent) / (source.stem + suffix) for source in sources]
+    if len(set(targets)) < len(targets):
+        raise InputError("two recordings have the same name and would overwrite each other; take them one by one")
+    return targets
 
 
-@data.command()
-def split(
-    directory: Directory,
-    out: Annotated[Path, typer.Argument(help="Folder for train/, dev/, test/ and split.tsv.", metavar="OUT_DIR")],
-    seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
-    unseen_speakers: Annotated[int, typer.Option(min=0, help="Speakers to hold out whole, in unseen/.")] = 0,
-) -> None:
-    """Split into train, dev and test without a common sentence, by a rule with a seed."""
-    from vqspeech import corpus, splits
-
-    utterances = corpus.read(directory)
-    parts = (
-        splits.split_speakers(utterances, unseen_speakers, seed) if unseen_speakers else splits.split(utterances, seed)
-    )
-    for name, part in parts.items():
-        corpus.write(out / name, part)
-        typer.echo(f"{out / name}: {len(part)} utterances of {len({one.speaker for one in part})} speakers")
-    rows = sorted((one.key, name) for name, part in parts.items() for one in part)
-    corpus.write_whole(out / "split.tsv", "".join(f"{key}\t{name}\n" for key, name in [("key", "part"), *rows]))
-
-
-@data.command()
-def combine(
-    directories: Annotated[list[Path], typer.Argument(help="Kaldi data directories.", metavar="DATA_DIR...")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The new directory.")],
-) -> None:
-    """Write several data directories, or a copy of one, as one."""
-    from vqspeech import corpus
-
-    corpus.write(out, corpus.combine(directories))
-    typer.echo(out)
-
-
-@data.command()
-def cut(
-    directory: Directory,
-    labels: Annotated[Path | None, typer.Option(help="HTK phone labels, SPEAKER/KEY.lab.", metavar="DIR")] = None,
-    nj: Jobs = 1,
-) -> None:
-    """Cut the silence at both ends of every utterance, by writing `segments`."""
-    from vqspeech import prepare
-
-    with _bar("edges", 1.0, "") as update:
-        skipped = prepare.cut_edges(directory, labels, nj, lambda done, total: update(done / total))
-    _tell_skipped(skipped, "left as they were")
-
-
-@data.command()
-def pack(
-    directory: Directory,
-    sample_rate: Annotated[int, typer.Option(min=1000, help="Hz.")] = 16000,
-    nj: Jobs = 1,
-) -> None:
-    """Write 8-bit mu-law shards to DATA_DIR/packed; what cannot be read is skipped and told."""
-    from vqspeech import prepare
-
-    with _bar("packing", 1.0, "") as update:
-        done = prepare.pack(directory, sample_rate, nj, lambda done, total: update(done / total))
-    _tell_skipped(done.skipped, f"skipped, listed in {directory / 'packed' / 'skipped.tsv'}")
-    typer.echo(f"{directory}: {done.utterances} utterances, {done.hours:.2f} hours packed")
-
-
-def _tell_skipped(skipped: list, fate: str) -> None:
-    for one in skipped[:5]:
-        typer.echo(f"vqspeech: {one.key}: {one.reason}", err=True)
-    if skipped:
-        typer.echo(f"vqspeech: {len(skipped)} recordings could not be read and were {fate}", err=True)
-
-
-@contextmanager
-def _bar(title: str, total: float, unit: str) -> Iterator[Callable[..., None]]:
-    """A progress bar on stderr; yields update(done, text)."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    share = "{task.completed:.1f}/{task.total:.1f} " + unit if unit else "{task.percentage:.0f} %"
-    columns = (TextColumn("{task.description}"), BarColumn(30), TextColumn(share), TimeRemainingColumn())
-    with Progress(
-        *columns, TextColumn("{task.fields[text]}"), console=Console(stderr=True), redirect_stdout=False
-    ) as progress:
-        task = progress.add_task(title, total=total, text="")
-        yield lambda done, text="": progress.update(task, completed=done, text=text)
+def _tell(target: Path) -> None:
+    if target != Path("-"):
+        typer.echo(target)
 
 
 def _told(now) -> str:

@@ -1,0 +1,150 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+import vqspeech
+from vqspeech import InputError, audio, bitstream, codec, streaming
+
+
+@pytest.fixture
+def model(run):
+    return vqspeech.load(run)
+
+
+@pytest.fixture
+def short_chunks(monkeypatch):
+    for room in (bitstream, codec):
+        monkeypatch.setattr(room, "CHUNK_FRAMES", 50)
+
+
+def command(*arguments: object, data: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, "-m", "vqspeech", *map(str, arguments)], capture_output=True, input=data)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 15, 16, 17, 799, 800, 801, 5000])
+def test_decode_speaks_the_codes_that_were_encoded_exactly_as_long(model, short_chunks, speech, samples):
+    wave = speech(1.0)[:samples]
+    data = b"".join(codec.encode_blocks(model, [wave], "p226"))
+    heard = np.concatenate([np.zeros(0, np.float32), *codec.decode_blocks(model, [data], seed=3)])
+    assert len(heard) == samples
+    if samples:
+        assert np.array_equal(heard, model.decode(model.encode(wave), "p226", seed=3, length=samples))
+
+
+def test_a_file_costs_no_more_than_packed_codes_and_one_per_cent_and_64_bytes(model, speech):
+    wave = np.tile(speech(1.0), 8)
+    size = len(b"".join(codec.encode_blocks(model, [wave], "p225")))
+    frames = -(-len(wave) // model.hop)
+    assert size <= 1.01 * frames * bitstream.width(16) / 8 + 64 + 11 * frames / 1024  # 16 codes: small chunks
+    assert (
+        len(bitstream.write_chunk(bitstream.Chunk(0, bitstream.PACKED, bitstream.pack(np.zeros(1024, int), 512), None)))
+        <= 1.01 * 1152
+    )
+
+
+def test_streaming_is_offline_for_any_cutting(model, short_chunks, speech):
+    wave = speech(1.0)
+    whole = b"".join(codec.encode_blocks(model, [wave], "alice"))
+    said = np.concatenate([*codec.decode_blocks(model, [whole])])
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        encoder, decoder = streaming.Encoder(model, "alice"), streaming.Decoder(model)
+        cuts = np.sort(rng.integers(0, len(wave), 6))
+        pieces = [encoder.push(block) for block in np.split(wave, cuts)] + [encoder.finish()]
+        assert b"".join(pieces) == whole
+        cuts = np.sort(rng.integers(0, len(whole), 6))
+        blocks = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+        heard = [decoder.push(block) for block in blocks] + [decoder.finish()]
+        assert np.array_equal(np.concatenate(heard), said)
+
+
+def test_a_fault_reaches_whoever_pushed_it(model):
+    with pytest.raises(InputError, match=r"is no \.vqs file"):
+        streaming.Decoder(model).push(b"rubbish")
+
+
+def test_damage_is_an_error_or_is_concealed_as_silence(model, short_chunks, speech):
+    wave = speech(0.4)
+    data = bytearray(b"".join(codec.encode_blocks(model, [wave], "p226")))
+    reader = bitstream.Reader()
+    first = next(reader.push(bytes(data)))
+    data[len(bitstream.write_header(reader.header)) + len(bitstream.write_chunk(first)) + 8] ^= 1  # in the second
+    with pytest.raises(InputError, match="is damaged in chunk 1"):
+        [*codec.decode_blocks(model, [bytes(data)])]
+    told = []
+    heard = np.concatenate([*codec.decode_blocks(model, [bytes(data)], conceal=True, report=told.append)])
+    assert told == ["1 chunks were damaged and are silence"]
+    assert len(heard) == len(wave)
+    assert not heard[800:1600].any()
+    assert heard[:800].any()
+    assert heard[1600:].any()
+
+
+def test_a_file_of_another_model_names_both(run, model, tiny, tmp_path, speech):
+    import torch
+
+    from vqspeech import checkpoint
+    from vqspeech.models.vqvae import VQVAE
+
+    checkpoint.start(tmp_path / "other", tiny, ["p225"])
+    checkpoint.save(tmp_path / "other", VQVAE(tiny.model, 1))
+    data = b"".join(codec.encode_blocks(model, [speech(0.1)], "p225"))
+    other = vqspeech.load(tmp_path / "other")
+    with pytest.raises(InputError, match=f"model {model.run.digest[:24]}, this one is {other.run.digest[:24]}"):
+        [*codec.decode_blocks(other, [data])]
+    assert torch.is_tensor(other.model.quantiser.counts)
+
+
+def test_files_and_pipes_say_the_same(run, tmp_path, speech):
+    audio.write(tmp_path / "in.wav", speech(0.5, 22050), 22050)
+    options = ["--model", run]
+    assert command("encode", *options, "--speaker", "p225", tmp_path / "in.wav").returncode == 0
+    piped = command("encode", *options, "--speaker", "p225", "-", "-o", "-", data=(tmp_path / "in.wav").read_bytes())
+    assert piped.returncode == 0, piped.stderr
+    assert piped.stdout == (tmp_path / "in.vqs").read_bytes()
+    done = command("decode", *options, tmp_path / "in.vqs", "-o", tmp_path / "out.wav")
+    assert done.returncode == 0, done.stderr
+    piped = command("decode", *options, "-", "-o", "-", data=(tmp_path / "in.vqs").read_bytes())
+    assert piped.returncode == 0, piped.stderr
+    assert soundfile.info(tmp_path / "out.wav").frames == 8000
+    assert len(piped.stdout) == 44 + 2 * 8000
+    assert (
+        np.abs(np.frombuffer(piped.stdout[44:], "<i2") / 32768 - soundfile.read(tmp_path / "out.wav")[0]).max() < 1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["decode", "text.vqs"], "text.vqs: is no .vqs file: it begins with b'no s'"),
+        (["decode", "empty.vqs"], "empty.vqs: is empty (0 bytes)"),
+        (["decode", "missing.vqs"], "missing.vqs: no such file"),
+        (["decode", "cut.vqs"], "cut.vqs: is cut short at chunk 0"),
+        (["decode", "nobody.vqs"], "nobody.vqs: names no voice; choose one with --speaker"),
+        (["decode", "nobody.vqs", "--speaker", "p22"], "unknown speaker 'p22'"),
+        (["encode", "text.vqs"], "text.vqs: is not audio"),
+        (["encode", "good.wav", "--speaker", "bob"], "unknown speaker 'bob'"),
+        (["encode", "good.wav", "-o", "no/such.vqs"], "no/such.vqs: cannot be written"),
+        (["encode", "-"], "what comes from stdin has no name"),
+        (["encode", "-", "-o", "x.vqs"], "what comes in is no 16-bit WAV"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2_and_leaves_nothing(
+    run, model, tmp_path, speech, monkeypatch, arguments, told
+):
+    monkeypatch.chdir(tmp_path)
+    audio.write("good.wav", speech(0.1), 16000)
+    data = b"".join(codec.encode_blocks(model, [speech(0.1)]))
+    for name, content in {"text": b"no sound\n" * 50, "empty": b"", "cut": data[:-5], "nobody": data}.items():
+        (tmp_path / f"{name}.vqs").write_bytes(content)
+    before = sorted(tmp_path.rglob("*"))
+    done = command(*arguments, "--model", run, data=b"rubbish" * 100)
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.decode().splitlines() if line.startswith("vqspeech: ")]
+    assert len(lines) == 1
+    assert told in lines[0]
+    assert b"Traceback" not in done.stderr
+    assert sorted(tmp_path.rglob("*")) == before

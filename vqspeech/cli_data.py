@@ -1,0 +1,105 @@
+"""The command line of data directories, `vqspeech data`; heavy imports inside the command."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqspeech.progress import bar
+
+data = typer.Typer(no_args_is_help=True, help="Kaldi data directories: check, split, cut, pack.")
+
+Jobs = Annotated[int, typer.Option(min=1, help="Processes.")]
+Directory = Annotated[Path, typer.Argument(help="A Kaldi data directory.", metavar="DATA_DIR")]
+
+
+@data.command()
+def mini(out: Annotated[Path, typer.Argument(help="Where it shall lie.", metavar="OUT_DIR")]) -> None:
+    """Make the mini corpus: synthetic voices in the layout of VCTK 0.92, with exact phone times."""
+    from vqspeech import mini
+
+    with bar("mini corpus", 1.0, "") as update:
+        mini.make(out, lambda done, total: update(done / total))
+    typer.echo(out)
+
+
+@data.command()
+def validate(directory: Directory) -> None:
+    """Report every fault of a data directory with file, line, value and cure; exit code 1 if there is one."""
+    from vqspeech import corpus
+
+    faults = corpus.validate(directory)
+    for fault in faults:
+        typer.echo(str(fault))
+    if faults:
+        raise typer.Exit(1)
+    typer.echo(f"{directory}: {len(corpus.read(directory))} utterances, no fault")
+
+
+@data.command()
+def split(
+    directory: Directory,
+    out: Annotated[Path, typer.Argument(help="Folder for train/, dev/, test/ and split.tsv.", metavar="OUT_DIR")],
+    seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
+    unseen_speakers: Annotated[int, typer.Option(min=0, help="Speakers to hold out whole, in unseen/.")] = 0,
+) -> None:
+    """Split into train, dev and test without a common sentence, by a rule with a seed."""
+    from vqspeech import corpus, splits
+
+    utterances = corpus.read(directory)
+    parts = (
+        splits.split_speakers(utterances, unseen_speakers, seed) if unseen_speakers else splits.split(utterances, seed)
+    )
+    for name, part in parts.items():
+        corpus.write(out / name, part)
+        typer.echo(f"{out / name}: {len(part)} utterances of {len({one.speaker for one in part})} speakers")
+    rows = sorted((one.key, name) for name, part in parts.items() for one in part)
+    corpus.write_whole(out / "split.tsv", "".join(f"{key}\t{name}\n" for key, name in [("key", "part"), *rows]))
+
+
+@data.command()
+def combine(
+    directories: Annotated[list[Path], typer.Argument(help="Kaldi data directories.", metavar="DATA_DIR...")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The new directory.")],
+) -> None:
+    """Write several data directories, or a copy of one, as one."""
+    from vqspeech import corpus
+
+    corpus.write(out, corpus.combine(directories))
+    typer.echo(out)
+
+
+@data.command()
+def cut(
+    directory: Directory,
+    labels: Annotated[Path | None, typer.Option(help="HTK phone labels, SPEAKER/KEY.lab.", metavar="DIR")] = None,
+    nj: Jobs = 1,
+) -> None:
+    """Cut the silence at both ends of every utterance, by writing `segments`."""
+    from vqspeech import prepare
+
+    with bar("edges", 1.0, "") as update:
+        skipped = prepare.cut_edges(directory, labels, nj, lambda done, total: update(done / total))
+    _tell_skipped(skipped, "left as they were")
+
+
+@data.command()
+def pack(
+    directory: Directory,
+    sample_rate: Annotated[int, typer.Option(min=1000, help="Hz.")] = 16000,
+    nj: Jobs = 1,
+) -> None:
+    """Write 8-bit mu-law shards to DATA_DIR/packed; what cannot be read is skipped and told."""
+    from vqspeech import prepare
+
+    with bar("packing", 1.0, "") as update:
+        done = prepare.pack(directory, sample_rate, nj, lambda done, total: update(done / total))
+    _tell_skipped(done.skipped, f"skipped, listed in {directory / 'packed' / 'skipped.tsv'}")
+    typer.echo(f"{directory}: {done.utterances} utterances, {done.hours:.2f} hours packed")
+
+
+def _tell_skipped(skipped: list, fate: str) -> None:
+    for one in skipped[:5]:
+        typer.echo(f"vqspeech: {one.key}: {one.reason}", err=True)
+    if skipped:
+        typer.echo(f"vqspeech: {len(skipped)} recordings could not be read and were {fate}", err=True)

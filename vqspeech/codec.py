@@ -1,0 +1,222 @@
+"""Speech as small files: recording -> codes -> .vqs, and back in its voice or another."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqspeech import audio, bitstream
+from vqspeech.bitstream import CHUNK_FRAMES, Chunk, Header
+from vqspeech.errors import InputError
+from vqspeech.synthesis import Model, Request, Wave
+
+DIGEST = 24
+"""Hex digits of a model's digest that a file carries."""
+_PIPE = Path("-")
+
+
+def encode_blocks(model: Model, blocks: Iterable[Wave], speaker: str = "") -> Iterator[bytes]:
+    """A wave that arrives in blocks of any size, as the bytes of a .vqs.
+
+    A chunk is written as soon as it is known: CHUNK_FRAMES codes, and the frames that the encoder looks ahead, after
+    its first sample came in.
+
+    Args:
+        speaker: whose voice it is, for whoever decodes it; empty if it is none of the model's.
+
+    Raises:
+        InputError: an unknown speaker.
+    """
+    if speaker:
+        model.speaker_index(speaker)
+    samples, held, index = 0, np.zeros(0, np.int64), 0
+
+    def counted() -> Iterator[Wave]:
+        nonlocal samples
+        for block in blocks:
+            samples += len(block)
+            yield block
+
+    alphabet = len(model.model.quantiser.counts)
+    header = Header(model.run.digest[:DIGEST], model.sample_rate, model.hop, alphabet, speaker)
+    yield bitstream.write_header(header)
+    for codes in model.encode_blocks(counted()):
+        held = np.concatenate([held, codes])
+        while len(held) > CHUNK_FRAMES:  # more than: there is always something left for the last chunk
+            yield _chunk(model, index, held[:CHUNK_FRAMES], None)
+            held, index = held[CHUNK_FRAMES:], index + 1
+    yield _chunk(model, index, held, samples)
+
+
+def decode_blocks(
+    model: Model,
+    blocks: Iterable[bytes],
+    speaker: str = "",
+    seed: int = 0,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    conceal: bool = False,
+    report: Callable[[str], None] = lambda _: None,
+) -> Iterator[Wave]:
+    """The wave of a .vqs that arrives in blocks of any size, exactly as long as what was encoded.
+
+    Args:
+        speaker: another voice than the file names.
+        conceal: whether what is damaged becomes silence, and is told to `report`, instead of an error.
+
+    Raises:
+        InputError: no .vqs, one of another model, a damaged one, or one without a voice where none is given.
+    """
+    reader, length, lost = bitstream.Reader(conceal), None, list[tuple[int, int]]()
+
+    def chunks() -> Iterator[Chunk]:
+        for block in blocks:
+            yield from reader.push(block)
+        try:
+            yield from reader.finish()
+        except InputError as fault:
+            if not conceal or reader.header is None:
+                raise
+            report(str(fault))
+
+    def pieces() -> Iterator[NDArray[np.int64]]:
+        nonlocal length
+        expected = 0
+        for chunk in chunks():
+            _check(model, reader.header)
+            length = chunk.length
+            for missing in range(expected, chunk.number):
+                lost.append((missing * CHUNK_FRAMES, (missing + 1) * CHUNK_FRAMES))
+                yield np.zeros(CHUNK_FRAMES, np.int64)
+            expected = chunk.number + 1
+            yield _codes(model, chunk)
+
+    codes = pieces()
+    first = next(codes, None)
+    _check(model, reader.header)
+    voice = speaker or (reader.header.speaker if reader.header else "")
+    if not voice:
+        raise InputError("names no voice; choose one with --speaker")
+
+    def again() -> Iterator[NDArray[np.int64]]:
+        if first is not None:
+            yield first
+        yield from codes
+
+    done = 0
+    for _, wave in model.decode_many([Request(again(), voice, seed)], temperature, top_p):
+        for start, end in lost:
+            wave[max(0, start * model.hop - done) : max(0, end * model.hop - done)] = 0
+        wave = wave if length is None else wave[: max(0, length - done)]
+        done += len(wave)
+        yield wave
+    if lost:
+        report(f"{len(lost)} chunks were damaged and are silence")
+
+
+def encode_file(model: Model, source: Path, path: Path, speaker: str = "") -> None:
+    """A recording as a .vqs that appears when it is whole; `-` stands for stdin (a 16-bit WAV) and stdout.
+
+    Raises:
+        InputError: as `audio.blocks`, and a path that cannot be written.
+    """
+    blocks = audio.blocks(source, model.sample_rate) if source != _PIPE else _resampled(model)
+    with _whole(path) as file:
+        for data in encode_blocks(model, blocks, speaker):
+            file.write(data)
+            file.flush()
+
+
+def decode_file(model: Model, source: Path, path: Path, **options: Any) -> None:
+    """The recording of a .vqs, as WAV or FLAC; `-` stands for stdin and stdout.  Options are those of `decode_blocks`.
+
+    Raises:
+        InputError: as `decode_blocks`, with the file's name.
+    """
+    try:
+        with sys.stdin.buffer if source == _PIPE else source.open("rb") as file:
+            reader: Any = file
+            waves = decode_blocks(model, iter(lambda: reader.read1(1 << 16), b""), **options)
+            with audio.PipeWriter(model.sample_rate) if path == _PIPE else audio.Writer(path, model.sample_rate) as out:
+                for wave in waves:
+                    out.write(wave)
+    except FileNotFoundError:
+        raise InputError(f"{source}: no such file; check the name") from None
+    except IsADirectoryError:
+        raise InputError(f"{source}: is a folder; name the files in it") from None
+    except InputError as fault:
+        raise InputError(f"{source}: {fault}") from None
+
+
+def usage(model: Model) -> NDArray[np.int64]:
+    """How often each code came towards the end of training, of 65,536: integers, the same on any machine."""
+    counts = model.model.quantiser.counts.double().cpu().numpy()
+    return np.floor(counts / max(float(counts.sum()), 1e-9) * 65536).astype(np.int64)
+
+
+def _chunk(model: Model, index: int, codes: NDArray[np.integer], length: int | None) -> bytes:
+    packed = bitstream.pack(codes, len(model.model.quantiser.counts))
+    coded = bitstream.encode(codes, bitstream.Adaptive(usage(model)))
+    kind, payload = (bitstream.ADAPTIVE, coded) if len(coded) < len(packed) else (bitstream.PACKED, packed)
+    return bitstream.write_chunk(Chunk(index, kind, payload, length))
+
+
+def _codes(model: Model, chunk: Chunk) -> NDArray[np.int64]:
+    frames = CHUNK_FRAMES
+    if chunk.length is not None:
+        frames = -(-chunk.length // model.hop) - chunk.number * CHUNK_FRAMES
+        if not 0 <= frames <= CHUNK_FRAMES:
+            raise InputError(f"ends at sample {chunk.length}, beyond its last chunk; copy the file again")
+    if chunk.kind == bitstream.PACKED:
+        return bitstream.unpack(chunk.payload, frames, len(model.model.quantiser.counts))
+    if chunk.kind == bitstream.ADAPTIVE:
+        return bitstream.decode(chunk.payload, frames, bitstream.Adaptive(usage(model)))
+    raise InputError("is coded with a prior, which this version does not have")
+
+
+def _check(model: Model, header: Header | None) -> None:
+    assert header is not None  # or the reader had raised
+    if header.model != model.run.digest[:DIGEST]:
+        raise InputError(
+            f"was encoded with model {header.model}, this one is {model.run.digest[:DIGEST]}; give its own with --model"
+        )
+
+
+def _resampled(model: Model) -> Iterator[Wave]:
+    import soxr
+
+    rate, blocks = audio.piped(sys.stdin.buffer)
+    if rate == model.sample_rate:
+        yield from blocks
+        return
+    stream, heard, given = soxr.ResampleStream(rate, model.sample_rate, 1, dtype="float32"), 0, 0
+    for block in blocks:
+        heard += len(block)
+        wave = stream.resample_chunk(block)
+        given += len(wave)
+        yield wave
+    rest = stream.resample_chunk(np.zeros(0, np.float32), last=True)
+    owed = max(0, round(heard * model.sample_rate / rate) - given)
+    yield np.pad(rest[:owed], (0, max(0, owed - len(rest))))
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears under its name when it is whole, or stdout."""
+    if path == _PIPE:
+        yield sys.stdout.buffer
+        return
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); check that the folder exists") from None
+    finally:
+        part.unlink(missing_ok=True)
