@@ -44,7 +44,8 @@ def tiny():
                 "jitter": 0.1,
             },
             "training": {
-                "batch": 4, "crop": 256, "warmup_steps": 2, "max_steps": 6, "evaluate_every": 3, "save_every": 2,
+                "batch": 4, "crop": 256, "drift_db": 3.0, "noise": 1.0,
+                "warmup_steps": 2, "max_steps": 6, "evaluate_every": 3, "save_every": 2,
                 "evaluate_s": 0.5, "listen": 0, "precision": "float32",
             },
         },

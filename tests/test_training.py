@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vqspeech import InputError, checkpoint, config, dataset, training
+from vqspeech import InputError, checkpoint, config, dataset, mulaw, training
 
 
 def train(settings, packed: Path, run: Path, **changes) -> dict[str, float]:
@@ -137,10 +137,31 @@ def test_crops_depend_on_seed_and_number_alone_and_visit_everything(packed):
     far = len(crops) * 5 + 7
     assert torch.equal(crops[far][0], again[far][0])
     assert torch.equal(crops[0][0], again[0][0])
-    assert {crops[number][1] for number in range(len(crops))} == {0, 1, 2}
-    first, second = ([crops[epoch * len(crops) + n][1] for n in range(len(crops))] for epoch in (0, 1))
+    assert {crops[number][2] for number in range(len(crops))} == {0, 1, 2}
+    first, second = ([crops[epoch * len(crops) + n][2] for n in range(len(crops))] for epoch in (0, 1))
     assert sorted(first) == sorted(second)
     assert first != second
+
+
+def test_a_past_that_is_misheard_drifts_around_the_true_one():
+    rng = np.random.default_rng(0)
+    classes = mulaw.compress(0.1 * np.sin(np.arange(64000) / 7))
+    assert np.array_equal(dataset.misheard(classes, rng, 0.0, 0.0), classes)
+    past = dataset.misheard(classes, rng, 4.0, 0.0)
+    level = [10 * np.log10(np.square(mulaw.expand(part)).reshape(-1, 320).mean(1)) for part in (classes, past)]
+    assert np.std(level[1] - level[0]) == pytest.approx(4.0 * np.sqrt(2 / 3), rel=0.3)
+    assert abs(np.mean(level[1] - level[0])) < 1.5
+    noisy = dataset.misheard(classes, rng, 0.0, 3.0).astype(int) - classes
+    assert 0 < np.std(noisy) <= 3.2
+
+
+def test_crops_tell_the_past_beside_the_truth(packed):
+    crops = dataset.Crops([dataset.Packed(packed)], ["s0", "s1", "s2"], 256, 16, 3, drift_db=6.0, noise=2.0)
+    plain = dataset.Crops([dataset.Packed(packed)], ["s0", "s1", "s2"], 256, 16, 3)
+    assert torch.equal(crops[5][0], plain[5][0])
+    assert torch.equal(plain[5][0], plain[5][1])
+    assert not torch.equal(crops[5][0], crops[5][1])
+    assert torch.equal(crops[5][1], crops[5][1])
 
 
 def test_what_is_shorter_than_a_crop_is_followed_by_silence(packed):

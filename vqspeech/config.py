@@ -82,6 +82,10 @@ class Training(_Section):
     """Parts in which each process works through its share of the batch."""
     crop: int = Field(default=5120, ge=1)
     """Samples in a crop."""
+    drift_db: float = Field(default=0.0, ge=0)
+    """Of the level of the past that the decoder is told; see `dataset.misheard`."""
+    noise: float = Field(default=0.0, ge=0)
+    """In that past, in classes."""
     learning_rate: float = Field(default=4e-4, gt=0)
     final_learning_rate: float = Field(default=2e-5, ge=0)
     warmup_steps: int = Field(default=200, ge=0)

@@ -15,16 +15,19 @@ from vqspeech import mulaw
 from vqspeech.errors import InputError
 
 FORMAT = 1
+DRIFT_SAMPLES = 320
 
 
 class Batch(NamedTuple):
     """Crops of speech.
 
-    `classes`: (batch, time) mu-law, uint8; `speakers`: (batch,) indices into the speaker table;
-    `uniforms`: (batch, frames) draws in [0, 1), for whatever in the model is random.
+    `classes`: (batch, time) mu-law, uint8; `past`: the same as the decoder is told them when it predicts the next
+    ones; `speakers`: (batch,) indices into the speaker table; `uniforms`: (batch, frames) draws in [0, 1), for
+    whatever in the model is random.
     """
 
     classes: Tensor
+    past: Tensor
     speakers: Tensor
     uniforms: Tensor
 
@@ -104,10 +107,15 @@ class Crops(Dataset):
         speakers: the speaker table; crop speakers are indices into it.
         crop: samples in a crop, a multiple of the hop.
         hop: samples per code.
+        drift_db, noise: of the past that the decoder is told, see `misheard`.
     """
 
-    def __init__(self, packed: list[Packed], speakers: list[str], crop: int, hop: int, seed: int) -> None:
+    def __init__(
+        self, packed: list[Packed], speakers: list[str], crop: int, hop: int, seed: int,
+        drift_db: float = 0.0, noise: float = 0.0,
+    ) -> None:  # fmt: skip
         self.packed, self.crop, self.hop, self.seed = packed, crop, hop, seed
+        self.drift_db, self.noise = drift_db, noise
         index = {speaker: number for number, speaker in enumerate(speakers)}
         rows = [(part, at, row) for part, one in enumerate(packed) for at, row in enumerate(one.rows)]
         self._where = np.array([(part, at, index[row.speaker]) for part, at, row in rows], dtype=np.int64)
@@ -119,7 +127,7 @@ class Crops(Dataset):
         """Crops in an epoch."""
         return len(self._visits)
 
-    def __getitem__(self, number: int) -> tuple[Tensor, int, Tensor]:
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int, Tensor]:
         epoch, place = divmod(number, len(self))
         part, at, speaker = self._where[self._order(epoch)[place]]
         rng = np.random.default_rng([self.seed, 1, number])
@@ -128,7 +136,8 @@ class Crops(Dataset):
         crop = classes[offset : offset + self.crop]
         crop = np.pad(crop, (0, self.crop - len(crop)), constant_values=mulaw.SILENCE)
         uniforms = rng.random(self.crop // self.hop, dtype=np.float32)
-        return torch.from_numpy(crop), int(speaker), torch.from_numpy(uniforms)
+        past = misheard(crop, rng, self.drift_db, self.noise) if self.drift_db or self.noise else crop
+        return torch.from_numpy(crop), torch.from_numpy(past), int(speaker), torch.from_numpy(uniforms)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """The visits of an epoch in their order; the last epoch asked for is remembered."""
@@ -137,16 +146,37 @@ class Crops(Dataset):
         return self._shuffled[1]
 
 
-def collate(crops: list[tuple[Tensor, int, Tensor]]) -> Batch:
+def collate(crops: list[tuple[Tensor, Tensor, int, Tensor]]) -> Batch:
     """Crops, stacked."""
-    classes, speakers, uniforms = zip(*crops, strict=True)
-    return Batch(torch.stack(classes), torch.tensor(speakers), torch.stack(uniforms))
+    classes, past, speakers, uniforms = zip(*crops, strict=True)
+    return Batch(torch.stack(classes), torch.stack(past), torch.tensor(speakers), torch.stack(uniforms))
+
+
+def misheard(classes: NDArray[np.uint8], rng: np.random.Generator, drift_db: float, noise: float) -> NDArray[np.uint8]:
+    """The past as a decoder might have spoken it: at a level that drifts, and a little beside the classes.
+
+    A decoder that is always told the true past learns loudness from it and not from the codes; when it then speaks
+    by itself, nothing holds its level.  Told a past that drifted, it must learn from the codes where to be.
+
+    Args:
+        classes: (time,).
+        drift_db: standard deviation of the gain, which is drawn every DRIFT_SAMPLES and between them interpolated.
+        noise: standard deviation in classes, of the noisiest crops; each has its own between none and this.
+
+    Source: the noise is that of LPCNet (Valin and Skoglund, 2019), section 3.5; the drift is ours.
+    """
+    knots = np.arange(0, len(classes) + DRIFT_SAMPLES, DRIFT_SAMPLES)
+    gain_db = np.interp(np.arange(len(classes)), knots, rng.normal(0, drift_db, len(knots)))
+    wave = np.clip(mulaw.LEVELS[classes] * 10 ** (gain_db / 20), -1, 1)
+    beside = rng.normal(0, noise * rng.random(), len(classes))
+    return np.clip(np.rint(mulaw.formula(wave) + beside), 0, mulaw.MU).astype(np.uint8)
 
 
 def whole(classes: NDArray[np.uint8], speaker: int, hop: int) -> Batch:
     """One utterance as a batch, with silence behind it up to a whole frame; for measuring."""
     padded = np.pad(classes, (0, -len(classes) % hop), constant_values=mulaw.SILENCE)
-    return Batch(torch.from_numpy(padded)[None], torch.tensor([speaker]), torch.zeros(1, len(padded) // hop))
+    classes_ = torch.from_numpy(padded)[None]
+    return Batch(classes_, classes_, torch.tensor([speaker]), torch.zeros(1, len(padded) // hop))
 
 
 def read_rows(table: Path, shard: int) -> list[Row]:

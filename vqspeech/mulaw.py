@@ -39,7 +39,7 @@ def expand(classes: NDArray[np.integer]) -> NDArray[np.float32]:
     """
     classes = np.asarray(classes)
     wave = np.empty(classes.shape, np.float32)
-    _loops()[1](np.ascontiguousarray(classes).reshape(-1), _LEVELS, wave.reshape(-1))
+    _loops()[1](np.ascontiguousarray(classes).reshape(-1), LEVELS, wave.reshape(-1))
     return wave
 
 
@@ -54,7 +54,8 @@ def _levels() -> NDArray[np.float32]:
     return (np.sign(curved) * np.expm1(np.abs(curved) * math.log1p(MU)) / MU).astype(np.float32)
 
 
-_LEVELS = _levels()
+LEVELS = _levels()
+"""The wave of each class, (256,)."""
 SILENCE = int(formula(np.zeros(1))[0])
 """The class of a zero sample: what stands before the first sample of any recording."""
 

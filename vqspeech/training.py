@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 
-from vqspeech import checkpoint, config, machine
+from vqspeech import checkpoint, config, machine, metrics, mulaw
 from vqspeech.dataset import Crops, Packed, collate, whole
 from vqspeech.errors import InputError
 from vqspeech.journal import Journal
@@ -186,7 +186,10 @@ def train_vqvae(
         torch.manual_seed(settings.training.seed)
         model = VQVAE(settings.model, len(speakers))
     checkpoint.start(directory, settings, speakers)
-    crops = Crops(parts, speakers, settings.training.crop, settings.model.hop, settings.training.seed)
+    crops = Crops(
+        parts, speakers, settings.training.crop, settings.model.hop, settings.training.seed,
+        settings.training.drift_db, settings.training.noise,
+    )  # fmt: skip
 
     def evaluate(learner: nn.Module) -> Measured:
         model = copy.deepcopy(learner).cpu().eval()
@@ -204,14 +207,14 @@ def measure(run: checkpoint.Run, held_out: list[Packed], seconds: float, listen:
     """Held-out bits per sample and codebook usage, over whole utterances, in float32.
 
     The utterances are spread evenly over all of them, enough to make up `seconds`; the first `listen` are
-    also spoken again from their codes, LISTEN_S of each, where numba is installed.
+    also spoken again from their codes, LISTEN_S of each, where numba is installed: does their loudness follow?
     """
     index = {speaker: number for number, speaker in enumerate(run.speakers)}
     places = [(part, at) for part in held_out for at in range(len(part))]
     total = sum(part.rows[at].length for part, at in places)
     stride = max(1, int(total / (seconds * run.model.sample_rate)))
     bits = samples = 0.0
-    counts, recordings = torch.zeros(run.config.model.quantiser.codes), {}
+    counts, recordings, contours = torch.zeros(run.config.model.quantiser.codes), {}, []
     for number, (part, at) in enumerate(places[::stride]):
         row, classes = part.rows[at], part[at]
         batch = whole(classes, index[row.speaker], run.model.hop)
@@ -222,10 +225,15 @@ def measure(run: checkpoint.Run, held_out: list[Packed], seconds: float, listen:
         if number < listen and importlib.util.find_spec("numba"):
             awake, frames = Model(run, engine="numba"), int(LISTEN_S * run.model.sample_rate) // run.model.hop
             codes = run.model.encode(batch.classes)[0, :frames].numpy()
-            recordings[f"reconstruction/{row.key}"] = awake.decode(codes, row.speaker)
+            recordings[f"reconstruction/{row.key}"] = spoken = awake.decode(codes, row.speaker)
+            source = mulaw.LEVELS[batch.classes[0, : len(spoken)].numpy()]
+            contours.append(metrics.contour_correlation(source, spoken, run.model.sample_rate))
     used, perplexity = usage(counts)
     numbers = {"held_out_bits_per_sample": bits / samples, "held_out_codes_used": used}
-    return Measured(numbers | {"held_out_perplexity": perplexity}, recordings, run.model.sample_rate)
+    numbers |= {"held_out_perplexity": perplexity}
+    if contours:
+        numbers |= {"held_out_contour": sum(contours) / len(contours)}
+    return Measured(numbers, recordings, run.model.sample_rate)
 
 
 class _Objective(nn.Module):

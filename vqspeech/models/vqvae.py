@@ -81,7 +81,7 @@ class VQVAE(nn.Module):
         latents = quantised.latents
         if self.training and self.jitter:
             latents = jitter(latents, batch.uniforms, self.jitter)
-        logits = self.wavenet(batch.classes, self.condition(latents, batch.speakers))
+        logits = self.wavenet(batch.past, self.condition(latents, batch.speakers))
         nats = F.cross_entropy(logits.float(), batch.classes.long())
         counts = torch.bincount(quantised.codes.flatten(), minlength=len(self.quantiser.counts))
         parts = {"bits_per_sample": nats / math.log(2), "quantiser_loss": quantised.loss, "code_counts": counts}
