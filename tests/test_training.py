@@ -160,8 +160,10 @@ def test_crops_tell_the_past_beside_the_truth(packed):
     plain = dataset.Crops([dataset.Packed(packed)], ["s0", "s1", "s2"], 256, 16, 3)
     assert torch.equal(crops[5][0], plain[5][0])
     assert torch.equal(plain[5][0], plain[5][1])
-    assert not torch.equal(crops[5][0], crops[5][1])
-    assert torch.equal(crops[5][1], crops[5][1])
+    told = [torch.equal(crops[number][0], crops[number][1]) for number in range(40)]
+    assert 10 < sum(told) < 30
+    unsure = told.index(False)
+    assert torch.equal(crops[unsure][1], crops[unsure][1])
 
 
 def test_what_is_shorter_than_a_crop_is_followed_by_silence(packed):

@@ -270,5 +270,5 @@ def _constriction() -> Any:
     try:
         import constriction
     except ImportError:
-        raise InputError("files of codes need constriction; pip install 'vqspeech[recipe]'") from None
+        raise InputError("files of codes need constriction; pip install constriction") from None
     return constriction.stream  # type: ignore[attr-defined]

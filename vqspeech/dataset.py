@@ -107,7 +107,7 @@ class Crops(Dataset):
         speakers: the speaker table; crop speakers are indices into it.
         crop: samples in a crop, a multiple of the hop.
         hop: samples per code.
-        drift_db, noise: of the past that the decoder is told, see `misheard`.
+        drift_db, noise: of the past that the decoder is told in half of the crops, see `misheard`.
     """
 
     def __init__(
@@ -136,7 +136,8 @@ class Crops(Dataset):
         crop = classes[offset : offset + self.crop]
         crop = np.pad(crop, (0, self.crop - len(crop)), constant_values=mulaw.SILENCE)
         uniforms = rng.random(self.crop // self.hop, dtype=np.float32)
-        past = misheard(crop, rng, self.drift_db, self.noise) if self.drift_db or self.noise else crop
+        unsure = (self.drift_db or self.noise) and rng.random() < 0.5  # the other half is told the truth
+        past = misheard(crop, rng, self.drift_db, self.noise) if unsure else crop
         return torch.from_numpy(crop), torch.from_numpy(past), int(speaker), torch.from_numpy(uniforms)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:

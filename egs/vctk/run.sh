@@ -11,6 +11,7 @@
 #   --set KEY=VALUE  an override of the config (may be given again)
 #   --stage N --stop-stage N --nj N
 set -euo pipefail
+{  # bash reads all of it before it runs: a newer version may arrive meanwhile
 root=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")
 seen_from_root() { realpath --canonicalize-missing --no-symlinks --relative-to "$root" "$1"; }
 
@@ -101,3 +102,5 @@ run_stage 5 conversion "$model" convert_test
 echo
 echo "Finished in $(((SECONDS - began) / 60)) min $(((SECONDS - began) % 60)) s.  Held out, and never seen:"
 python egs/vctk/local/summary.py "$model" "$model/converted"
+exit
+}
