@@ -96,7 +96,7 @@ class Quantiser(nn.Module):
         chosen = F.one_hot(codes, len(self.counts)).to(flat.dtype)
         counts, sums = chosen.sum(0), chosen.t() @ flat
         for statistic in (counts, sums):
-            _sum_over_processes_(statistic)
+            sum_over_processes_(statistic)
         self.counts.lerp_(counts, 1 - self.decay)
         if self.learning == "ema":
             self.sums.lerp_(sums, 1 - self.decay)
@@ -145,7 +145,8 @@ def jitter(latents: Latents, uniforms: Tensor, probability: float) -> Latents:
     return latents.gather(2, index[:, None].expand_as(latents))
 
 
-def _sum_over_processes_(statistic: Tensor) -> None:
+def sum_over_processes_(statistic: Tensor) -> None:
+    """Makes a statistic of this process's part of a batch that of the whole batch."""
     if dist.is_initialized():
         dist.all_reduce(statistic)
 
