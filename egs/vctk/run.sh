@@ -7,7 +7,7 @@
 #   bash egs/vctk/run.sh --download          fetches VCTK 0.92 into downloads/ first
 #   --extra DIR      a Kaldi data directory to train on as well (may be given again)
 #   --config YAML    egs/vctk/conf/vctk64.yaml with a corpus, mini.yaml without
-#   --labels DIR     cut silence at these phone labels (DIR/pXXX/pXXX_NNN.lab) instead of by level
+#   --labels DIR     cut silence at these phone labels (DIR/p225/p225_001.lab) instead of by level
 #   --set KEY=VALUE  an override of the config (may be given again)
 #   --stage N --stop-stage N --nj N
 set -euo pipefail

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """VCTK as it is unpacked, 0.80 or 0.92, becomes a Kaldi data directory.
 
-0.80: wav48/pXXX/pXXX_NNN.wav; 0.92: wav48_silence_trimmed/pXXX/pXXX_NNN_mic1.flac and _mic2.flac; both:
-txt/pXXX/pXXX_NNN.txt.  Known gaps are no faults: p315 has no text (its utterances are kept without), p280
+0.80: wav48/p225/p225_001.wav; 0.92: wav48_silence_trimmed/p225/p225_001_mic1.flac and _mic2.flac; both:
+txt/p225/p225_001.txt.  Known gaps are no faults: p315 has no text (its utterances are kept without), p280
 and p315 have no second microphone (the first is taken), part of p362 is missing, p376_295.raw is no wave,
 and speaker s5 has no number.
 """
