@@ -2,6 +2,7 @@
 
 import functools
 import math
+from decimal import Decimal, localcontext
 from typing import Any
 
 import numpy as np
@@ -44,17 +45,19 @@ def expand(classes: NDArray[np.integer]) -> NDArray[np.float32]:
 
 
 def formula(x: NDArray[np.float64]) -> NDArray[np.int64]:
-    """What `compress` tabulates, for x in [-1, 1]."""
+    """What `compress` tabulates, for x in [-1, 1], as far as the logarithm of this machine is exact."""
     curved = np.sign(x) * np.log1p(MU * np.abs(x)) / math.log1p(MU)
     return np.floor((curved + 1) / 2 * MU + 0.5).astype(np.int64)
 
 
-def _levels() -> NDArray[np.float32]:
-    curved = 2 * np.arange(CLASSES) / MU - 1
-    return (np.sign(curved) * np.expm1(np.abs(curved) * math.log1p(MU)) / MU).astype(np.float32)
+def _inverse(q: float) -> Decimal:
+    """F^-1(2q/255 - 1) = sgn (256^|2q/255 - 1| - 1) / 255, in digits enough to be the same on every machine."""
+    with localcontext(prec=40):
+        curved = Decimal(2 * q - MU) / MU
+        return ((CLASSES ** abs(curved) - 1) / MU).copy_sign(curved)
 
 
-LEVELS = _levels()
+LEVELS = np.array([float(_inverse(q)) for q in range(CLASSES)], np.float32)
 """The wave of each class, (256,)."""
 SILENCE = int(formula(np.zeros(1))[0])
 """The class of a zero sample: what stands before the first sample of any recording."""
@@ -67,14 +70,14 @@ def _loops() -> tuple[Any, Any]:
 
 @functools.cache
 def _borders() -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """The least sample above each class, found by bisection, and the class at the lower edge of each cell."""
-    classes = np.arange(CLASSES - 1)
-    low, high = np.full(len(classes), -1.0), np.full(len(classes), 1.0)
-    while (np.nextafter(low, high) < high).any():
-        middle = (low + high) / 2
-        above = formula(middle) > classes
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
-    return np.append(high, np.inf), formula(np.arange(_CELLS) / (_CELLS / 2) - 1).astype(np.uint8)
+    """The least sample above each class, and the class at the lower edge of each cell.
+
+    The least float64 at or above F^-1 is the same on every machine; where a bisection of the formula ends is not.
+    """
+    exact = [_inverse(q + 0.5) for q in range(CLASSES - 1)]
+    above = np.array([x if Decimal(x) >= y else math.nextafter(x, 2) for y in exact for x in [float(y)]])
+    first = np.searchsorted(above, np.arange(_CELLS) / (_CELLS / 2) - 1, side="right")
+    return np.append(above, np.inf), first.astype(np.uint8)
 
 
 def _compress(wave, above, first, classes):
