@@ -185,6 +185,7 @@ def test_voices_are_listed(run):
         (["--speaker", "p225", "good.wav", "-o", "good.wav"], "is the recording itself"),
         (["--speaker", "p225", "good.wav", "good.wav"], "would overwrite each other"),
         (["--speaker", "p225", "good.wav", "nan.wav", "-o", "x.wav"], "use --out-dir"),
+        (["--speaker", "p225", "good.wav", "--out-dir", "text.wav"], "text.wav: cannot be made (File exists)"),
         (["--speaker", "p225", "good.wav", "--engine", "abacus"], "choose from numba, torch"),
         (["--speaker", "p225", "good.wav", "--device", "toaster"], "toaster"),
         (["--speaker", "p225", "good.wav", "--temperature", "-1"], "temperature -1 is out of range"),

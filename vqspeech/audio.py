@@ -7,14 +7,17 @@ import os
 import struct
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vqspeech.errors import InputError
+
+if TYPE_CHECKING:
+    import soundfile
 
 EDGE_DB = 35.0
 """An edge is silent while its frames stay this far below the loudest one, after pre-emphasis."""
@@ -48,7 +51,6 @@ def blocks(
     The blocks together have exactly round(duration * sample_rate) samples, whatever the file's own rate.
     """
     import soundfile
-    import soxr
 
     with _opened(path) as file:
         rate = file.samplerate
@@ -59,30 +61,49 @@ def blocks(
             file.seek(start)
         except soundfile.LibsndfileError:
             raise InputError(f"{path}: cut short before {start_s:g} s; copy the file again or leave it out") from None
-        resampler = None if rate == sample_rate else soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
-        left, owed = end - start, round((end - start) * sample_rate / rate)
-        while left:
-            try:
-                block = file.read(min(left, max(1, round(block_s * rate))), dtype="float32", always_2d=True)
-            except soundfile.LibsndfileError:  # the decoder lost its way: there is no more
-                block = np.zeros((0, 1), np.float32)
-            if len(block) == 0:
-                got = (end - start - left) / rate
-                raise InputError(
-                    f"{path}: cut short: {got:.2f} s of the {(end - start) / rate:.2f} s that its header promises; "
-                    "copy the file again or leave it out"
-                )
-            left -= len(block)
-            wave = block.mean(axis=1)
-            if not np.isfinite(wave).all():
-                raise InputError(f"{path}: has samples that are not numbers (NaN or infinite); export it again")
-            if resampler is not None:
-                wave = resampler.resample_chunk(wave, last=left == 0)
-            if left == 0:  # the resampler rounds its last samples in its own way
-                wave = np.pad(wave[:owed], (0, max(0, owed - len(wave))))
-            owed -= len(wave)
-            if len(wave):
-                yield wave
+        yield from resampled(_mono(file, path, end - start, max(1, round(block_s * rate))), rate, sample_rate)
+
+
+def resampled(blocks: Iterable[Wave], rate: int, sample_rate: int) -> Iterator[Wave]:
+    """Blocks of n samples in all, at another sample rate: exactly round(n * sample_rate / rate) samples in all."""
+    import soxr
+
+    if rate == sample_rate:
+        yield from blocks
+        return
+    stream, heard, given = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32"), 0, 0
+    for block in blocks:
+        wave = stream.resample_chunk(block)
+        heard, given = heard + len(block), given + len(wave)
+        if len(wave):
+            yield wave
+    rest = stream.resample_chunk(np.zeros(0, np.float32), last=True)
+    owed = max(0, round(heard * sample_rate / rate) - given)  # the resampler rounds its last samples in its own way
+    if owed:
+        yield np.pad(rest[:owed], (0, max(0, owed - len(rest))))
+
+
+def _mono(file: "soundfile.SoundFile", path: str | Path, frames: int, size: int) -> Iterator[Wave]:
+    """The next `frames` frames of a file, mixed to mono, in blocks of `size`."""
+    import soundfile
+
+    left = frames
+    while left:
+        try:
+            block = file.read(min(left, size), dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError:  # the decoder lost its way: there is no more
+            block = np.zeros((0, 1), np.float32)
+        if len(block) == 0:
+            got, rate = (frames - left) / file.samplerate, file.samplerate
+            raise InputError(
+                f"{path}: cut short: {got:.2f} s of the {frames / rate:.2f} s that its header promises; "
+                "copy the file again or leave it out"
+            )
+        left -= len(block)
+        wave = block.mean(axis=1)
+        if not np.isfinite(wave).all():
+            raise InputError(f"{path}: has samples that are not numbers (NaN or infinite); export it again")
+        yield wave
 
 
 def _opened(path: str | Path):

@@ -17,6 +17,13 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(data, name="data")
 
 RunDirectory = Annotated[Path, typer.Option("--model", help="Run directory of a trained model.", metavar="RUN_DIR")]
+Temperature = Annotated[float, typer.Option(help="1 as the model believes, less is smoother.")]
+TopP = Annotated[float, typer.Option(help="Draw from the likeliest classes of this share.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the draws.")]
+Engine = Annotated[str | None, typer.Option(help="numba (CPU) or torch (any device).")]
+Device = Annotated[str, typer.Option(help="A torch device, such as cuda.")]
+Precision = Annotated[str | None, typer.Option(help="Of the weights in the numba engine: bfloat16, float32 or int8.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Of the numba engine; one a core.")]
 
 
 def main() -> None:
@@ -49,31 +56,24 @@ def convert(
     model: RunDirectory = Path("exp/vqvae"),
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Where to write; for one recording.")] = None,
     out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.SPEAKER.wav; made if missing.")] = None,
-    temperature: Annotated[float, typer.Option(help="1 as the model believes, less is smoother.")] = 1.0,
-    top_p: Annotated[float, typer.Option(help="Draw from the likeliest classes of this share.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
-    engine: Annotated[str | None, typer.Option(help="numba (CPU) or torch (any device).")] = None,
-    device: Annotated[str, typer.Option(help="A torch device, such as cuda.")] = "cpu",
-    precision: Annotated[
-        str | None, typer.Option(help="Of the weights in the numba engine: bfloat16, float32 or int8.")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Of the numba engine; one a core.")] = None,
+    temperature: Temperature = 1.0,
+    top_p: TopP = 1.0,
+    seed: Seed = 0,
+    engine: Engine = None,
+    device: Device = "cpu",
+    precision: Precision = None,
+    threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of what was done.")] = False,
 ) -> None:
     """Say recordings again in another voice: in.wav becomes in.p225.wav."""
     from vqspeech import audio, conversion
     from vqspeech.synthesis import Model
 
-    if out and (out_dir or len(sources) > 1):
-        raise InputError("-o names one file; for several recordings or a folder use --out-dir")
-    targets = [out or conversion.beside(source, speaker, out_dir) for source in sources]
-    if len(set(targets)) < len(targets):
-        raise InputError("two recordings have the same name and would overwrite each other; convert them one by one")
+    targets = _targets(sources, out, out_dir, f".{speaker}.wav")
     lengths = [audio.info(source)[1] for source in sources]  # all of them can be opened, before the first is spoken
     awake = Model(model, engine, device, precision, threads)
     awake.speaker_index(speaker)
-    if out_dir:
-        out_dir.mkdir(parents=True, exist_ok=True)
+    _make(out_dir)
     name = sources[0].name if len(sources) == 1 else f"{len(sources)} recordings"
     pairs, done = list(zip(sources, targets, strict=True)), []
     with bar(f"{name} -> {speaker}", sum(lengths), "s") as update:
@@ -103,6 +103,7 @@ def encode(
 
     targets = _targets(sources, out, out_dir, ".vqs")
     awake = Model(model)
+    _make(out_dir)
     for source, target in zip(sources, targets, strict=True):
         codec.encode_file(awake, source, target, speaker)
         _tell(target)
@@ -115,11 +116,13 @@ def decode(
     speaker: Annotated[str, typer.Option(help="Another voice than the file names.")] = "",
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Where to write; - is a WAV on stdout.")] = None,
     out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.wav; made if missing.")] = None,
-    temperature: Annotated[float, typer.Option(help="1 as the model believes, less is smoother.")] = 1.0,
-    top_p: Annotated[float, typer.Option(help="Draw from the likeliest classes of this share.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
-    engine: Annotated[str | None, typer.Option(help="numba (CPU) or torch (any device).")] = None,
-    device: Annotated[str, typer.Option(help="A torch device, such as cuda.")] = "cpu",
+    temperature: Temperature = 1.0,
+    top_p: TopP = 1.0,
+    seed: Seed = 0,
+    engine: Engine = None,
+    device: Device = "cpu",
+    precision: Precision = None,
+    threads: Threads = None,
     conceal: Annotated[bool, typer.Option("--conceal", help="Damaged chunks become silence, not an error.")] = False,
 ) -> None:
     """Speak codes again: in.vqs becomes in.wav, exactly as long as what was encoded."""
@@ -127,8 +130,9 @@ def decode(
     from vqspeech.synthesis import Model
 
     targets = _targets(sources, out, out_dir, ".wav")
-    awake = Model(model, engine, device)
+    awake = Model(model, engine, device, precision, threads)
     options = {"speaker": speaker, "seed": seed, "temperature": temperature, "top_p": top_p, "conceal": conceal}
+    _make(out_dir)
     for source, target in zip(sources, targets, strict=True):
         report = lambda line, source=source: typer.echo(f"vqspeech: {source}: {line}", err=True)  # noqa: E731
         codec.decode_file(awake, source, target, report=report, **options)
@@ -222,12 +226,18 @@ def _targets(sources: list[Path], out: Path | None, out_dir: Path | None, suffix
         raise InputError("-o names one file; for several recordings or a folder use --out-dir")
     if Path("-") in sources and not out:
         raise InputError("what comes from stdin has no name; say with -o where it shall go")
-    if out_dir:
-        out_dir.mkdir(parents=True, exist_ok=True)
     targets = [out or (out_dir or source.parent) / (source.stem + suffix) for source in sources]
     if len(set(targets)) < len(targets):
         raise InputError("two recordings have the same name and would overwrite each other; take them one by one")
     return targets
+
+
+def _make(out_dir: Path | None) -> None:
+    try:
+        if out_dir:
+            out_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out_dir}: cannot be made ({error.strerror}); choose another --out-dir") from None
 
 
 def _tell(target: Path) -> None:

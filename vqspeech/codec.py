@@ -125,7 +125,11 @@ def encode_file(model: Model, source: Path, path: Path, speaker: str = "") -> No
     Raises:
         InputError: as `audio.blocks`, and a path that cannot be written.
     """
-    blocks = audio.blocks(source, model.sample_rate) if source != _PIPE else _resampled(model)
+    if source == _PIPE:
+        rate, piped = audio.piped(sys.stdin.buffer)
+        blocks = audio.resampled(piped, rate, model.sample_rate)
+    else:
+        blocks = audio.blocks(source, model.sample_rate)
     with _whole(path) as file:
         for data in encode_blocks(model, blocks, speaker):
             file.write(data)
@@ -185,24 +189,6 @@ def _check(model: Model, header: Header | None) -> None:
         raise InputError(
             f"was encoded with model {header.model}, this one is {model.run.digest[:DIGEST]}; give its own with --model"
         )
-
-
-def _resampled(model: Model) -> Iterator[Wave]:
-    import soxr
-
-    rate, blocks = audio.piped(sys.stdin.buffer)
-    if rate == model.sample_rate:
-        yield from blocks
-        return
-    stream, heard, given = soxr.ResampleStream(rate, model.sample_rate, 1, dtype="float32"), 0, 0
-    for block in blocks:
-        heard += len(block)
-        wave = stream.resample_chunk(block)
-        given += len(wave)
-        yield wave
-    rest = stream.resample_chunk(np.zeros(0, np.float32), last=True)
-    owed = max(0, round(heard * model.sample_rate / rate) - given)
-    yield np.pad(rest[:owed], (0, max(0, owed - len(rest))))
 
 
 @contextmanager

@@ -94,10 +94,10 @@ def convert_all(
         raise fault
 
 
-def beside(source: Path, speaker: str, directory: Path | None = None) -> Path:
-    """The name of a conversion: `in.wav` -> `in.p225.wav`, in the same folder or another.
+def beside(source: Path, speaker: str) -> Path:
+    """The name of a conversion: `in.wav` -> `in.p225.wav`, in the same folder.
 
     >>> beside(Path("a/in.mp3"), "p225").name
     'in.p225.wav'
     """
-    return (directory or source.parent) / f"{source.stem}.{speaker}.wav"
+    return source.with_name(f"{source.stem}.{speaker}.wav")
