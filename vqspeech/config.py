@@ -79,7 +79,7 @@ class Training(_Section):
     batch: int = Field(default=16, ge=1)
     """Crops in a global batch: over all processes and accumulated parts together."""
     accumulate: int = Field(default=1, ge=1)
-    """Parts in which each process works through its share of the batch."""
+    """Parts in which each process works through its share of the batch; latents are standardised over a part."""
     crop: int = Field(default=5120, ge=1)
     """Samples in a crop."""
     drift_db: float = Field(default=0.0, ge=0)
