@@ -104,3 +104,15 @@ def test_jitter_takes_neighbours_as_often_as_told_and_only_neighbours():
 def test_only_a_gradient_codebook_is_a_parameter():
     assert isinstance(quantiser("gradient").codebook, nn.Parameter)
     assert not list(quantiser("ema").parameters())
+
+
+def test_the_commitment_rises_to_beta_in_its_steps_and_is_whole_when_measured():
+    one, latents = quantiser("gradient", beta=0.5, beta_steps=4), torch.randn(2, 3, 8)
+
+    def weight() -> float:  # of the commitment: the loss is (1 + beta) distances
+        quantised = one(latents)
+        return float(quantised.loss.detach() / (latents - quantised.latents.detach()).square().mean()) - 1
+
+    assert [weight() for _ in range(6)] == pytest.approx([0, 0.125, 0.25, 0.375, 0.5, 0.5], abs=1e-4)
+    one.eval()
+    assert weight() == pytest.approx(0.5, abs=1e-4)

@@ -33,6 +33,8 @@ class Quantiser(_Section):
     dim: int = Field(default=64, ge=1)
     learning: Literal["gradient", "ema"] = "ema"
     beta: float = Field(default=0.25, ge=0)
+    beta_steps: int = Field(default=1000, ge=0)
+    """Training steps in which beta rises to its value, from 0."""
     decay: float = Field(default=0.99, ge=0, lt=1)
     revive_below: float = Field(default=0.1, ge=0)
     """A code is dead when its share of the latents falls below this part of 1 / codes."""
@@ -79,7 +81,7 @@ class Training(_Section):
     batch: int = Field(default=16, ge=1)
     """Crops in a global batch: over all processes and accumulated parts together."""
     accumulate: int = Field(default=1, ge=1)
-    """Parts in which each process works through its share of the batch; latents are standardised over a part."""
+    """Parts in which each process works through its share of the batch."""
     crop: int = Field(default=5120, ge=1)
     """Samples in a crop."""
     drift_db: float = Field(default=0.0, ge=0)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vqspeech import config, mulaw
 from vqspeech.dataset import Batch
 from vqspeech.nn.encoder import Encoder
-from vqspeech.nn.quantiser import Quantiser, jitter
+from vqspeech.nn.quantiser import Quantiser, jitter, sum_over_processes_
 from vqspeech.nn.wavenet import WaveNet
 from vqspeech.shapes import Classes, Codes, Cond, Latents
 
@@ -46,8 +46,9 @@ class VQVAE(nn.Module):
         self.sample_rate, self.hop, self.jitter = config.sample_rate, config.hop, config.jitter
         self.encoder = Encoder(encoder.channels, encoder.strides, encoder.residual_blocks, quantiser.dim)
         self.quantiser = Quantiser(
-            quantiser.codes, quantiser.dim, quantiser.learning, quantiser.beta, quantiser.decay, quantiser.revive_below
-        )
+            quantiser.codes, quantiser.dim, quantiser.learning, quantiser.beta, quantiser.decay, quantiser.revive_below,
+            quantiser.beta_steps,
+        )  # fmt: skip
         self.context = nn.Conv1d(quantiser.dim, decoder.cond, 3, padding=1)
         self.speaker = nn.Embedding(speakers, decoder.speaker)
         self.wavenet = WaveNet(
@@ -77,6 +78,8 @@ class VQVAE(nn.Module):
 
     def loss(self, batch: Batch) -> Loss:
         """Bits per sample and the commitment; equation 3 of the paper, the likelihood averaged over samples."""
+        if self.training and not self.quantiser.counts.any():
+            self._standardise_(batch.classes)
         quantised = self.quantiser(self.latents(batch.classes))
         latents = quantised.latents
         if self.training and self.jitter:
@@ -86,3 +89,23 @@ class VQVAE(nn.Module):
         counts = torch.bincount(quantised.codes.flatten(), minlength=len(self.quantiser.counts))
         parts = {"bits_per_sample": nats / math.log(2), "quantiser_loss": quantised.loss, "code_counts": counts}
         return Loss(nats + quantised.loss, parts)
+
+    @torch.no_grad()
+    def _standardise_(self, classes: Classes) -> None:
+        """Sets the encoder's last layer so that each number of a latent has mean 0 and variance 1 over the first batch.
+
+        As it is drawn, an encoder says nearly the same of every frame.  The decoder then learns to do without the
+        codes, and the commitment shrinks what is left of them to nothing: the codebook collapses to one code.
+
+        Source: Salimans and Kingma, Weight Normalization (2016), section 3, data-dependent initialisation.
+        """
+        latents = self.latents(classes).float()
+        number = latents.new_tensor(latents[:, 0].numel())
+        sums, squares = latents.sum((0, 2)), latents.square().sum((0, 2))
+        for statistic in (number, sums, squares):
+            sum_over_processes_(statistic)
+        mean = sums / number
+        scale = (squares / number - mean.square()).clamp_min(1e-12).rsqrt()
+        last = self.encoder.latents
+        last.weight.mul_(scale[:, None, None])
+        last.bias.sub_(mean).mul_(scale)  # type: ignore[union-attr]

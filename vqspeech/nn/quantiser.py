@@ -36,10 +36,14 @@ class Quantiser(nn.Module):
     are lent is a rule (evenly spaced over the batch, itself drawn at random), not a draw.  Under
     torch.distributed all of this sees the batches of all processes, in the order of their ranks.
 
+    The commitment sets in slowly.  At first a decoder that hears the true past can do without the codes, and a
+    commitment at its full weight would shrink what the encoder says to nothing: the codebook collapses.
+
     Args:
         codes, dim: K and the size of a vector.
         learning: "gradient" or "ema".
         beta: weight of the commitment.
+        beta_steps: training steps in which it rises to that, from 0.
         decay: of the moving averages.
         revive_below: share of the average count below which a code is dead; 0 revives none.
 
@@ -50,10 +54,14 @@ class Quantiser(nn.Module):
     codebook: Tensor
     sums: Tensor
     counts: Tensor
+    steps: Tensor
 
-    def __init__(self, codes: int, dim: int, learning: str, beta: float, decay: float, revive_below: float) -> None:
+    def __init__(
+        self, codes: int, dim: int, learning: str, beta: float, decay: float, revive_below: float, beta_steps: int = 0
+    ) -> None:
         super().__init__()
         self.learning, self.beta, self.decay, self.revive_below = learning, beta, decay, revive_below
+        self.beta_steps = beta_steps
         codebook = torch.randn(codes, dim)
         if learning == "gradient":
             self.codebook = nn.Parameter(codebook)
@@ -61,6 +69,7 @@ class Quantiser(nn.Module):
             self.register_buffer("codebook", codebook)
             self.register_buffer("sums", torch.zeros(codes, dim))
         self.register_buffer("counts", torch.zeros(codes))
+        self.register_buffer("steps", torch.zeros(()))
 
     def encode(self, latents: Latents) -> Codes:
         """The index of the nearest codebook vector of each frame."""
@@ -82,12 +91,14 @@ class Quantiser(nn.Module):
                 self._revive_(torch.ones_like(self.counts, dtype=torch.bool), flat, flat.new_tensor(1.0))
             codes = self.encode(latents)
             chosen = self.decode(codes)
-            loss = self.beta * F.mse_loss(latents, chosen.detach())
+            beta = self.beta * (self.steps / max(1, self.beta_steps)).clamp_max(1) if self.training else self.beta
+            loss = beta * F.mse_loss(latents, chosen.detach())
             if self.learning == "gradient":
                 loss = loss + F.mse_loss(chosen, latents.detach())
             straight = latents + (chosen - latents).detach()
             if self.training:
                 self._learn_(flat, codes.flatten())
+                self.steps += 1
         return Quantised(straight, codes, loss)
 
     @torch.no_grad()
