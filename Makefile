@@ -1,10 +1,10 @@
-# make setup: the environment in .venv       make test: that and the suite       make lint: the linters
+# make setup: the environment in .venv    make test: that and the suite    make lint: the linters    make fuzz: a minute
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test lint format clean
+.PHONY: setup test lint fuzz format clean
 setup: $(VENV)/.made
 
 $(VENV)/.made: pyproject.toml constraints.txt
@@ -30,6 +30,10 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
+
+SECONDS_OF_FUZZ ?= 60
+fuzz: setup
+	$(BIN)/python tests/fuzz/fuzz_vqs.py -max_total_time=$(SECONDS_OF_FUZZ) -verbosity=0
 
 format: setup
 	$(BIN)/ruff check --fix .

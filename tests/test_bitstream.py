@@ -103,6 +103,14 @@ def test_rubbish_is_an_error_and_nothing_else(rubbish, conceal, headed):
         read(data, conceal=conceal)
 
 
+def test_ten_thousand_random_files_are_errors():
+    rng, header = np.random.default_rng(0), bitstream.write_header(HEADER)
+    for number in range(10_000):
+        rubbish = rng.bytes(int(rng.integers(300)))
+        with pytest.raises(InputError):
+            read((header if number % 2 else b"") + rubbish, conceal=number % 4 > 1)
+
+
 def test_another_format_and_another_version_are_named():
     with pytest.raises(InputError, match=r"is no \.vqs file: it begins with b'RIFF'"):
         read(b"RIFF....")

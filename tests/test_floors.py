@@ -7,16 +7,17 @@ import vqspeech
 
 ROOT = Path(vqspeech.__file__).parent
 FLOORS = [
-    {"errors", "shapes", "compiling"},
+    {"errors", "shapes", "compiling", "parallel"},
     {"config", "mulaw"},
-    {"audio", "corpus", "journal", "machine", "metrics", "plots", "engines.lanes", "bitstream"},
+    {"archives", "audio", "corpus", "journal", "machine", "metrics", "plots", "engines.lanes", "bitstream"},
     {"splits", "nn.quantiser", "nn.encoder", "nn.wavenet", "dataset", "engines.loops"},
-    {"models.vqvae", "engines.torch_engine", "engines.numba_engine"},
+    {"models.vqvae", "models.prior", "engines.torch_engine", "engines.numba_engine"},
     {"checkpoint"},
-    {"synthesis"},
-    {"training", "conversion", "prepare", "mini", "bench", "codec"},
-    {"progress", "streaming"},
-    {"cli_data"},
+    {"synthesis", "fitting"},
+    {"composing"},
+    {"training", "conversion", "prepare", "mini", "bench", "codec", "tokens", "sampling"},
+    {"progress", "streaming", "cli_options"},
+    {"cli_data", "cli_codes"},
     {"cli"},
     {"__main__"},
 ]

@@ -7,8 +7,8 @@ import pytest
 import soundfile
 
 from vqspeech import InputError, audio, corpus, mulaw, prepare
+from vqspeech.archives import Packed
 from vqspeech.corpus import Utterance
-from vqspeech.dataset import Packed
 
 RATE = 16000
 

@@ -46,6 +46,7 @@ def test_the_recipe_goes_from_vctk_to_converted_recordings_and_repeats_only_what
         soundfile.write(project / f"VCTK/wav48/{name}.wav", speech(0.3, seed=number), 16000)
         (project / f"VCTK/txt/{name}.txt").write_text(f"Sentence {number}.\n")
     recipe = ("egs/vctk/run.sh", "--vctk", "VCTK", "--config", "tiny.yaml", "--nj", "2")
+    recipe += ("--set-prior", "training.max_steps=2")
     failed = bash(*recipe, "--set", "training.batches=4", room=project)
     assert failed.returncode == 2
     assert failed.stderr.splitlines()[-1].startswith(
@@ -60,7 +61,9 @@ def test_the_recipe_goes_from_vctk_to_converted_recordings_and_repeats_only_what
     assert converted
     assert all(str(path.relative_to(project)) in again.stdout for path in converted)
     before = [path.stat().st_mtime_ns for path in converted]
-    assert "stage 5, conversion: exp/VCTK/tiny is done" in bash(*recipe, room=project).stdout
+    assert re.search(r"[0-9.]+ bits per code by the prior", again.stdout)
+    assert (project / "data/VCTK/test/codes.scp").exists()
+    assert "stage 7, conversion: exp/VCTK/tiny is done" in bash(*recipe, room=project).stdout
     assert [path.stat().st_mtime_ns for path in converted] == before
 
 

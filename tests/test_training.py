@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch.optim.swa_utils import AveragedModel
 
-from vqspeech import InputError, checkpoint, config, dataset, mulaw, training
+from vqspeech import InputError, archives, checkpoint, config, dataset, fitting, mulaw, training
 from vqspeech.models.vqvae import VQVAE
 
 
@@ -124,8 +124,8 @@ def test_a_batch_in_two_parts_takes_the_step_of_their_mean_gradient(tiny, packed
     averaged = AveragedModel(model, use_buffers=True)
     checkpoint.resume_(tmp_path / "run", model, averaged, adam)
     for group in adam.param_groups:
-        group["lr"] = training._learning_rate(settings.training, 1, 0.0)
-    crops = dataset.Crops([dataset.Packed(packed)], ["s0", "s1", "s2"], 256, 16, 0, 3.0, 1.0)
+        group["lr"] = fitting._learning_rate(settings.training, 1, 0.0)
+    crops = dataset.Crops([archives.Packed(packed)], ["s0", "s1", "s2"], 256, 16, 0, 3.0, 1.0)
     for part in ((4, 5), (6, 7)):
         (model.loss(dataset.collate([crops[number] for number in part])).total / 2).backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), tiny.training.clip_norm)
@@ -142,8 +142,8 @@ def test_the_clock_ends_a_training(tiny, packed, tmp_path):
 
 
 def test_crops_depend_on_seed_and_number_alone_and_visit_everything(packed):
-    crops = dataset.Crops([dataset.Packed(packed)], ["s0", "s1", "s2"], 256, 16, seed=3)
-    again = dataset.Crops([dataset.Packed(packed)], ["s0", "s1", "s2"], 256, 16, seed=3)
+    crops = dataset.Crops([archives.Packed(packed)], ["s0", "s1", "s2"], 256, 16, seed=3)
+    again = dataset.Crops([archives.Packed(packed)], ["s0", "s1", "s2"], 256, 16, seed=3)
     far = len(crops) * 5 + 7
     assert torch.equal(crops[far][0], again[far][0])
     assert torch.equal(crops[0][0], again[0][0])
@@ -166,8 +166,8 @@ def test_a_past_that_is_misheard_drifts_around_the_true_one():
 
 
 def test_crops_tell_the_past_beside_the_truth(packed):
-    crops = dataset.Crops([dataset.Packed(packed)], ["s0", "s1", "s2"], 256, 16, 3, drift_db=6.0, noise=2.0)
-    plain = dataset.Crops([dataset.Packed(packed)], ["s0", "s1", "s2"], 256, 16, 3)
+    crops = dataset.Crops([archives.Packed(packed)], ["s0", "s1", "s2"], 256, 16, 3, drift_db=6.0, noise=2.0)
+    plain = dataset.Crops([archives.Packed(packed)], ["s0", "s1", "s2"], 256, 16, 3)
     assert torch.equal(crops[5][0], plain[5][0])
     assert torch.equal(plain[5][0], plain[5][1])
     told = [torch.equal(crops[number][0], crops[number][1]) for number in range(40)]
@@ -177,7 +177,7 @@ def test_crops_tell_the_past_beside_the_truth(packed):
 
 
 def test_what_is_shorter_than_a_crop_is_followed_by_silence(packed):
-    crops = dataset.Crops([dataset.Packed(packed)], ["s0", "s1", "s2"], 16000, 16, seed=0)
+    crops = dataset.Crops([archives.Packed(packed)], ["s0", "s1", "s2"], 16000, 16, seed=0)
     classes = crops[0][0].numpy()
     assert np.all(classes[9000:] == 128)
     assert not np.all(classes[:3000] == 128)
@@ -187,9 +187,9 @@ def test_a_shard_shorter_than_its_table_is_told(packed):
     shard = packed / "shard-00000.u8"
     shard.write_bytes(shard.read_bytes()[:-5])
     with pytest.raises(InputError, match="its table speaks of"):
-        dataset.Packed(packed)
+        archives.Packed(packed)
     with pytest.raises(InputError, match="run `vqspeech data pack`"):
-        dataset.Packed(packed / "nowhere")
+        archives.Packed(packed / "nowhere")
 
 
 def test_what_does_not_fit_together_is_told_before_a_step(tiny, packed, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from vqspeech import machine
-from vqspeech.dataset import Packed
+from vqspeech.archives import Packed
 from vqspeech.engines import loops, numba_engine, torch_engine
 from vqspeech.models.vqvae import VQVAE
 from vqspeech.nn.wavenet import WaveNet
@@ -124,7 +124,7 @@ def divergence(model: VQVAE, packed: Packed, speakers: list[str], seconds: float
         told.append((classes, model.condition(model.quantiser.decode(model.encode(classes)), speaker)))
 
     def shares(precision: str) -> list[torch.Tensor]:
-        heard = (numba_engine.logits(model.wavenet, classes, cond, precision) for classes, cond in told)
+        heard = (numba_engine.logits(model.wavenet, classes, cond, precision=precision)[0] for classes, cond in told)
         return [logits.log_softmax(1).double() for logits in heard]
 
     exact = shares("float32")

@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,6 +25,7 @@ from torch.optim import Optimizer
 
 from vqspeech import config
 from vqspeech.errors import InputError
+from vqspeech.models.prior import Prior
 from vqspeech.models.vqvae import VQVAE
 
 FORMAT = "1"
@@ -40,7 +41,16 @@ class Run(NamedTuple):
     digest: str
 
 
-def start(directory: Path, resolved: config.Config, speakers: list[str]) -> None:
+class PriorRun(NamedTuple):
+    """A trained prior as it lies on disk; `config.prior.model` is the digest of the model whose codes it knows."""
+
+    model: Prior
+    config: config.PriorConfig
+    speakers: list[str]
+    digest: str
+
+
+def start(directory: Path, resolved: config.Config | config.PriorConfig, speakers: list[str]) -> None:
     """Writes config and speaker table of a new run, or checks that they are those of the run that is there.
 
     Raises:
@@ -53,7 +63,7 @@ def start(directory: Path, resolved: config.Config, speakers: list[str]) -> None
             _write_whole(path, text.encode())
         elif name == SPEAKERS and path.read_text(encoding="utf-8") != text:
             raise InputError(f"{path}: is not the speaker table of this data; choose another run directory")
-        elif name == CONFIG and config.load(path).model != resolved.model:
+        elif name == CONFIG and _sizes(config.load(path)) != _sizes(resolved):
             raise InputError(f"{path}: describes another model; choose another run directory or the same config")
         else:
             _write_whole(path, text.encode())
@@ -67,38 +77,29 @@ def save(directory: Path, model: nn.Module) -> None:
 
 
 def load(directory: str | Path, device: str = "cpu") -> Run:
-    """The model of a run directory, ready for use.
+    """The VQ-VAE of a run directory, ready for use.
 
     Raises:
         InputError: no run there, one of another format, or one with a changed byte (the file is named).
     """
-    directory = Path(directory)
-    if not (directory / WEIGHTS).is_file():
-        raise InputError(f"{directory}: holds no trained model ({WEIGHTS}); give a run directory such as exp/vqvae")
-    tensors, signed = _read_tensors(directory / WEIGHTS)
-    if signed.get("format") != FORMAT:
-        raise InputError(
-            f"{directory / WEIGHTS}: format {signed.get('format', 'unknown')!r}, this version reads {FORMAT!r}; "
-            "load it with the version that wrote it"
-        )
-    found = _digests(directory, tensors)
-    for name in (CONFIG, SPEAKERS, WEIGHTS):
-        if signed.get(name) != found[name]:
-            raise InputError(
-                f"{directory / name}: was changed after training (sha256 {found[name][:12]}, "
-                f"signed {str(signed.get(name))[:12]}); restore the file or train again"
-            )
-    resolved = config.load(directory / CONFIG)
-    speakers = (directory / SPEAKERS).read_text(encoding="utf-8").splitlines()
-    model = VQVAE(resolved.model, len(speakers))
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise InputError(
-            f"{directory}: weights do not fit the config ({str(error).splitlines()[-1].strip()})"
-        ) from None
-    digest = hashlib.sha256("".join(found.values()).encode()).hexdigest()
+    resolved, speakers, tensors, digest = _load(Path(directory))
+    if not isinstance(resolved, config.Config):
+        raise InputError(f"{directory}: holds a prior; give the run directory of the model whose codes it knows")
+    model = _filled(VQVAE(resolved.model, len(speakers)), tensors, directory)
     return Run(model.to(device).eval(), resolved, speakers, digest)
+
+
+def load_prior(directory: str | Path) -> PriorRun:
+    """The prior of a run directory, ready for use.
+
+    Raises:
+        InputError: as `load`.
+    """
+    resolved, speakers, tensors, digest = _load(Path(directory))
+    if not isinstance(resolved, config.PriorConfig):
+        raise InputError(f"{directory}: holds no prior; train one with `vqspeech train egs/vctk/conf/prior.yaml`")
+    model = _filled(Prior(resolved.prior, len(speakers)), tensors, directory)
+    return PriorRun(model.eval(), resolved, speakers, digest)
 
 
 def save_state(
@@ -146,6 +147,41 @@ def resume_(directory: Path, learner: nn.Module, averaged: nn.Module, adam: Opti
         raise InputError(
             f"{states[-1]}: does not fit this config ({reason}); delete it or take another folder"
         ) from None
+
+
+def _load(directory: Path) -> tuple[config.Config | config.PriorConfig, list[str], dict[str, Tensor], str]:
+    if not (directory / WEIGHTS).is_file():
+        raise InputError(f"{directory}: holds no trained model ({WEIGHTS}); give a run directory such as exp/vqvae")
+    tensors, signed = _read_tensors(directory / WEIGHTS)
+    if signed.get("format") != FORMAT:
+        raise InputError(
+            f"{directory / WEIGHTS}: format {signed.get('format', 'unknown')!r}, this version reads {FORMAT!r}; "
+            "load it with the version that wrote it"
+        )
+    found = _digests(directory, tensors)
+    for name in (CONFIG, SPEAKERS, WEIGHTS):
+        if signed.get(name) != found[name]:
+            raise InputError(
+                f"{directory / name}: was changed after training (sha256 {found[name][:12]}, "
+                f"signed {str(signed.get(name))[:12]}); restore the file or train again"
+            )
+    speakers = (directory / SPEAKERS).read_text(encoding="utf-8").splitlines()
+    digest = hashlib.sha256("".join(found.values()).encode()).hexdigest()
+    return config.load(directory / CONFIG), speakers, tensors, digest
+
+
+def _filled(model: Any, tensors: dict[str, Tensor], directory: str | Path) -> Any:
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(
+            f"{directory}: weights do not fit the config ({str(error).splitlines()[-1].strip()})"
+        ) from None
+    return model
+
+
+def _sizes(resolved: config.Config | config.PriorConfig) -> dict[str, Any]:
+    return resolved.model_dump(exclude={"training"})
 
 
 def _states(directory: Path) -> list[Path]:

@@ -74,6 +74,21 @@ class Model(_Section):
         return hop
 
 
+class Prior(_Section):
+    """The WaveNet over codes."""
+
+    model: str = ""
+    """Digest of the VQ-VAE whose codes these are; training fills it in, and the size of its codebook."""
+    codes: int | None = Field(default=None, ge=2, le=65536)
+    residual: int = Field(default=64, ge=1)
+    skip: int = Field(default=256, ge=1)
+    layers: int = Field(default=20, ge=1)
+    stack: int = Field(default=10, ge=1)
+    kernel: int = Field(default=2, ge=1)
+    speaker: int = Field(default=64, ge=1)
+    """Numbers that describe a speaker."""
+
+
 class Training(_Section):
     """One pass through `training.fit`."""
 
@@ -83,11 +98,11 @@ class Training(_Section):
     accumulate: int = Field(default=1, ge=1)
     """Parts in which each process works through its share of the batch."""
     crop: int = Field(default=5120, ge=1)
-    """Samples in a crop."""
+    """Samples in a crop; of a prior, codes."""
     drift_db: float = Field(default=0.0, ge=0)
     """Of the level of the past that the decoder is told; see `dataset.misheard`."""
     noise: float = Field(default=0.0, ge=0)
-    """In that past, in classes."""
+    """In that past: in classes; of a prior, the share of codes that are random."""
     learning_rate: float = Field(default=4e-4, gt=0)
     final_learning_rate: float = Field(default=2e-5, ge=0)
     warmup_steps: int = Field(default=200, ge=0)
@@ -125,8 +140,15 @@ class Config(_Section):
         return self
 
 
-def load(path: str | Path, overrides: list[str] | None = None) -> Config:
-    """A config from YAML with `training.batch=8`-like overrides on top.
+class PriorConfig(_Section):
+    """The whole of a prior's `config.yaml`."""
+
+    prior: Prior = Prior()
+    training: Training = Training()
+
+
+def load(path: str | Path, overrides: list[str] | None = None) -> Config | PriorConfig:
+    """A config from YAML with `training.batch=8`-like overrides on top: of a prior if it has a section `prior`.
 
     Raises:
         InputError: no such file, no YAML, an unknown key (the nearest known one is named) or a value
@@ -146,15 +168,16 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Config:
     return from_tree(tree, str(path))
 
 
-def from_tree(tree: dict[str, Any], origin: str) -> Config:
+def from_tree(tree: dict[str, Any], origin: str) -> Config | PriorConfig:
     """A config from nested dicts; `origin` names them in an error."""
+    kind = PriorConfig if "prior" in tree else Config
     try:
-        return Config.model_validate(tree)
+        return kind.model_validate(tree)
     except ValidationError as error:
-        raise InputError(f"{origin}: {_told(error)}") from None
+        raise InputError(f"{origin}: {_told(error, kind)}") from None
 
 
-def to_yaml(config: Config) -> str:
+def to_yaml(config: Config | PriorConfig) -> str:
     """The config with every value written out, the inverse of `load`."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
@@ -169,16 +192,16 @@ def _place_(tree: dict[str, Any], key: str, value: Any) -> None:
     tree[last] = value
 
 
-def _told(error: ValidationError) -> str:
+def _told(error: ValidationError, kind: type[BaseModel]) -> str:
     """The first fault in one line: where, what, and the cure."""
     fault = error.errors()[0]
     where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] != "extra_forbidden":
         reason = fault["msg"].removeprefix("Value error, ")
         return f"{where} = {fault['input']!r}: {reason}" if where else reason
-    section: type[BaseModel] = Config
+    section: Any = kind
     for part in fault["loc"][:-1]:
-        section = section.model_fields[str(part)].annotation  # type: ignore[assignment]
+        section = section.model_fields[str(part)].annotation
     known = list(section.model_fields)
     near = difflib.get_close_matches(str(fault["loc"][-1]), known, 1, 0.0)[0]
     return f"unknown key {where}; did you mean {near!r}? Known here: {', '.join(known)}"

@@ -8,12 +8,14 @@ Without `segments` a recording is an utterance.  All tables are sorted by key, a
 `LC_ALL=C sort` does).  Paths are relative to the working directory, as Kaldi has them.
 """
 
+import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from vqspeech.errors import InputError
 
@@ -46,6 +48,14 @@ class Fault:
         where = f"{self.path}:{self.line}" if self.line else f"{self.path}"
         value = f" {self.value!r}" if self.value else ""
         return f"{where}:{value} {self.reason}; {self.cure}"
+
+
+class Skipped(NamedTuple):
+    """An utterance that could not be read, and why."""
+
+    key: str
+    path: str
+    reason: str
 
 
 def read(directory: str | Path) -> list[Utterance]:
@@ -140,6 +150,19 @@ def combine(directories: Iterable[str | Path]) -> list[Utterance]:
                 raise InputError(f"{directory}: utterance {one.key!r} is in another directory too; rename one of them")
             found[one.key] = one
     return [found[key] for key in sorted(found)]
+
+
+def fingerprint(utterances: list[Utterance]) -> str:
+    """Names, bounds and recordings of utterances, by SHA-256 (hex): a file that was replaced makes another one."""
+    digest = hashlib.sha256()
+    for one in utterances:
+        try:
+            status = Path(one.path).stat()
+            version = f"{status.st_size} {status.st_mtime_ns}"
+        except OSError:
+            version = "missing"
+        digest.update(f"{one.key} {one.speaker} {one.path} {one.start_s} {one.end_s} {version}\n".encode())
+    return digest.hexdigest()
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -1,8 +1,6 @@
-"""Packed mu-law shards, and the seeded crops that training sees."""
+"""The seeded crops of packed speech, and of codes, that training sees."""
 
-import csv
-import json
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,10 +10,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vqspeech import mulaw
-from vqspeech.errors import InputError
+from vqspeech.archives import Codes, Packed
 
-FORMAT = 1
 DRIFT_SAMPLES = 320
+UNKNOWN = -100
+"""No code: what cross entropy leaves out."""
 
 
 class Batch(NamedTuple):
@@ -32,92 +31,34 @@ class Batch(NamedTuple):
     uniforms: Tensor
 
 
-class Row(NamedTuple):
-    """Where one packed utterance lies: samples from `offset` on, `length` of them, in `shard`."""
+class CodeBatch(NamedTuple):
+    """Crops of codes.
 
-    key: str
-    speaker: str
-    shard: int
-    offset: int
-    length: int
-
-
-class Packed:
-    """The packed utterances of a data directory, mapped into memory, never read whole.
-
-    Args:
-        directory: a `packed` folder as `vqspeech data pack` writes it: `packed.json`, and
-            `shard-NNNNN.u8` with `shard-NNNNN.tsv` (key, speaker, offset, length).
-
-    Raises:
-        InputError: the folder is missing, of another format, lacks a shard, or has one shorter than its
-            table says.
+    `codes`: (batch, frames), UNKNOWN where there is none to predict; `past`: (batch, frames), the same as the prior
+    is told them; `speakers`: (batch,) indices into the speaker table.
     """
 
-    def __init__(self, directory: str | Path) -> None:
-        directory = Path(directory)
-        try:
-            about = json.loads((directory / "packed.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise InputError(f"{directory}: holds no packed speech; run `vqspeech data pack` on its folder") from None
-        if about.get("format") != FORMAT:
-            raise InputError(f"{directory}: format {about.get('format')}, this version reads {FORMAT}; pack again")
-        self.sample_rate: int = about["sample_rate"]
-        self.rows: list[Row] = []
-        self._shards: list[Path] = sorted(directory.glob("shard-*.u8"))
-        if len(self._shards) != about.get("shards"):
-            raise InputError(f"{directory}: {len(self._shards)} of {about.get('shards')} shards are there; pack again")
-        for number, shard in enumerate(self._shards):
-            rows, size = read_rows(shard.with_suffix(".tsv"), number), shard.stat().st_size
-            end = max((row.offset + row.length for row in rows), default=0)
-            if end > size:
-                raise InputError(f"{shard}: {size} bytes, its table speaks of {end}; delete it and pack again")
-            self.rows += rows
-        if not self.rows:
-            raise InputError(f"{directory}: holds no utterance; pack again and look at skipped.tsv")
-        self.speakers: list[str] = sorted({row.speaker for row in self.rows})
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        """The mu-law classes of one utterance, (time,)."""
-        row = self.rows[index]
-        return self._map(row.shard)[row.offset : row.offset + row.length]
-
-    def __getstate__(self) -> dict:
-        return {name: value for name, value in self.__dict__.items() if name != "_maps"}
-
-    def _map(self, shard: int) -> NDArray[np.uint8]:
-        maps = self.__dict__.setdefault("_maps", {})
-        if shard not in maps:
-            maps[shard] = np.memmap(self._shards[shard], dtype=np.uint8, mode="r")
-        return maps[shard]
+    codes: Tensor
+    past: Tensor
+    speakers: Tensor
 
 
-class Crops(Dataset):
-    """Endless crops of packed speech: crop n is a function of (seed, n) and of nothing else.
+class Schedule:
+    """Endless random crops of sequences: crop n is a function of (seed, n) and of nothing else.
 
     So a run that is resumed, or spread over more processes, sees the very same crops in the same order.
-    An epoch visits each utterance as often as its length has crops, in random order, at random offsets;
-    what is shorter than a crop is followed by silence.
+    An epoch visits each utterance as often as its length has crops, in random order, at random offsets.
 
     Args:
-        packed: one or several packed folders; their keys need not differ.
+        parts: `Packed` or `Codes`; their keys need not differ.
         speakers: the speaker table; crop speakers are indices into it.
-        crop: samples in a crop, a multiple of the hop.
-        hop: samples per code.
-        drift_db, noise: of the past that the decoder is told in half of the crops, see `misheard`.
+        crop: the most symbols in a crop.
     """
 
-    def __init__(
-        self, packed: list[Packed], speakers: list[str], crop: int, hop: int, seed: int,
-        drift_db: float = 0.0, noise: float = 0.0,
-    ) -> None:  # fmt: skip
-        self.packed, self.crop, self.hop, self.seed = packed, crop, hop, seed
-        self.drift_db, self.noise = drift_db, noise
+    def __init__(self, parts: Sequence[Packed | Codes], speakers: list[str], crop: int, seed: int) -> None:
+        self.parts, self.crop, self.seed = parts, crop, seed
         index = {speaker: number for number, speaker in enumerate(speakers)}
-        rows = [(part, at, row) for part, one in enumerate(packed) for at, row in enumerate(one.rows)]
+        rows = [(part, at, row) for part, one in enumerate(parts) for at, row in enumerate(one.rows)]
         self._where = np.array([(part, at, index[row.speaker]) for part, at, row in rows], dtype=np.int64)
         visits = [max(1, round(row.length / crop)) for _, _, row in rows]
         self._visits = np.repeat(np.arange(len(rows)), visits)
@@ -127,18 +68,14 @@ class Crops(Dataset):
         """Crops in an epoch."""
         return len(self._visits)
 
-    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int, Tensor]:
+    def __getitem__(self, number: int) -> tuple[NDArray, int, np.random.Generator]:
+        """A crop, its speaker, and a generator for whatever else is random about it."""
         epoch, place = divmod(number, len(self))
         part, at, speaker = self._where[self._order(epoch)[place]]
         rng = np.random.default_rng([self.seed, 1, number])
-        classes = self.packed[part][at]
-        offset = rng.integers(max(1, len(classes) - self.crop + 1))
-        crop = classes[offset : offset + self.crop]
-        crop = np.pad(crop, (0, self.crop - len(crop)), constant_values=mulaw.SILENCE)
-        uniforms = rng.random(self.crop // self.hop, dtype=np.float32)
-        unsure = (self.drift_db or self.noise) and rng.random() < 0.5  # the other half is told the truth
-        past = misheard(crop, rng, self.drift_db, self.noise) if unsure else crop
-        return torch.from_numpy(crop), torch.from_numpy(past), int(speaker), torch.from_numpy(uniforms)
+        symbols = self.parts[part][at]
+        offset = rng.integers(max(1, len(symbols) - self.crop + 1))
+        return symbols[offset : offset + self.crop], int(speaker), rng
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """The visits of an epoch in their order; the last epoch asked for is remembered."""
@@ -147,10 +84,76 @@ class Crops(Dataset):
         return self._shuffled[1]
 
 
+class Crops(Dataset):
+    """Crops of packed speech by a `Schedule`; what is shorter than a crop is followed by silence.
+
+    Args:
+        packed, speakers, crop, seed: as in `Schedule`; the crop is a multiple of the hop.
+        hop: samples per code.
+        drift_db, noise: of the past that the decoder is told in half of the crops, see `misheard`.
+    """
+
+    def __init__(
+        self, packed: list[Packed], speakers: list[str], crop: int, hop: int, seed: int,
+        drift_db: float = 0.0, noise: float = 0.0,
+    ) -> None:  # fmt: skip
+        self.schedule, self.crop, self.hop = Schedule(packed, speakers, crop, seed), crop, hop
+        self.drift_db, self.noise = drift_db, noise
+
+    def __len__(self) -> int:
+        """Crops in an epoch."""
+        return len(self.schedule)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int, Tensor]:
+        crop, speaker, rng = self.schedule[number]
+        crop = np.pad(crop, (0, self.crop - len(crop)), constant_values=mulaw.SILENCE)
+        uniforms = rng.random(self.crop // self.hop, dtype=np.float32)
+        unsure = (self.drift_db or self.noise) and rng.random() < 0.5  # the other half is told the truth
+        past = misheard(crop, rng, self.drift_db, self.noise) if unsure else crop
+        return torch.from_numpy(crop), torch.from_numpy(past), speaker, torch.from_numpy(uniforms)
+
+
+class CodeCrops(Dataset):
+    """Crops of codes by a `Schedule`; what is shorter than a crop is followed by UNKNOWN.
+
+    Args:
+        codes, speakers, crop, seed: as in `Schedule`.
+        alphabet: codes in the codebook.
+        noise: share of the codes of the past that are replaced by random ones, so that less is learned by heart.
+    """
+
+    def __init__(
+        self, codes: list[Codes], speakers: list[str], crop: int, seed: int, alphabet: int, noise: float
+    ) -> None:
+        self.schedule, self.crop, self.alphabet, self.noise = (
+            Schedule(codes, speakers, crop, seed),
+            crop,
+            alphabet,
+            noise,
+        )
+
+    def __len__(self) -> int:
+        """Crops in an epoch."""
+        return len(self.schedule)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int]:
+        crop, speaker, rng = self.schedule[number]
+        target = np.pad(crop.astype(np.int64), (0, self.crop - len(crop)), constant_values=UNKNOWN)
+        wrong = (rng.random(self.crop) < self.noise) | (target == UNKNOWN)
+        past = np.where(wrong, rng.integers(self.alphabet, size=self.crop), target)
+        return torch.from_numpy(target), torch.from_numpy(past), speaker
+
+
 def collate(crops: list[tuple[Tensor, Tensor, int, Tensor]]) -> Batch:
     """Crops, stacked."""
     classes, past, speakers, uniforms = zip(*crops, strict=True)
     return Batch(torch.stack(classes), torch.stack(past), torch.tensor(speakers), torch.stack(uniforms))
+
+
+def collate_codes(crops: list[tuple[Tensor, Tensor, int]]) -> CodeBatch:
+    """Crops of codes, stacked."""
+    codes, past, speakers = zip(*crops, strict=True)
+    return CodeBatch(torch.stack(codes), torch.stack(past), torch.tensor(speakers))
 
 
 def misheard(classes: NDArray[np.uint8], rng: np.random.Generator, drift_db: float, noise: float) -> NDArray[np.uint8]:
@@ -178,15 +181,3 @@ def whole(classes: NDArray[np.uint8], speaker: int, hop: int) -> Batch:
     padded = np.pad(classes, (0, -len(classes) % hop), constant_values=mulaw.SILENCE)
     classes_ = torch.from_numpy(padded)[None]
     return Batch(classes_, classes_, torch.tensor([speaker]), torch.zeros(1, len(padded) // hop))
-
-
-def read_rows(table: Path, shard: int) -> list[Row]:
-    """The rows of a shard's table."""
-    try:
-        with table.open(encoding="utf-8", newline="") as file:
-            return [
-                Row(row["key"], row["speaker"], shard, int(row["offset"]), int(row["length"]))
-                for row in csv.DictReader(file, delimiter="\t")
-            ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{table}: is no table of a shard ({error}); delete the shard and pack again") from None

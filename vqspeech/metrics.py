@@ -1,9 +1,12 @@
 """Numbers from waves; none of them reads a file."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
 Wave = NDArray[np.float32]
+Codes = NDArray[np.integer]
 FRAME_S = 0.025
 FLOOR_DB = -60.0
 """Quieter than this, in dB below full scale, is silence."""
@@ -44,3 +47,35 @@ def flatness(wave: Wave) -> float:
     loud = power.sum(axis=0)
     frames = power[:, loud >= np.median(loud)] + 1e-12
     return float((np.exp(np.log(frames).mean(axis=0)) / frames.mean(axis=0)).mean())
+
+
+def unigram_bits(known: Iterable[Codes], new: Iterable[Codes], alphabet: int) -> float:
+    """Bits per code of `new` for who knows how often each code comes in `known` (and once more).
+
+    >>> round(unigram_bits([np.array([0, 0, 1])], [np.array([0, 1])], 2), 3)
+    1.029
+    """
+    counts = np.bincount(np.concatenate([np.zeros(0, np.int64), *known]), minlength=alphabet) + 1.0
+    return float(-np.log2(counts / counts.sum())[np.concatenate([*new])].mean())
+
+
+def order_1_bits(known: Iterable[Codes], new: Iterable[Codes], alphabet: int) -> float:
+    """Bits per code of `new` for a coder that counts what follows each code, in `known` and then in `new` as it comes.
+
+    p(c | b) = (n(b, c) + 16 p(c)) / (n(b) + 16), with p(c) counted in the same way; no code precedes the first.
+    """
+    pairs, single = np.zeros((alphabet + 1, alphabet)), np.ones(alphabet)
+    for sequence in known:
+        np.add.at(pairs, (np.concatenate([[alphabet], sequence[:-1]]), sequence), 1)
+        np.add.at(single, sequence, 1)
+    contexts, total, bits, seen = pairs.sum(1), single.sum(), 0.0, 0
+    for sequence in new:
+        before = alphabet
+        for code in sequence.tolist():
+            share = (pairs[before, code] + 16 * single[code] / total) / (contexts[before] + 16)
+            bits -= np.log2(share)
+            pairs[before, code] += 1
+            contexts[before] += 1
+            single[code] += 1
+            total, before, seen = total + 1, code, seen + 1
+    return float(bits / max(1, seen))

@@ -1,40 +1,25 @@
 """A data directory made ready for training: edge silence cut, recordings packed as mu-law shards."""
 
-import csv
-import hashlib
-import io
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vqspeech import audio, corpus, dataset, mulaw
-from vqspeech.corpus import Utterance
+from vqspeech import archives, audio, corpus, mulaw
+from vqspeech.corpus import Skipped, Utterance
 from vqspeech.errors import InputError
+from vqspeech.parallel import Progress, each
 
 MARGIN_S = 0.05
 """Silence left before the first sound and after the last."""
 SHARD_UTTERANCES = 256
 PAUSES = {"", "pau", "sil", "sp", "spn", "#"}
 _HTK_UNITS = 1e7  # HTK counts time in units of 100 ns
-
-Progress = Callable[[int, int], None]
-
-
-class Skipped(NamedTuple):
-    """An utterance that could not be read, and why."""
-
-    key: str
-    path: str
-    reason: str
 
 
 class Packing(NamedTuple):
@@ -65,7 +50,7 @@ def cut_edges(
         raise InputError(f"{labels}: no such folder of labels; mend the path, or cut without labels")
     utterances = corpus.read(directory)
     done, skipped = [], []
-    for one in _each(partial(_cut, Path(labels) if labels else None), utterances, nj, progress):
+    for one in each(partial(_cut, Path(labels) if labels else None), utterances, nj, progress):
         done.append(one[0])
         if one[1]:
             skipped.append(Skipped(one[0].key, one[0].path, one[1]))
@@ -90,8 +75,8 @@ def pack(directory: str | Path, sample_rate: int, nj: int = 1, progress: Progres
     folder = directory / "packed"
     folder.mkdir(exist_ok=True)
     groups = [utterances[start : start + SHARD_UTTERANCES] for start in range(0, len(utterances), SHARD_UTTERANCES)]
-    about = {"format": dataset.FORMAT, "sample_rate": sample_rate, "shards": len(groups)}
-    about |= {"inputs": _fingerprint(utterances)}
+    about = {"format": archives.FORMAT, "sample_rate": sample_rate, "shards": len(groups)}
+    about |= {"inputs": corpus.fingerprint(utterances)}
     # packed.json is the seal that readers ask for: while shards are missing it goes by another name
     seal, draft = folder / "packed.json", folder / "packing.json"
     if not (_describes(seal, about) or _describes(draft, about)):
@@ -100,12 +85,12 @@ def pack(directory: str | Path, sample_rate: int, nj: int = 1, progress: Progres
     corpus.write_whole(draft, json.dumps(about) + "\n")
     seal.unlink(missing_ok=True)
     shards = [(folder / f"shard-{number:05d}", group) for number, group in enumerate(groups)]
-    skipped = [one for part in _each(partial(_pack_shard, sample_rate), shards, nj, progress) for one in part]
-    corpus.write_whole(folder / "skipped.tsv", _table(Skipped._fields, skipped))
+    skipped = [one for part in each(partial(_pack_shard, sample_rate), shards, nj, progress) for one in part]
+    corpus.write_whole(folder / "skipped.tsv", archives.table(Skipped._fields, skipped))
     if len(skipped) == len(utterances):
         raise InputError(f"{directory}: none of {len(utterances)} recordings could be read; first: {skipped[0].reason}")
     draft.replace(seal)
-    packed = dataset.Packed(folder)
+    packed = archives.Packed(folder)
     return Packing(len(packed), sum(row.length for row in packed.rows) / sample_rate / 3600, skipped)
 
 
@@ -158,7 +143,7 @@ def _pack_shard(sample_rate: int, shard: tuple[Path, list[Utterance]]) -> list[S
     table = stem.with_suffix(".tsv")
     rows, skipped, offset = [], [], 0
     if table.exists() and stem.with_suffix(".u8").exists():
-        kept = {row.key for row in dataset.read_rows(table, 0)}
+        kept = {row.key for row in archives.read_rows(table, 0)}
         lacking = [(one, _classes(one, sample_rate)[1]) for one in utterances if one.key not in kept]
         if all(reason for _, reason in lacking):  # else: something reads now that did not
             return [Skipped(one.key, one.path, reason) for one, reason in lacking]
@@ -176,7 +161,7 @@ def _pack_shard(sample_rate: int, shard: tuple[Path, list[Utterance]]) -> list[S
         file.flush()
         os.fsync(file.fileno())
     part.replace(stem.with_suffix(".u8"))
-    corpus.write_whole(table, _table(("key", "speaker", "offset", "length"), rows))
+    corpus.write_whole(table, archives.table(("key", "speaker", "offset", "length"), rows))
     return skipped
 
 
@@ -188,39 +173,8 @@ def _classes(one: Utterance, sample_rate: int) -> tuple[NDArray[np.uint8], str]:
         return mulaw.compress(np.zeros(0)), str(error)
 
 
-def _each(work: Callable, items: list, nj: int, progress: Progress) -> Iterator:
-    """work(item) for each item, in their order, over nj processes."""
-    if nj == 1 or len(items) < 2:
-        results: Iterable = map(work, items)
-    else:
-        pool = ProcessPoolExecutor(nj, mp_context=get_context("spawn"))
-        results = pool.map(work, items, chunksize=max(1, min(32, len(items) // (4 * nj))))
-    for number, result in enumerate(results, 1):
-        progress(number, len(items))
-        yield result
-
-
-def _fingerprint(utterances: list[Utterance]) -> str:
-    """What the shards are made from, by SHA-256: a file that was replaced makes them anew."""
-    digest = hashlib.sha256()
-    for one in utterances:
-        try:
-            status = Path(one.path).stat()
-            version = f"{status.st_size} {status.st_mtime_ns}"
-        except OSError:
-            version = "missing"
-        digest.update(f"{one.key} {one.speaker} {one.path} {one.start_s} {one.end_s} {version}\n".encode())
-    return digest.hexdigest()
-
-
 def _describes(path: Path, about: dict) -> bool:
     try:
         return json.loads(path.read_text(encoding="utf-8")) == about
     except (OSError, ValueError):
         return False
-
-
-def _table(header: Iterable[str], rows: Iterable[Iterable]) -> str:
-    text = io.StringIO()
-    csv.writer(text, delimiter="\t", lineterminator="\n").writerows([list(header), *rows])
-    return text.getvalue()

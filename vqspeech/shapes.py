@@ -4,6 +4,8 @@
 `time == frames * hop`.  Written in signatures, checked under pytest, free at run time.
 """
 
+from typing import NamedTuple
+
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
@@ -21,3 +23,10 @@ Uniforms = Float[Tensor, "batch time"]
 """Random numbers in [0, 1), one per draw."""
 Logits = Float[Tensor, "batch classes time"]
 """Unnormalised log probabilities of the next symbol."""
+
+
+class Loss(NamedTuple):
+    """`total` is what is minimised; `parts` are what is logged, each with its unit in its name."""
+
+    total: Tensor
+    parts: dict[str, Tensor]

@@ -23,8 +23,8 @@ class Encoder:
         ```
     """
 
-    def __init__(self, model: Model, speaker: str = "") -> None:
-        self._turned = _Turned(lambda blocks: codec.encode_blocks(model, blocks, speaker))
+    def __init__(self, model: Model, speaker: str = "", **options: Any) -> None:
+        self._turned = _Turned(lambda blocks: codec.encode_blocks(model, blocks, speaker, **options))
 
     def push(self, samples: Wave) -> bytes:
         """The bytes that are complete after these samples, (time,)."""

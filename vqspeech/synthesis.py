@@ -84,7 +84,7 @@ class Model:
             raise InputError(f"engine {engine!r} is unknown; choose from {', '.join(ENGINES)}")
         if engine == "numba" and device != "cpu":
             raise InputError(f"the numba engine runs on the CPU, not on {device!r}; choose --engine torch")
-        if precision is not None and engine == "numba" and precision not in (known := _engine(engine).PRECISIONS):
+        if precision is not None and engine == "numba" and precision not in (known := engine_of(engine).PRECISIONS):
             raise InputError(f"precision {precision!r} is unknown; choose from {', '.join(known)}")
         self.precision, self.threads = precision, threads or machine.cores()
         self.run = run if isinstance(run, checkpoint.Run) else checkpoint.load(run, _device(device))
@@ -149,10 +149,7 @@ class Model:
             requests: are only asked for as they are needed.
             progress: told the seconds that have been spoken, of all together.
         """
-        if not 0 <= temperature <= 10:
-            raise InputError(f"temperature {temperature:g} is out of range; choose 0 (the likeliest) to 10")
-        if not 0 < top_p <= 1:
-            raise InputError(f"top_p {top_p:g} is out of range; choose above 0 (the likeliest) to 1 (all)")
+        check_choice(temperature, top_p)
         spoken = 0.0
 
         def tell(samples: int) -> None:
@@ -196,7 +193,7 @@ class Model:
         options: dict[str, Any] = {}
         if self.engine == "numba":
             options = {"precision": self.precision or "bfloat16", "threads": self.threads}
-        generate, state, heard = _engine(self.engine).generate, None, []
+        generate, state, heard = engine_of(self.engine).generate, None, []
         longest = max(one.cond.shape[1] for one in segments)  # the others are silent after their end
         cond = torch.stack([F.pad(one.cond, (0, longest - one.cond.shape[1])) for one in segments])
         uniforms = torch.stack([F.pad(one.uniforms, (0, longest * self.hop - len(one.uniforms))) for one in segments])
@@ -226,7 +223,20 @@ class Model:
         )
 
 
-def _engine(name: str) -> Any:
+def check_choice(temperature: float, top_p: float) -> None:
+    """Whether symbols can be drawn in this way.
+
+    Raises:
+        InputError: they cannot.
+    """
+    if not 0 <= temperature <= 10:
+        raise InputError(f"temperature {temperature:g} is out of range; choose 0 (the likeliest) to 10")
+    if not 0 < top_p <= 1:
+        raise InputError(f"top_p {top_p:g} is out of range; choose above 0 (the likeliest) to 1 (all)")
+
+
+def engine_of(name: str) -> Any:
+    """The module of an engine."""
     return importlib.import_module(f"vqspeech.engines.{name}_engine")
 
 

@@ -9,18 +9,19 @@
 #   --config YAML    egs/vctk/conf/vctk64.yaml with a corpus, mini.yaml without
 #   --labels DIR     cut silence at these phone labels (DIR/p225/p225_001.lab) instead of by level
 #   --set KEY=VALUE  an override of the config (may be given again)
+#   --set-prior KEY=VALUE  of egs/vctk/conf/prior.yaml
 #   --stage N --stop-stage N --nj N
 set -euo pipefail
 {  # bash reads all of it before it runs: a newer version may arrive meanwhile
 root=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")
 seen_from_root() { realpath --canonicalize-missing --no-symlinks --relative-to "$root" "$1"; }
 
-vctk="" config="" labels="" extra=() overrides=()
+vctk="" config="" labels="" extra=() overrides=() prior_overrides=()
 stage=1 stop_stage=9 nj=$(nproc)
 while [ $# -gt 0 ]; do
   case $1 in
     --download) vctk=downloads/VCTK-Corpus-0.92 download=1; shift; continue ;;
-    --vctk | --config | --labels | --extra | --set | --stage | --stop-stage | --nj)
+    --vctk | --config | --labels | --extra | --set | --set-prior | --stage | --stop-stage | --nj)
       [ $# -ge 2 ] || { echo "run.sh: $1 wants a value" >&2; exit 2; } ;;
     *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; echo "run.sh: unknown option $1" >&2; exit 2 ;;
   esac
@@ -28,6 +29,7 @@ while [ $# -gt 0 ]; do
     --vctk | --config | --labels) printf -v "${1#--}" %s "$(seen_from_root "$2")" ;;
     --extra) extra+=("$(seen_from_root "$2")") ;;
     --set) overrides+=("$2") ;;
+    --set-prior) prior_overrides+=("$2") ;;
     *) [[ $2 =~ ^[0-9]+$ ]] || { echo "run.sh: $1 $2 is no whole number" >&2; exit 2; }
       case $1 in --stage) stage=$2 ;; --stop-stage) stop_stage=$2 ;; --nj) nj=$2 ;; esac ;;
   esac
@@ -47,6 +49,8 @@ fi
 config=${config:-egs/vctk/conf/$([ -n "$vctk" ] && echo vctk64 || echo mini).yaml}
 [ -f "$config" ] || { echo "run.sh: $config: no such config" >&2; exit 2; }
 data=data/$tag model=exp/$tag/$(basename "$config" .yaml)
+prior=$model-prior
+[ -n "$vctk" ] || prior_overrides=(training.max_minutes=1 ${prior_overrides[@]+"${prior_overrides[@]}"})
 began=$SECONDS
 
 run_stage() {  # run_stage NUMBER NAME ROOM COMMAND...: ROOM is the directory that the stage adds to
@@ -75,10 +79,29 @@ make_extra() {  # make_extra FROM TO
   $cpu_cmd data cut "$2" --nj "$nj"
 }
 
+learned=(--data "$data/train")
+for one in ${extra[@]+"${extra[@]}"}; do learned+=(--data "$data/extra/$(basename "$one")"); done
+
 train_vqvae() {
-  local learned=(--data "$data/train")
-  for one in ${extra[@]+"${extra[@]}"}; do learned+=(--data "$data/extra/$(basename "$one")"); done
   $train_cmd train "$config" ${overrides[@]+"${overrides[@]}"} "${learned[@]}" --held-out "$data/dev" --out "$model"
+}
+
+make_codes() {  # make_codes DATA: one job for each of $nj, or an array of $code_jobs of them on a cluster
+  if [ "$code_jobs" -gt 1 ]; then
+    local pids=() pid
+    for job in $(seq "$code_jobs"); do
+      $cpu_cmd tokenize "$1" --model "$model" --split "$job/$code_jobs" & pids+=($!)
+    done
+    for pid in "${pids[@]}"; do wait "$pid"; done
+    $cpu_cmd tokenize "$1" --model "$model" --merge
+  else
+    $cpu_cmd tokenize "$1" --model "$model" --nj "$nj"
+  fi
+}
+
+train_prior() {
+  $train_cmd train egs/vctk/conf/prior.yaml ${prior_overrides[@]+"${prior_overrides[@]}"} "${learned[@]}" \
+    --held-out "$data/dev" --out "$prior"
 }
 
 convert_test() {  # four recordings that training never saw, in four voices
@@ -96,11 +119,13 @@ done
 for part in "${parts[@]}"; do run_stage 2 validation "$part" $cpu_cmd data validate "$part"; done
 for part in "${parts[@]}"; do run_stage 3 packing "$part" $cpu_cmd data pack "$part" --nj "$nj"; done
 run_stage 4 vqvae "$model" train_vqvae
-run_stage 5 conversion "$model" convert_test
+for part in "${parts[@]}"; do run_stage 5 "codes-$(basename "$model")" "$part" make_codes "$part"; done
+run_stage 6 prior "$prior" train_prior
+run_stage 7 conversion "$model" convert_test
 
-[ "$stop_stage" -ge 5 ] || exit 0
+[ "$stop_stage" -ge 7 ] || exit 0
 echo
 echo "Finished in $(((SECONDS - began) / 60)) min $(((SECONDS - began) % 60)) s.  Held out, and never seen:"
-python egs/vctk/local/summary.py "$model" "$model/converted"
+python egs/vctk/local/summary.py "$model" "$model/converted" "$prior"
 exit
 }

@@ -78,12 +78,14 @@ def generate(
 
 
 @torch.inference_mode()
-def logits(wavenet: WaveNet, classes: Tensor, cond: Tensor, precision: str = "float32") -> Tensor:
+def logits(
+    wavenet: WaveNet, classes: Tensor, cond: Tensor, state: State | None = None, *, precision: str = "float32"
+) -> tuple[Tensor, State]:
     """The same function as `torch_engine.logits`, compiled."""
     taught = classes.numpy().astype(np.int64)
-    state = _begin(wavenet, len(cond), precision)
-    _, _, heard = _run(wavenet, state, cond, np.zeros(taught.shape, np.float32), (1.0, 1.0), taught, 1)
-    return torch.from_numpy(heard).transpose(1, 2)
+    state = state or _begin(wavenet, len(cond), precision)
+    _, state, heard = _run(wavenet, state, cond, np.zeros(taught.shape, np.float32), (1.0, 1.0), taught, 1)
+    return torch.from_numpy(heard).transpose(1, 2), state
 
 
 def warm(precision: str) -> None:

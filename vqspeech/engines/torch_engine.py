@@ -53,16 +53,20 @@ def generate(
 
 
 @torch.inference_mode()
-def logits(wavenet: WaveNet, classes: Classes, cond: Cond) -> Logits:
-    """The logits of each symbol given those before it, step by step; what the parallel pass computes at once."""
+def logits(wavenet: WaveNet, classes: Classes, cond: Cond, state: State | None = None) -> tuple[Logits, State]:
+    """The logits of each symbol given those before it, step by step; what the parallel pass computes at once.
+
+    Returns:
+        The logits, and the state after the symbols: where `generate` goes on after a prompt.
+    """
     heard = []
 
     def listen(logits: Tensor, time: int) -> Tensor:
         heard.append(logits)
         return classes[:, time].long()
 
-    _run(wavenet, cond, classes.shape[1], listen, None)
-    return torch.stack(heard, dim=2)
+    state = _run(wavenet, cond, classes.shape[1], listen, state)
+    return torch.stack(heard, dim=2), state
 
 
 def choose(logits: Tensor, uniforms: Tensor, temperature: float, top_p: float = 1.0) -> Tensor:

@@ -1,7 +1,6 @@
 """The VQ-VAE of speech: encoder, quantiser and a WaveNet that is told the codes and the speaker."""
 
 import math
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,14 +11,7 @@ from vqspeech.dataset import Batch
 from vqspeech.nn.encoder import Encoder
 from vqspeech.nn.quantiser import Quantiser, jitter, sum_over_processes_
 from vqspeech.nn.wavenet import WaveNet
-from vqspeech.shapes import Classes, Codes, Cond, Latents
-
-
-class Loss(NamedTuple):
-    """`total` is what is minimised; `parts` are what is logged, each with its unit in its name."""
-
-    total: Tensor
-    parts: dict[str, Tensor]
+from vqspeech.shapes import Classes, Codes, Cond, Latents, Loss
 
 
 class VQVAE(nn.Module):

@@ -1,0 +1,154 @@
+"""The command line of codes: recordings and corpora as codes, speech from them; heavy imports inside the command."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqspeech.cli_options import (
+    Device,
+    Engine,
+    Out,
+    Precision,
+    PriorDirectory,
+    RunDirectory,
+    Seed,
+    Temperature,
+    Threads,
+    TopP,
+    make_folder,
+    targets_of,
+    tell,
+)  # fmt: skip
+from vqspeech.errors import InputError
+from vqspeech.progress import bar
+
+codes = typer.Typer()
+
+
+@codes.command()
+def encode(
+    sources: Annotated[list[Path], typer.Argument(help="Recordings; - is a 16-bit WAV on stdin.", metavar="IN...")],
+    model: RunDirectory = Path("exp/vqvae"),
+    speaker: Annotated[str, typer.Option(help="Whose voice it is, if it is one of the model's.")] = "",
+    out: Out = None,
+    out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.vqs; made if missing.")] = None,
+    entropy: Annotated[str, typer.Option(help="packed, adaptive or prior: how hard to make it small.")] = "adaptive",
+    prior: PriorDirectory = Path("exp/prior"),
+) -> None:
+    """Write recordings as codes: in.wav becomes in.vqs."""
+    from vqspeech import codec
+    from vqspeech.composing import Composer
+    from vqspeech.synthesis import Model
+
+    targets = targets_of(sources, out, out_dir, ".vqs")
+    awake = Model(model)
+    composer = Composer(prior, awake) if entropy == "prior" else None
+    make_folder(out_dir)
+    for source, target in zip(sources, targets, strict=True):
+        codec.encode_file(awake, source, target, speaker=speaker, entropy=entropy, prior=composer)
+        tell(target)
+
+
+@codes.command()
+def decode(
+    sources: Annotated[list[Path], typer.Argument(help=".vqs files; - is stdin.", metavar="IN...")],
+    model: RunDirectory = Path("exp/vqvae"),
+    speaker: Annotated[str, typer.Option(help="Another voice than the file names.")] = "",
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Where to write; - is a WAV on stdout.")] = None,
+    out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.wav; made if missing.")] = None,
+    temperature: Temperature = 1.0,
+    top_p: TopP = 1.0,
+    seed: Seed = 0,
+    engine: Engine = None,
+    device: Device = "cpu",
+    precision: Precision = None,
+    threads: Threads = None,
+    prior: Annotated[
+        Path | None, typer.Option("--prior", help="Of files that were encoded with one.", metavar="RUN_DIR")
+    ] = None,
+    conceal: Annotated[bool, typer.Option("--conceal", help="Damaged chunks become silence, not an error.")] = False,
+) -> None:
+    """Speak codes again: in.vqs becomes in.wav, exactly as long as what was encoded."""
+    from vqspeech import codec
+    from vqspeech.composing import Composer
+    from vqspeech.synthesis import Model
+
+    targets = targets_of(sources, out, out_dir, ".wav")
+    awake = Model(model, engine, device, precision, threads)
+    options = {"speaker": speaker, "seed": seed, "temperature": temperature, "top_p": top_p, "conceal": conceal}
+    options |= {"prior": Composer(prior, awake) if prior else None}
+    make_folder(out_dir)
+    for source, target in zip(sources, targets, strict=True):
+        report = lambda line, source=source: typer.echo(f"vqspeech: {source}: {line}", err=True)  # noqa: E731
+        codec.decode_file(awake, source, target, report=report, **options)
+        tell(target)
+
+
+@codes.command()
+def tokenize(
+    directory: Annotated[Path, typer.Argument(help="A Kaldi data directory.", metavar="DATA_DIR")],
+    model: RunDirectory = Path("exp/vqvae"),
+    nj: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    split: Annotated[
+        str, typer.Option(help="Only the i-th of n parts of the work, as an array job does.", metavar="I/N")
+    ] = "",
+    merge: Annotated[bool, typer.Option("--merge", help="Only write codes.scp, when all parts are there.")] = False,
+    text: Annotated[Path | None, typer.Option(help="Also as text, an utterance a line.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Also as Parquet, for Hugging Face datasets.")] = None,
+) -> None:
+    """Encode a corpus: adds codes.scp to a data directory; goes on where it was interrupted."""
+    from vqspeech import tokens
+
+    if split and (merge or text or parquet):
+        raise InputError("--split makes one part; merge, and export, when all of them are there")
+    if not merge:
+        with bar(f"codes of {directory}", 1.0, "") as update:
+            tokens.make(model, directory, nj, _part(split), lambda done, total: update(done / total))
+    if split:
+        return
+    skipped = tokens.merge(model, directory)
+    for one in skipped:
+        typer.echo(f"skipped {one.key}: {one.reason}", err=True)
+    if text:
+        tokens.write_text(directory, text)
+    if parquet:
+        tokens.write_parquet(directory, parquet)
+    typer.echo(tokens.summary(directory))
+
+
+@codes.command()
+def sample(
+    speaker: Annotated[str, typer.Option(help="The voice, one of `vqspeech speakers`.")],
+    model: RunDirectory = Path("exp/vqvae"),
+    prior: PriorDirectory = Path("exp/prior"),
+    seconds: Annotated[float, typer.Option(help="Of each; 2.56 are the paper's 40,960 samples.")] = 2.56,
+    n: Annotated[int, typer.Option("--n", min=1, max=1000, help="How many.")] = 1,
+    prompt: Annotated[Path | None, typer.Option(help="A recording to go on from.", metavar="IN")] = None,
+    out_dir: Annotated[Path, typer.Option(help="Folder for SPEAKER-1.wav...; made if missing.")] = Path("samples"),
+    temperature: Temperature = 1.0,
+    top_p: TopP = 1.0,
+    decoder_temperature: Annotated[float, typer.Option(help="Of the samples, not the codes.")] = 1.0,
+    seed: Seed = 0,
+) -> None:
+    """Speak from nothing: the prior composes codes in a voice, the decoder says them."""
+    from vqspeech import sampling
+    from vqspeech.composing import Composer
+    from vqspeech.synthesis import Model
+
+    composer = Composer(prior, Model(model))
+    composer.model.speaker_index(speaker)
+    drawing = sampling.Drawing(seed, temperature, top_p, decoder_temperature)
+    composed = sampling.compose(composer, speaker, seconds, n, drawing, prompt)
+    make_folder(out_dir)
+    total = composed.size * composer.model.hop / composer.model.sample_rate
+    with bar(f"{n} of {speaker}", total, "s") as update:
+        for path in sampling.speak(composer.model, composed, speaker, out_dir, drawing, update):
+            typer.echo(path)
+
+
+def _part(split: str) -> tuple[int, int]:
+    number, _, parts = (split or "1/1").partition("/")
+    if not (number.isdecimal() and parts.isdecimal()):
+        raise InputError(f"--split {split} is no part; write it as 3/8")
+    return int(number), int(parts)

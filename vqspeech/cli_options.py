@@ -1,0 +1,46 @@
+"""Options that several commands share, and where their results go."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqspeech.errors import InputError
+
+RunDirectory = Annotated[Path, typer.Option("--model", help="Run directory of a trained model.", metavar="RUN_DIR")]
+Temperature = Annotated[float, typer.Option(help="1 as the model believes, less is smoother.")]
+TopP = Annotated[float, typer.Option(help="Draw from the likeliest classes of this share.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the draws.")]
+Engine = Annotated[str | None, typer.Option(help="numba (CPU) or torch (any device).")]
+Device = Annotated[str, typer.Option(help="A torch device, such as cuda.")]
+Precision = Annotated[str | None, typer.Option(help="Of the weights in the numba engine: bfloat16, float32 or int8.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Of the numba engine; one a core.")]
+Out = Annotated[Path | None, typer.Option("-o", "--out", help="Where to write; - is stdout.")]
+PriorDirectory = Annotated[Path, typer.Option("--prior", help="Run directory of a prior.", metavar="RUN_DIR")]
+
+
+def targets_of(sources: list[Path], out: Path | None, out_dir: Path | None, suffix: str) -> list[Path]:
+    """Where each result goes: `out`, or beside its source or in a folder, with another suffix."""
+    if out and (out_dir or len(sources) > 1):
+        raise InputError("-o names one file; for several recordings or a folder use --out-dir")
+    if Path("-") in sources and not out:
+        raise InputError("what comes from stdin has no name; say with -o where it shall go")
+    targets = [out or (out_dir or source.parent) / (source.stem + suffix) for source in sources]
+    if len(set(targets)) < len(targets):
+        raise InputError("two recordings have the same name and would overwrite each other; take them one by one")
+    return targets
+
+
+def make_folder(out_dir: Path | None) -> None:
+    """Makes --out-dir, if it was given."""
+    try:
+        if out_dir:
+            out_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out_dir}: cannot be made ({error.strerror}); choose another --out-dir") from None
+
+
+def tell(target: Path) -> None:
+    """Prints where a result went."""
+    if target != Path("-"):
+        typer.echo(target)

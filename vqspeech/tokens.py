@@ -1,0 +1,199 @@
+"""A corpus as codes: every utterance of a data directory encoded, `codes.scp` beside `wav.scp`, and exports of it.
+
+```
+data/train/codes.scp                     utterance archive:offset:frames
+data/train/codes/about.json              the model, its hop, its codebook
+data/train/codes/1f2e3d4c5b6a-00007.u16  the codes of SHARD_UTTERANCES utterances, one after another
+data/train/codes/1f2e3d4c5b6a-00007.tsv  their table; where it is, the shard is whole
+```
+A shard is named after what it is made from: recordings, bounds and model.  So it is the unit of work, of going on
+after an interruption, and of sharing out over machines, and none of another model can be taken for it.
+"""
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from vqspeech import archives, audio, corpus
+from vqspeech.corpus import Skipped, Utterance
+from vqspeech.errors import InputError
+from vqspeech.parallel import Progress, each
+from vqspeech.synthesis import Model
+
+SHARD_UTTERANCES = 64
+
+
+def make(
+    run: str | Path, directory: str | Path, nj: int = 1, part: tuple[int, int] = (1, 1),
+    progress: Progress = lambda *_: None,
+) -> int:  # fmt: skip
+    """Encodes the utterances of a data directory into shards; those that are there already are kept.
+
+    Args:
+        run: a run directory.
+        nj: processes.
+        part: (i, n), the i-th of n parts of the work, 1 <= i <= n; `merge` when all of them are there.
+
+    Returns:
+        How many shards this part has.
+
+    Raises:
+        InputError: no such run or data directory, or a part that is none.
+    """
+    number, parts = part
+    if not 1 <= number <= parts:
+        raise InputError(f"part {number}/{parts} is none; write i/n with i from 1 to n")
+    shards = _shards(run, Path(directory))
+    (Path(directory) / "codes").mkdir(exist_ok=True)
+    own = shards[number - 1 :: parts]
+    for _ in each(partial(_encode_shard, str(run)), own, nj, progress):
+        pass
+    return len(own)
+
+
+def merge(run: str | Path, directory: str | Path) -> list[Skipped]:
+    """Writes `codes.scp` when all shards are there, and removes those of other models or older recordings.
+
+    Returns:
+        The utterances that could not be read; `codes.scp` does without them.
+
+    Raises:
+        InputError: a shard is missing, or nothing at all could be read.
+    """
+    directory, shards, model = Path(directory), _shards(run, Path(directory)), _awake(str(run))
+    missing = [stem.name for stem, _ in shards if not stem.with_suffix(".tsv").exists()]
+    if missing:
+        raise InputError(
+            f"{directory}: {len(missing)} of {len(shards)} shards of codes are missing, the first is {missing[0]}; "
+            "run the other parts of `vqspeech tokenize` first"
+        )
+    rows, skipped = [], []
+    for stem, utterances in shards:
+        found = {row.key: row for row in archives.read_rows(stem.with_suffix(".tsv"), 0)}
+        for one in utterances:
+            if row := found.get(one.key):
+                rows.append(f"{one.key} {stem.with_suffix('.u16')}:{row.offset}:{row.length}\n")
+            else:
+                skipped.append(Skipped(one.key, one.path, _fault(model, one)))
+    if not rows:
+        raise InputError(f"{directory}: none of {len(skipped)} recordings could be read; first: {skipped[0].reason}")
+    about = {"format": archives.FORMAT, "model": model.run.digest, "codes": len(model.model.quantiser.counts)}
+    about |= {"hop": model.hop, "sample_rate": model.sample_rate}
+    corpus.write_whole(directory / "codes" / "about.json", json.dumps(about) + "\n")
+    corpus.write_whole(directory / "codes.scp", "".join(rows))
+    own = {stem.name for stem, _ in shards}
+    for old in (directory / "codes").glob("*-*.*"):
+        if old.stem not in own:
+            old.unlink()
+    return skipped
+
+
+def write_text(directory: str | Path, path: Path) -> None:
+    """One line an utterance, its key and its codes, as code language models read them."""
+    codes = archives.Codes(directory)
+    lines = (f"{row.key} {' '.join(map(str, one.tolist()))}\n" for row, one in zip(codes.rows, codes, strict=True))
+    with _writable(path) as part, part.open("w", encoding="utf-8") as file:
+        file.writelines(lines)
+
+
+def write_parquet(directory: str | Path, path: Path) -> None:
+    """A Parquet file as `datasets.load_dataset("parquet", data_files=...)` reads it: id, speaker, text, codes.
+
+    Raises:
+        InputError: pyarrow is missing, or the path cannot be written.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise InputError("Parquet needs pyarrow; pip install 'vqspeech[export]'") from None
+    codes = archives.Codes(directory)
+    texts = {one.key: one.text for one in corpus.read(directory)}
+    about = {"vqspeech": json.dumps(codes.about)}
+    fields = [("id", pa.string()), ("speaker", pa.string()), ("text", pa.string()), ("codes", pa.list_(pa.uint16()))]
+    schema = pa.schema(fields, metadata=about)
+    with _writable(path) as part, pq.ParquetWriter(part, schema) as writer:
+        for start in range(0, len(codes), 1024):
+            rows = codes.rows[start : start + 1024]
+            columns = [
+                [row.key for row in rows],
+                [row.speaker for row in rows],
+                [texts.get(row.key) for row in rows],
+                [codes[start + at] for at in range(len(rows))],
+            ]
+            writer.write_table(pa.table(columns, schema=schema))
+
+
+def summary(directory: str | Path) -> str:
+    """What a data directory has of codes, in a line."""
+    codes = archives.Codes(directory)
+    frames = sum(row.length for row in codes.rows)
+    hours = frames * codes.about["hop"] / codes.about["sample_rate"] / 3600
+    return (
+        f"{directory}: {len(codes)} utterances, {hours:.2f} hours, {frames} codes of model {codes.about['model'][:24]}"
+    )
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[Path]:
+    """Where to write what then appears under its name, whole or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); check that the folder exists") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _shards(run: str | Path, directory: Path) -> list[tuple[Path, list[Utterance]]]:
+    """Where each shard lies, without suffix, and its utterances."""
+    utterances = corpus.read(directory)
+    groups = [utterances[start : start + SHARD_UTTERANCES] for start in range(0, len(utterances), SHARD_UTTERANCES)]
+    digest = _awake(str(run)).run.digest
+    names = [hashlib.sha256(f"{digest} {corpus.fingerprint(group)}".encode()).hexdigest()[:12] for group in groups]
+    folder = directory / "codes"
+    return [(folder / f"{name}-{at:05d}", group) for at, (name, group) in enumerate(zip(names, groups, strict=True))]
+
+
+@functools.cache
+def _awake(run: str) -> Model:
+    """The model, once a process; the processes share the cores, so each has one thread."""
+    return Model(run)
+
+
+def _encode_shard(run: str, shard: tuple[Path, list[Utterance]]) -> None:
+    """Writes one shard, the table last."""
+    stem, utterances = shard
+    if stem.with_suffix(".tsv").exists():
+        return
+    model, rows, offset = _awake(run), [], 0
+    part = stem.with_name(f".{stem.name}.{os.getpid()}.part")
+    with part.open("wb") as file:
+        for one in utterances:
+            try:
+                wave = audio.read(one.path, model.sample_rate, one.start_s, one.end_s)
+            except InputError:
+                continue  # `merge` tells
+            codes = model.encode(wave)
+            file.write(codes.astype("<u2").tobytes())
+            rows.append((one.key, one.speaker, offset, len(codes)))
+            offset += len(codes)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(stem.with_suffix(".u16"))
+    corpus.write_whole(stem.with_suffix(".tsv"), archives.table(("key", "speaker", "offset", "length"), rows))
+
+
+def _fault(model: Model, one: Utterance) -> str:
+    try:
+        audio.read(one.path, model.sample_rate, one.start_s, one.end_s)
+    except InputError as fault:
+        return str(fault)
+    return "could not be read when its shard was made; delete the shard and run again"
