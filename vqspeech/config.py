@@ -90,7 +90,7 @@ class Prior(_Section):
 
 
 class Training(_Section):
-    """One pass through `training.fit`."""
+    """One pass through `fitting.fit`."""
 
     seed: int = 0
     batch: int = Field(default=16, ge=1)
