@@ -8,7 +8,7 @@ import vqspeech
 ROOT = Path(vqspeech.__file__).parent
 FLOORS = [
     {"errors", "shapes", "compiling", "parallel"},
-    {"config", "mulaw"},
+    {"config", "mulaw", "files"},
     {"archives", "audio", "corpus", "journal", "machine", "metrics", "plots", "engines.lanes", "bitstream"},
     {"splits", "nn.quantiser", "nn.encoder", "nn.wavenet", "dataset", "engines.loops"},
     {"models.vqvae", "models.prior", "engines.torch_engine", "engines.numba_engine"},

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqspeech.errors import InputError
+from vqspeech.files import arriving
 
 FORMAT = 1
 
@@ -131,6 +133,24 @@ class Codes:
         """The codes of one utterance, (frames,)."""
         row = self.rows[index]
         return self._archives[row.shard][row.offset : row.offset + row.length]
+
+
+def write_shard(shard: Path, utterances: Iterable[tuple[str, str, NDArray]]) -> None:
+    """Writes the symbols of utterances (key, speaker, symbols) one after another, and their table beside it.
+
+    The table comes last: where it is, the shard is whole.
+    """
+    shard.with_suffix(".tsv").unlink(missing_ok=True)
+    rows, offset = [], 0
+    with arriving(shard) as part, part.open("wb") as file:
+        for key, speaker, symbols in utterances:
+            file.write(symbols.tobytes())
+            rows.append((key, speaker, offset, len(symbols)))
+            offset += len(symbols)
+        file.flush()
+        os.fsync(file.fileno())
+    with arriving(shard.with_suffix(".tsv")) as part:
+        part.write_text(table(("key", "speaker", "offset", "length"), rows), encoding="utf-8")
 
 
 def read_rows(table: Path, shard: int) -> list[Row]:

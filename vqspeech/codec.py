@@ -1,6 +1,5 @@
 """Speech as small files: recording -> codes -> .vqs, and back in its voice or another."""
 
-import os
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +14,7 @@ from vqspeech import audio, bitstream
 from vqspeech.bitstream import CHUNK_FRAMES, Chunk, Header
 from vqspeech.composing import Composer
 from vqspeech.errors import InputError
+from vqspeech.files import arriving
 from vqspeech.synthesis import Model, Request, Wave
 
 DIGEST = 24
@@ -148,7 +148,7 @@ def encode_file(model: Model, source: Path, path: Path, **options: Any) -> None:
         blocks = audio.resampled(piped, rate, model.sample_rate)
     else:
         blocks = audio.blocks(source, model.sample_rate)
-    with _whole(path) as file:
+    with _written(path) as file:
         for data in encode_blocks(model, blocks, **options):
             file.write(data)
             file.flush()
@@ -249,17 +249,10 @@ def _check(model: Model, header: Header | None) -> None:
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[BinaryIO]:
+def _written(path: Path) -> Iterator[BinaryIO]:
     """A file that appears under its name when it is whole, or stdout."""
     if path == _PIPE:
         yield sys.stdout.buffer
-        return
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
+    else:
+        with arriving(path) as part, part.open("wb") as file:
             yield file
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); check that the folder exists") from None
-    finally:
-        part.unlink(missing_ok=True)

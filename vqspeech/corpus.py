@@ -9,7 +9,6 @@ Without `segments` a recording is an utterance.  All tables are sorted by key, a
 """
 
 import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vqspeech.errors import InputError
+from vqspeech.files import arriving
 
 _TABLES = {"wav.scp": 2, "utt2spk": 2, "spk2utt": 2, "text": 1, "segments": 4}
 
@@ -167,9 +167,8 @@ def fingerprint(utterances: list[Utterance]) -> str:
 
 def write_whole(path: Path, text: str) -> None:
     """Writes a file so that it is there whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    with arriving(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def _read_tables(directory: Path) -> tuple[dict[str, dict[str, tuple[int, str]]], list[Fault]]:

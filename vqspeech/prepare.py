@@ -1,7 +1,7 @@
 """A data directory made ready for training: edge silence cut, recordings packed as mu-law shards."""
 
 import json
-import os
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -138,30 +138,24 @@ def _bounded(one: Utterance, origin_s: float, start_s: float, end_s: float) -> U
 
 
 def _pack_shard(sample_rate: int, shard: tuple[Path, list[Utterance]]) -> list[Skipped]:
-    """Writes one shard, the table last: where the table is, the shard is whole."""
+    """Writes one shard, unless it is there; returns what it lacks."""
     stem, utterances = shard
-    table = stem.with_suffix(".tsv")
-    rows, skipped, offset = [], [], 0
+    table, skipped = stem.with_suffix(".tsv"), []
     if table.exists() and stem.with_suffix(".u8").exists():
         kept = {row.key for row in archives.read_rows(table, 0)}
         lacking = [(one, _classes(one, sample_rate)[1]) for one in utterances if one.key not in kept]
         if all(reason for _, reason in lacking):  # else: something reads now that did not
             return [Skipped(one.key, one.path, reason) for one, reason in lacking]
-    table.unlink(missing_ok=True)
-    part = stem.with_name(f".{stem.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
+
+    def packed() -> Iterator[tuple[str, str, NDArray[np.uint8]]]:
         for one in utterances:
             classes, reason = _classes(one, sample_rate)
             if reason:
                 skipped.append(Skipped(one.key, one.path, reason))
-                continue
-            file.write(classes.tobytes())
-            rows.append((one.key, one.speaker, offset, len(classes)))
-            offset += len(classes)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(stem.with_suffix(".u8"))
-    corpus.write_whole(table, archives.table(("key", "speaker", "offset", "length"), rows))
+            else:
+                yield one.key, one.speaker, classes
+
+    archives.write_shard(stem.with_suffix(".u8"), packed())
     return skipped
 
 

@@ -13,15 +13,17 @@ after an interruption, and of sharing out over machines, and none of another mod
 import functools
 import hashlib
 import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vqspeech import archives, audio, corpus
 from vqspeech.corpus import Skipped, Utterance
 from vqspeech.errors import InputError
+from vqspeech.files import arriving
 from vqspeech.parallel import Progress, each
 from vqspeech.synthesis import Model
 
@@ -97,7 +99,7 @@ def write_text(directory: str | Path, path: Path) -> None:
     """One line an utterance, its key and its codes, as code language models read them."""
     codes = archives.Codes(directory)
     lines = (f"{row.key} {' '.join(map(str, one.tolist()))}\n" for row, one in zip(codes.rows, codes, strict=True))
-    with _writable(path) as part, part.open("w", encoding="utf-8") as file:
+    with arriving(path) as part, part.open("w", encoding="utf-8") as file:
         file.writelines(lines)
 
 
@@ -117,7 +119,7 @@ def write_parquet(directory: str | Path, path: Path) -> None:
     about = {"vqspeech": json.dumps(codes.about)}
     fields = [("id", pa.string()), ("speaker", pa.string()), ("text", pa.string()), ("codes", pa.list_(pa.uint16()))]
     schema = pa.schema(fields, metadata=about)
-    with _writable(path) as part, pq.ParquetWriter(part, schema) as writer:
+    with arriving(path) as part, pq.ParquetWriter(part, schema) as writer:
         for start in range(0, len(codes), 1024):
             rows = codes.rows[start : start + 1024]
             columns = [
@@ -139,19 +141,6 @@ def summary(directory: str | Path) -> str:
     )
 
 
-@contextmanager
-def _writable(path: Path) -> Iterator[Path]:
-    """Where to write what then appears under its name, whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); check that the folder exists") from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _shards(run: str | Path, directory: Path) -> list[tuple[Path, list[Utterance]]]:
     """Where each shard lies, without suffix, and its utterances."""
     utterances = corpus.read(directory)
@@ -169,26 +158,21 @@ def _awake(run: str) -> Model:
 
 
 def _encode_shard(run: str, shard: tuple[Path, list[Utterance]]) -> None:
-    """Writes one shard, the table last."""
+    """Writes one shard, unless it is there."""
     stem, utterances = shard
     if stem.with_suffix(".tsv").exists():
         return
-    model, rows, offset = _awake(run), [], 0
-    part = stem.with_name(f".{stem.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
+    model = _awake(run)
+
+    def encoded() -> Iterator[tuple[str, str, NDArray[np.uint16]]]:
         for one in utterances:
             try:
                 wave = audio.read(one.path, model.sample_rate, one.start_s, one.end_s)
             except InputError:
                 continue  # `merge` tells
-            codes = model.encode(wave)
-            file.write(codes.astype("<u2").tobytes())
-            rows.append((one.key, one.speaker, offset, len(codes)))
-            offset += len(codes)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(stem.with_suffix(".u16"))
-    corpus.write_whole(stem.with_suffix(".tsv"), archives.table(("key", "speaker", "offset", "length"), rows))
+            yield one.key, one.speaker, model.encode(wave).astype("<u2")
+
+    archives.write_shard(stem.with_suffix(".u16"), encoded())
 
 
 def _fault(model: Model, one: Utterance) -> str:
