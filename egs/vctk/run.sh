@@ -86,7 +86,8 @@ train_vqvae() {
   $train_cmd train "$config" ${overrides[@]+"${overrides[@]}"} "${learned[@]}" --held-out "$data/dev" --out "$model"
 }
 
-make_codes() {  # make_codes DATA: one job for each of $nj, or an array of $code_jobs of them on a cluster
+make_codes() {  # make_codes DATA: in $nj processes, or in $code_jobs jobs on a cluster
+  rm -f "$1"/.done/codes-*  # those of another model: there is one codes.scp
   if [ "$code_jobs" -gt 1 ]; then
     local pids=() pid
     for job in $(seq "$code_jobs"); do
