@@ -22,7 +22,7 @@ from pystoi import stoi
 from speechmos import dnsmos
 
 import vqspeech
-from vqspeech import audio, codec, corpus, mulaw
+from vqspeech import audio, codec, coding, corpus, mulaw
 from vqspeech.composing import Composer
 from vqspeech.synthesis import Model
 
@@ -45,7 +45,7 @@ def main(run: str, prior: str, data: str, number: str = "16") -> None:
     print(row("original", 16 * RATE * seconds, seconds, [(0.0, 0.0, wave, wave) for _, wave in waves]))
     levels = [(0.0, 0.0, wave, through_mulaw(wave)) for _, wave in waves]
     print(row("8-bit mu-law", 8 * RATE * seconds, seconds, levels))
-    for entropy in codec.ENTROPIES:
+    for entropy in coding.ENTROPIES:
         print(ours(model, composer, entropy, waves, seconds))
     for name, tool, coder in PEERS:
         if shutil.which(tool):

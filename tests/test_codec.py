@@ -16,8 +16,7 @@ def model(run):
 
 @pytest.fixture
 def short_chunks(monkeypatch):
-    for room in (bitstream, codec):
-        monkeypatch.setattr(room, "CHUNK_FRAMES", 50)
+    monkeypatch.setattr(bitstream, "CHUNK_FRAMES", 50)
 
 
 def command(*arguments: object, data: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
@@ -148,3 +147,17 @@ def test_bad_input_is_one_line_and_exit_code_2_and_leaves_nothing(
     assert told in lines[0]
     assert b"Traceback" not in done.stderr
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_several_files_are_decoded_as_each_by_itself_and_a_fault_costs_none_before_it(model, speech, tmp_path):
+    pairs = [(tmp_path / f"{number}.vqs", tmp_path / f"{number}.wav") for number in range(4)]
+    for number, (source, _) in enumerate(pairs):
+        data = b"".join(codec.encode_blocks(model, [speech(0.1 + 0.2 * number, seed=number)], "p225"))
+        source.write_bytes(data if number != 2 else data[:-1])
+    with pytest.raises(InputError, match=r"2\.vqs: is cut short"):
+        list(codec.decode_all(model, pairs, seed=4))
+    assert sorted(path.name for path in tmp_path.glob("*.wav")) == ["0.wav", "1.wav"]
+    assert not list(tmp_path.glob(".*.part"))
+    for source, path in pairs[:2]:
+        alone = np.concatenate([*codec.decode_blocks(model, [source.read_bytes()], seed=4)])
+        assert np.abs(soundfile.read(path)[0] - alone).max() < 1e-4

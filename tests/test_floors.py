@@ -15,6 +15,7 @@ FLOORS = [
     {"checkpoint"},
     {"synthesis", "fitting"},
     {"composing"},
+    {"coding"},
     {"training", "conversion", "prepare", "mini", "bench", "codec", "tokens", "sampling"},
     {"progress", "streaming", "cli_options"},
     {"cli_data", "cli_codes"},

@@ -8,7 +8,7 @@ import soundfile
 import torch
 
 import vqspeech
-from vqspeech import InputError, bitstream, checkpoint, codec, config, corpus, metrics, tokens, training
+from vqspeech import InputError, bitstream, checkpoint, codec, coding, config, corpus, metrics, tokens, training
 from vqspeech.archives import Codes
 from vqspeech.composing import Composer
 from vqspeech.models.prior import Prior
@@ -120,15 +120,14 @@ def test_what_a_prior_expects_are_the_frequencies_of_the_parallel_pass(run, prio
 
 
 def test_a_file_coded_with_a_prior_says_the_same_and_wants_its_own(run, prior, speech, monkeypatch):
-    for room in (bitstream, codec):
-        monkeypatch.setattr(room, "CHUNK_FRAMES", 50)
+    monkeypatch.setattr(bitstream, "CHUNK_FRAMES", 50)
     model, wave = vqspeech.load(run), speech(0.5)
     composer = Composer(prior, model)
     plain, coded = (
         b"".join(codec.encode_blocks(model, [wave], "alice", entropy, composer)) for entropy in ("packed", "prior")
     )
     assert len(coded) <= len(plain)
-    monkeypatch.setattr(codec, "min", lambda payloads, key: payloads[-1], raising=False)  # the longest, too
+    monkeypatch.setattr(coding, "min", lambda payloads, key: payloads[-1], raising=False)  # the longest, too
     coded = b"".join(codec.encode_blocks(model, [wave], "alice", "prior", composer))
     assert {chunk.kind for chunk in bitstream.Reader().push(coded)} == {bitstream.PRIOR}
     said = np.concatenate([*codec.decode_blocks(model, [coded], prior=composer)])

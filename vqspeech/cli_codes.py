@@ -79,10 +79,9 @@ def decode(
     options = {"speaker": speaker, "seed": seed, "temperature": temperature, "top_p": top_p, "conceal": conceal}
     options |= {"prior": Composer(prior, awake) if prior else None}
     make_folder(out_dir)
-    for source, target in zip(sources, targets, strict=True):
-        report = lambda line, source=source: typer.echo(f"vqspeech: {source}: {line}", err=True)  # noqa: E731
-        codec.decode_file(awake, source, target, report=report, **options)
-        tell(target)
+    report = lambda line: typer.echo(f"vqspeech: {line}", err=True)  # noqa: E731
+    for path in codec.decode_all(awake, list(zip(sources, targets, strict=True)), report=report, **options):
+        tell(path)
 
 
 @codes.command()

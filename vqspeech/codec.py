@@ -1,27 +1,24 @@
 """Speech as small files: recording -> codes -> .vqs, and back in its voice or another."""
 
 import sys
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, groupby, islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vqspeech import audio, bitstream
-from vqspeech.bitstream import CHUNK_FRAMES, Chunk, Header
+from vqspeech.bitstream import Chunk, Header
+from vqspeech.coding import DIGEST, ENTROPIES, Coders
 from vqspeech.composing import Composer
 from vqspeech.errors import InputError
 from vqspeech.files import arriving
 from vqspeech.synthesis import Model, Request, Wave
 
-DIGEST = 24
-"""Hex digits of a model's digest that a file carries."""
-ENTROPIES = ("packed", "adaptive", "prior")
 _PIPE = Path("-")
-_SIGNATURE = DIGEST // 2 + 4  # bytes
 
 
 def encode_blocks(
@@ -29,8 +26,8 @@ def encode_blocks(
 ) -> Iterator[bytes]:
     """A wave that arrives in blocks of any size, as the bytes of a .vqs.
 
-    A chunk is written as soon as it is known: CHUNK_FRAMES codes, and the frames that the encoder looks ahead, after
-    its first sample came in.
+    A chunk is written as soon as it is known: bitstream.CHUNK_FRAMES codes, and the frames that the encoder looks
+    ahead, after its first sample came in.
 
     Args:
         speaker: whose voice it is, for whoever decodes it; empty if it is none of the model's.
@@ -46,7 +43,7 @@ def encode_blocks(
         raise InputError(f"entropy {entropy!r} is unknown; choose from {', '.join(ENTROPIES)}")
     if entropy == "prior" and prior is None:
         raise InputError("entropy 'prior' needs a prior; give its run directory with --prior")
-    coders = _Coders(model, speaker, prior)
+    coders = Coders(model, speaker, prior)
     samples, held, index = 0, np.zeros(0, np.int64), 0
 
     def counted() -> Iterator[Wave]:
@@ -60,10 +57,10 @@ def encode_blocks(
     yield bitstream.write_header(header)
     for codes in model.encode_blocks(counted()):
         held = np.concatenate([held, codes])
-        while len(held) > CHUNK_FRAMES:  # more than: there is always something left for the last chunk
-            yield _chunk(coders, entropy, index, held[:CHUNK_FRAMES], None)
-            held, index = held[CHUNK_FRAMES:], index + 1
-    yield _chunk(coders, entropy, index, held, samples)
+        while len(held) > bitstream.CHUNK_FRAMES:  # more than: there is always something left for the last chunk
+            yield coders.write(entropy, index, held[: bitstream.CHUNK_FRAMES], None)
+            held, index = held[bitstream.CHUNK_FRAMES :], index + 1
+    yield coders.write(entropy, index, held, samples)
 
 
 def decode_blocks(
@@ -87,52 +84,10 @@ def decode_blocks(
     Raises:
         InputError: no .vqs, one of another model, a damaged one, or one without a voice where none is given.
     """
-    reader, length, lost = bitstream.Reader(conceal), None, list[tuple[int, int]]()
-
-    def chunks() -> Iterator[Chunk]:
-        for block in blocks:
-            yield from reader.push(block)
-        try:
-            yield from reader.finish()
-        except InputError as fault:
-            if not conceal or reader.header is None:
-                raise
-            report(str(fault))
-
-    def pieces() -> Iterator[NDArray[np.int64]]:
-        nonlocal length
-        expected = 0
-        for chunk in chunks():
-            _check(model, reader.header)
-            length = chunk.length
-            for missing in range(expected, chunk.number):
-                lost.append((missing * CHUNK_FRAMES, (missing + 1) * CHUNK_FRAMES))
-                yield np.zeros(CHUNK_FRAMES, np.int64)
-            expected = chunk.number + 1
-            coders = _Coders(model, reader.header.speaker if reader.header else "", prior)
-            yield _codes(coders, chunk)
-
-    codes = pieces()
-    first = next(codes, None)
-    _check(model, reader.header)
-    voice = speaker or (reader.header.speaker if reader.header else "")
-    if not voice:
-        raise InputError("names no voice; choose one with --speaker")
-
-    def again() -> Iterator[NDArray[np.int64]]:
-        if first is not None:
-            yield first
-        yield from codes
-
-    done = 0
-    for _, wave in model.decode_many([Request(again(), voice, seed)], temperature, top_p):
-        for start, end in lost:
-            wave[max(0, start * model.hop - done) : max(0, end * model.hop - done)] = 0
-        wave = wave if length is None else wave[: max(0, length - done)]
-        done += len(wave)
-        yield wave
-    if lost:
-        report(f"{len(lost)} chunks were damaged and are silence")
+    one = _Decoding(model, blocks, speaker, seed, conceal, prior, report)
+    for _, wave in model.decode_many([one.request], temperature, top_p):
+        yield one.own(wave)
+    one.finish()
 
 
 def encode_file(model: Model, source: Path, path: Path, **options: Any) -> None:
@@ -154,90 +109,121 @@ def encode_file(model: Model, source: Path, path: Path, **options: Any) -> None:
             file.flush()
 
 
-def decode_file(model: Model, source: Path, path: Path, **options: Any) -> None:
-    """The recording of a .vqs, as WAV or FLAC; `-` stands for stdin and stdout.  Options are those of `decode_blocks`.
+def decode_all(
+    model: Model, pairs: Sequence[tuple[Path, Path]], speaker: str = "", seed: int = 0, temperature: float = 1.0,
+    top_p: float = 1.0, conceal: bool = False, prior: Composer | None = None,
+    report: Callable[[str], None] = lambda _: None,
+) -> Iterator[Path]:  # fmt: skip
+    """The recordings of several .vqs, (source, path) each, spoken side by side; yields each path that is written.
+
+    Paths are WAV or FLAC; `-` stands for stdin and stdout.  The rest is as in `decode_blocks`.
 
     Raises:
-        InputError: as `decode_blocks`, with the file's name.
+        InputError: as `decode_blocks`, with the file's name; what comes before the fault is decoded first.
     """
+    begun: list[_Decoding] = []
+    faults: list[InputError] = []
+
+    def requests() -> Iterator[Request]:
+        for source, _ in pairs:
+            told = lambda line, source=source: report(f"{source}: {line}")  # noqa: E731
+            try:
+                begun.append(_Decoding(model, _bytes(source), speaker, seed, conceal, prior, told))
+            except InputError as fault:
+                faults.append(InputError(f"{source}: {fault}"))
+                return
+            yield begun[-1].request
+            if begun[-1].fault:
+                return
+
+    for number, waves in groupby(model.decode_many(requests(), temperature, top_p), lambda pair: pair[0]):
+        source, path = pairs[number]
+        with audio.PipeWriter(model.sample_rate) if path == _PIPE else audio.Writer(path, model.sample_rate) as out:
+            for _, wave in waves:
+                out.write(begun[number].own(wave))
+            try:
+                begun[number].finish()
+            except InputError as fault:
+                raise InputError(f"{source}: {fault}") from None
+        yield path
+    for fault in faults:
+        raise fault
+
+
+class _Decoding:
+    """A .vqs on its way: codes as its bytes come, and what is to be done to the wave that they become."""
+
+    def __init__(
+        self, model: Model, blocks: Iterable[bytes], speaker: str, seed: int, conceal: bool, prior: Composer | None,
+        report: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self.fault: InputError | None = None
+        self._model, self._prior, self._report, self._conceal = model, prior, report, conceal
+        self._reader, self._length, self._done = bitstream.Reader(conceal), None, 0
+        self._lost: list[tuple[int, int]] = []
+        pieces = self._pieces(blocks)
+        first = list(islice(pieces, 1))
+        if self.fault:
+            raise self.fault
+        _check(model, self._reader.header)
+        voice = speaker or (self._reader.header.speaker if self._reader.header else "")
+        if not voice:
+            raise InputError("names no voice; choose one with --speaker")
+        model.speaker_index(voice)
+        self.request = Request(chain(first, pieces), voice, seed)
+
+    def own(self, wave: Wave) -> Wave:
+        """The next part of the wave: silent where chunks were lost, no longer than what was encoded."""
+        hop = self._model.hop
+        for start, end in self._lost:
+            wave[max(0, start * hop - self._done) : max(0, end * hop - self._done)] = 0
+        wave = wave if self._length is None else wave[: max(0, self._length - self._done)]
+        self._done += len(wave)
+        return wave
+
+    def finish(self) -> None:
+        """Tells what was lost, or raises what ended the codes."""
+        if self.fault:
+            raise self.fault
+        if self._lost:
+            self._report(f"{len(self._lost)} chunks were damaged and are silence")
+
+    def _chunks(self, blocks: Iterable[bytes]) -> Iterator[Chunk]:
+        for block in blocks:
+            yield from self._reader.push(block)
+        try:
+            yield from self._reader.finish()
+        except InputError as fault:
+            if not self._conceal or self._reader.header is None:
+                raise
+            self._report(str(fault))
+
+    def _pieces(self, blocks: Iterable[bytes]) -> Iterator[NDArray[np.int64]]:
+        expected = 0
+        try:
+            for chunk in self._chunks(blocks):
+                _check(self._model, self._reader.header)
+                self._length = chunk.length
+                for missing in range(expected, chunk.number):
+                    self._lost.append((missing * bitstream.CHUNK_FRAMES, (missing + 1) * bitstream.CHUNK_FRAMES))
+                    yield np.zeros(bitstream.CHUNK_FRAMES, np.int64)
+                expected = chunk.number + 1
+                speaker = self._reader.header.speaker if self._reader.header else ""
+                yield Coders(self._model, speaker, self._prior).read(chunk)
+        except InputError as fault:  # what came before it is still spoken
+            self.fault = fault
+
+
+def _bytes(source: Path) -> Iterator[bytes]:
+    """The bytes of a file, or of stdin as they arrive."""
     try:
         with sys.stdin.buffer if source == _PIPE else source.open("rb") as file:
             reader: Any = file
-            waves = decode_blocks(model, iter(lambda: reader.read1(1 << 16), b""), **options)
-            with audio.PipeWriter(model.sample_rate) if path == _PIPE else audio.Writer(path, model.sample_rate) as out:
-                for wave in waves:
-                    out.write(wave)
+            yield from iter(lambda: reader.read1(1 << 16), b"")
     except FileNotFoundError:
-        raise InputError(f"{source}: no such file; check the name") from None
+        raise InputError("no such file; check the name") from None
     except IsADirectoryError:
-        raise InputError(f"{source}: is a folder; name the files in it") from None
-    except InputError as fault:
-        raise InputError(f"{source}: {fault}") from None
-
-
-def usage(model: Model) -> NDArray[np.int64]:
-    """How often each code came towards the end of training, of 65,536: integers, the same on any machine."""
-    counts = model.model.quantiser.counts.double().cpu().numpy()
-    return np.floor(counts / max(float(counts.sum()), 1e-9) * 65536).astype(np.int64)
-
-
-class _Coders(NamedTuple):
-    """What codes of a voice may be coded with."""
-
-    model: Model
-    speaker: str
-    prior: Composer | None
-
-    def frequencies(self, kind: int) -> bitstream.Frequencies:
-        """What is expected of a chunk, at its beginning."""
-        if kind == bitstream.ADAPTIVE:
-            return bitstream.Adaptive(usage(self.model))
-        assert self.prior is not None
-        return self.prior.expect(self.speaker)
-
-
-def _chunk(coders: _Coders, entropy: str, index: int, codes: NDArray[np.integer], length: int | None) -> bytes:
-    """The shortest chunk; a prior's is decoded again before it is trusted."""
-    payloads = [(bitstream.PACKED, bitstream.pack(codes, len(coders.model.model.quantiser.counts)))]
-    if entropy != "packed":
-        payloads += [(bitstream.ADAPTIVE, bitstream.encode(codes, coders.frequencies(bitstream.ADAPTIVE)))]
-    if entropy == "prior" and coders.prior:
-        words = bitstream.encode(codes, coders.frequencies(bitstream.PRIOR))
-        if np.array_equal(bitstream.decode(words, len(codes), coders.frequencies(bitstream.PRIOR)), codes):
-            payloads += [(bitstream.PRIOR, _signature(coders.prior, codes) + words)]
-    kind, payload = min(payloads, key=lambda one: len(one[1]))
-    return bitstream.write_chunk(Chunk(index, kind, payload, length))
-
-
-def _codes(coders: _Coders, chunk: Chunk) -> NDArray[np.int64]:
-    model, frames = coders.model, CHUNK_FRAMES
-    if chunk.length is not None:
-        frames = -(-chunk.length // model.hop) - chunk.number * CHUNK_FRAMES
-        if not 0 <= frames <= CHUNK_FRAMES:
-            raise InputError(f"ends at sample {chunk.length}, beyond its last chunk; copy the file again")
-    if chunk.kind == bitstream.PACKED:
-        return bitstream.unpack(chunk.payload, frames, len(model.model.quantiser.counts))
-    if chunk.kind == bitstream.ADAPTIVE:
-        return bitstream.decode(chunk.payload, frames, coders.frequencies(chunk.kind))
-    signature, words = chunk.payload[:_SIGNATURE], chunk.payload[_SIGNATURE:]
-    of = signature[:-4].hex()
-    if coders.prior is None:
-        raise InputError(f"was coded with prior {of}; give it with --prior")
-    if of != coders.prior.run.digest[:DIGEST]:
-        raise InputError(f"was coded with prior {of}, this one is {coders.prior.run.digest[:DIGEST]}; give its own")
-    codes = bitstream.decode(words, frames, coders.frequencies(chunk.kind))
-    if _signature(coders.prior, codes) != signature:
-        raise InputError(
-            f"the prior expects something else here than where chunk {chunk.number} was encoded (another processor or "
-            "version); decode it there, or encode it again with --entropy adaptive"
-        )
-    return codes
-
-
-def _signature(prior: Composer, codes: NDArray[np.integer]) -> bytes:
-    """The prior's digest, and the CRC of the codes: floating-point sums may differ elsewhere."""
-    crc = zlib.crc32(codes.astype("<u2").tobytes())
-    return bytes.fromhex(prior.run.digest[:DIGEST]) + crc.to_bytes(4, "little")
+        raise InputError("is a folder; name the files in it") from None
 
 
 def _check(model: Model, header: Header | None) -> None:
