@@ -135,9 +135,9 @@ def summary(directory: str | Path) -> str:
     """What a data directory has of codes, in a line."""
     codes = archives.Codes(directory)
     frames = sum(row.length for row in codes.rows)
-    hours = frames * codes.about["hop"] / codes.about["sample_rate"] / 3600
+    minutes = frames * codes.about["hop"] / codes.about["sample_rate"] / 60
     return (
-        f"{directory}: {len(codes)} utterances, {hours:.2f} hours, {frames} codes of model {codes.about['model'][:24]}"
+        f"{directory}: {len(codes)} utterances, {minutes:.1f} min, {frames} codes of model {codes.about['model'][:24]}"
     )
 
 

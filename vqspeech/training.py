@@ -130,12 +130,14 @@ def train_prior(
     sizes = settings.prior.model_copy(update={"model": about["model"], "codes": about["codes"]})
     settings = settings.model_copy(update={"prior": sizes})
     model = _drawn(lambda: Prior(settings.prior, len(speakers)), settings.training.seed)
+    known = [codes for part in parts for codes in part]
+    model.expect_(torch.bincount(torch.from_numpy(np.concatenate(known).astype(np.int64)), minlength=about["codes"]))
     checkpoint.start(directory, settings, speakers)
     crops = CodeCrops(
         parts, speakers, settings.training.crop, settings.training.seed, about["codes"], settings.training.noise
     )
     places = _spread(held, settings.training.evaluate_s * about["sample_rate"] / about["hop"])
-    known, new = [codes for part in parts for codes in part], [part[at] for part, at in places]
+    new = [part[at] for part, at in places]
     simple = {
         "uniform_bits_per_code": math.log2(about["codes"]),
         "unigram_bits_per_code": metrics.unigram_bits(known, new, about["codes"]),
@@ -172,7 +174,7 @@ def _spread(parts: Sequence[Any], symbols: float) -> list[tuple[Any, int]]:
     return places[:: max(1, int(total / symbols))]
 
 
-def _drawn(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+def _drawn(make: Callable[[], Any], seed: int) -> Any:
     """A model whose first weights depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -9,7 +9,7 @@
 #   --config YAML    egs/vctk/conf/vctk64.yaml with a corpus, mini.yaml without
 #   --labels DIR     cut silence at these phone labels (DIR/p225/p225_001.lab) instead of by level
 #   --set KEY=VALUE  an override of the config (may be given again)
-#   --set-prior KEY=VALUE  of egs/vctk/conf/prior.yaml
+#   --set-prior KEY=VALUE  the same of egs/vctk/conf/prior.yaml (mini_prior.yaml without a corpus)
 #   --stage N --stop-stage N --nj N
 set -euo pipefail
 {  # bash reads all of it before it runs: a newer version may arrive meanwhile
@@ -50,7 +50,7 @@ config=${config:-egs/vctk/conf/$([ -n "$vctk" ] && echo vctk64 || echo mini).yam
 [ -f "$config" ] || { echo "run.sh: $config: no such config" >&2; exit 2; }
 data=data/$tag model=exp/$tag/$(basename "$config" .yaml)
 prior=$model-prior
-[ -n "$vctk" ] || prior_overrides=(training.max_minutes=1 ${prior_overrides[@]+"${prior_overrides[@]}"})
+prior_config=egs/vctk/conf/$([ -n "$vctk" ] && echo prior || echo mini_prior).yaml
 began=$SECONDS
 
 run_stage() {  # run_stage NUMBER NAME ROOM COMMAND...: ROOM is the directory that the stage adds to
@@ -101,7 +101,7 @@ make_codes() {  # make_codes DATA: in $nj processes, or in $code_jobs jobs on a 
 }
 
 train_prior() {
-  $train_cmd train egs/vctk/conf/prior.yaml ${prior_overrides[@]+"${prior_overrides[@]}"} "${learned[@]}" \
+  $train_cmd train "$prior_config" ${prior_overrides[@]+"${prior_overrides[@]}"} "${learned[@]}" \
     --held-out "$data/dev" --out "$prior"
 }
 

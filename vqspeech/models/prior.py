@@ -33,6 +33,12 @@ class Prior(nn.Module):
             config.codes, 0, config.residual, config.skip, config.layers, config.stack, config.kernel, config.speaker
         )
 
+    @torch.no_grad()
+    def expect_(self, counts: Tensor) -> None:
+        """Sets what is expected before anything was learned: each code as often as it was counted, (codes,)."""
+        assert self.wavenet.logits.bias is not None
+        self.wavenet.logits.bias.copy_(torch.log((counts + 1.0) / (counts + 1.0).sum()))
+
     def condition(self, speakers: Tensor) -> Cond:
         """What the WaveNet is told: (batch,) -> (batch, cond, 1)."""
         return self.speaker(speakers)[:, :, None]
