@@ -33,6 +33,7 @@ lint: setup
 
 SECONDS_OF_FUZZ ?= 60
 fuzz: setup
+	@$(BIN)/python -c 'import atheris' 2> /dev/null || $(BIN)/python -m pip install --quiet --constraint constraints.txt atheris
 	$(BIN)/python tests/fuzz/fuzz_vqs.py -max_total_time=$(SECONDS_OF_FUZZ) -verbosity=0
 
 format: setup
