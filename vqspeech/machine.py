@@ -33,7 +33,7 @@ def cores() -> int:
 def keep_freed_memory() -> None:
     """Tells glibc to reuse what a step frees instead of giving it back to the kernel, which zeroes it anew.
 
-    The activations of a step are blocks of some 50 MB; a step on a CPU takes half the time with this.
+    The activations of a training step are blocks of some 50 MB; a step, or encoding, takes half the time with this.
     """
     with contextlib.suppress(OSError, AttributeError):  # another C library: nothing to tune
         libc, trim_threshold, mmap_threshold = ctypes.CDLL("libc.so.6"), -1, -3
