@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from functools import partial
+from multiprocessing import parent_process
 from pathlib import Path
 
 import numpy as np
@@ -165,7 +166,7 @@ def _encode_shard(run: str, threads: int, shard: tuple[Path, list[Utterance]]) -
         return
     model = _awake(run)
     machine.keep_freed_memory()  # encodes twice as fast
-    if torch.get_num_threads() != threads:
+    if parent_process() and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)  # the processes share the cores
 
     def encoded() -> Iterator[tuple[str, str, NDArray[np.uint16]]]:
