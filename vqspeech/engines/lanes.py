@@ -134,6 +134,32 @@ def clamp(typing_context, a, low, high):
     return lanes(lanes, lanes, lanes), generate
 
 
+@intrinsic
+def highest(typing_context, a):
+    """The greatest of the sixteen."""
+
+    def generate(context, builder, signature, arguments):
+        kind = ir.FunctionType(ir.FloatType(), [_FLOATS])
+        return builder.call(
+            cgutils.get_or_insert_function(builder.module, kind, f"llvm.vector.reduce.fmax.v{WIDTH}f32"), arguments
+        )
+
+    return types.float32(lanes), generate
+
+
+@intrinsic
+def total(typing_context, a):
+    """The sum of the sixteen, in their order."""
+
+    def generate(context, builder, signature, arguments):
+        kind = ir.FunctionType(ir.FloatType(), [ir.FloatType(), _FLOATS])
+        name = f"llvm.vector.reduce.fadd.v{WIDTH}f32"
+        nothing = ir.Constant(ir.FloatType(), -0.0)
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [nothing, *arguments])
+
+    return types.float32(lanes), generate
+
+
 def _spread(builder, one):
     nothing = ir.Constant(_FLOATS, ir.Undefined)
     first = builder.insert_element(nothing, one, ir.Constant(ir.IntType(32), 0))

@@ -17,7 +17,7 @@ One symbol meets every weight once.  A single stream is bound by reading the wei
 import numpy as np
 
 from vqspeech.compiling import compiled
-from vqspeech.engines.lanes import WIDTH, clamp, divide, fill, load, load_panel, multiply, multiply_add, spread, store
+from vqspeech.engines.lanes import WIDTH, clamp, divide, fill, highest, load, load_panel, multiply, multiply_add, spread, store, total
 
 PANEL, TOGETHER = 4 * WIDTH, 4  # columns and streams whose sums are in registers at once: 16 of 32
 
@@ -147,10 +147,12 @@ def add_product_(out, x, matrices, scales, at, column):
 @compiled
 def _draw(logits, uniform, temperature, top_p):
     """The class in whose interval of softmax(logits / temperature) the uniform falls; overwrites the logits."""
-    best = np.argmax(logits)
     if temperature == 0:
-        return best
-    top, total = logits[best], np.float32(0)
+        return np.argmax(logits)
+    least, most = fill(np.float32(-3e38)), fill(np.float32(3e38))
+    for c in range(0, len(logits), WIDTH):
+        least = clamp(load(logits, c), least, most)
+    top = highest(least)
     for c in range(len(logits)):
         logits[c] = exp((logits[c] - top) / temperature)
     if top_p < 1:  # what is rarer than the class at which the likeliest ones make up top_p is left out
@@ -161,13 +163,16 @@ def _draw(logits, uniform, temperature, top_p):
             mass += ranked[rarest]
         for c in range(len(logits)):
             logits[c] = logits[c] if logits[c] >= ranked[rarest] else np.float32(0)
+    sums, one = fill(np.float32(0)), fill(np.float32(1))
+    for c in range(0, len(logits), WIDTH):
+        sums = multiply_add(one, load(logits, c), sums)
+    mark, mass, last = uniform * total(sums), np.float32(0), 0
     for c in range(len(logits)):
-        total += logits[c]
-        logits[c] = total
-    for c in range(len(logits)):
-        if logits[c] > uniform * total:
+        mass += logits[c]
+        if mass > mark:
             return c
-    return best
+        last = c if logits[c] > 0 else last
+    return last
 
 
 @compiled
@@ -241,9 +246,9 @@ def speak_(weights, scratch, gates, uniforms, temperature, top_p, clock, taught,
             _copy_(logits, s * alphabet, logits_bias, 0, len(logits_bias))
         add_product_(logits, hidden, matrices, scales, at, column)
         for s in range(streams):
-            likely = logits[s, : heard.shape[2]]
+            likely = logits[s, : len(logits_bias)]
             if taught.shape[1]:
-                heard[s, now] = likely
+                heard[s, now] = likely[: heard.shape[2]]
                 previous[s] = taught[s, now]
             else:
                 previous[s] = _draw(likely, uniforms[s, now], temperature, top_p)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -15,6 +16,8 @@ from vqspeech.nn.wavenet import WaveNet
 Array = NDArray[np.float32]
 PRECISIONS = {"bfloat16": 2, "float32": 4, "int8": 1}
 """In which weights may be stored, and the bytes of one."""
+NEVER = -1e30
+"""The logit of the classes with which an alphabet is filled up to whole lanes."""
 
 
 class Weights(NamedTuple):
@@ -120,7 +123,7 @@ def pack(wavenet: WaveNet, precision: str = "float32") -> Weights:
         residual_bias=_numbers(biases[:, :residual], 1),
         skip_bias=_numbers(biases[:, residual:].sum(0), 0),
         head_bias=_numbers(cast("Tensor", wavenet.head.bias), 0),
-        logits_bias=_numbers(cast("Tensor", wavenet.logits.bias), 0),
+        logits_bias=_numbers(F.pad(cast("Tensor", wavenet.logits.bias), (0, -wavenet.classes % WIDTH), value=NEVER), 0),
         cond=aligned(cond),
         cond_scales=aligned(cond_scales),
         cond_bias=_numbers(cond_bias, 1).flatten(),
@@ -197,7 +200,7 @@ def _scratch(weights: Weights, kernel: int, streams: int) -> Scratch:
 
 def _panels(matrix: Tensor, precision: str) -> tuple[NDArray, Array]:
     """A matrix [in, out] in panels, flat, and the scales of its columns."""
-    matrix = torch.nn.functional.pad(matrix, (0, -matrix.shape[1] % PANEL))
+    matrix = F.pad(matrix, (0, -matrix.shape[1] % PANEL))
     scales = torch.ones(matrix.shape[1])
     if precision == "int8":
         scales = (matrix.abs().amax(0) / 127).clamp_min(1e-30)
