@@ -31,7 +31,7 @@ from vqspeech.errors import InputError
 
 PIECE_FRAMES = 256
 """Frames that are encoded at once, and steps of conditioning that are projected at once."""
-SEGMENT_S, OVERLAP_S, FADE_S = 4.0, 0.064, 0.01
+SEGMENT_S, OVERLAP_S, FADE_S = 3.75, 0.064, 0.01
 STREAMS = 16
 """Segments that a core speaks at once."""
 ENGINES = ("numba", "torch")
@@ -86,6 +86,7 @@ class Model:
             raise InputError(f"the numba engine runs on the CPU, not on {device!r}; choose --engine torch")
         if precision is not None and engine == "numba" and precision not in (known := engine_of(engine).PRECISIONS):
             raise InputError(f"precision {precision!r} is unknown; choose from {', '.join(known)}")
+        machine.keep_freed_memory()
         self.precision, self.threads = precision, threads or machine.cores()
         self.run = run if isinstance(run, checkpoint.Run) else checkpoint.load(run, _device(device))
         self.model, self.device, self.engine = self.run.model, device, engine

@@ -165,7 +165,6 @@ def _encode_shard(run: str, threads: int, shard: tuple[Path, list[Utterance]]) -
     if stem.with_suffix(".tsv").exists():
         return
     model = _awake(run)
-    machine.keep_freed_memory()  # encodes twice as fast
     if parent_process() and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)  # the processes share the cores
 

@@ -99,5 +99,5 @@ class VQVAE(nn.Module):
         mean = sums / number
         scale = (squares / number - mean.square()).clamp_min(1e-12).rsqrt()
         last = self.encoder.latents
-        last.weight.mul_(scale[:, None, None])
+        last.weight.mul_(scale[:, None, None, None])
         last.bias.sub_(mean).mul_(scale)  # type: ignore[union-attr]

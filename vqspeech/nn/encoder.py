@@ -1,5 +1,6 @@
 """The strided convolutional encoder: sound to latents, one a frame."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -13,7 +14,9 @@ class Encoder(nn.Module):
     samples  |....hop....|....hop....|....hop....|      time = frames * hop
     frames   |     0     |     1     |     2     |
     ```
-    Each convolution is padded by s in all (half on each side), so nothing shifts and no frame is lost.
+    Each convolution is padded by half its stride (rounded up) on both sides, so nothing shifts and no frame is lost.
+    They are convolutions of pictures of one line, which have the channels of a sample side by side in memory: these
+    are faster than those of lines.
 
     Args:
         channels: of every hidden layer.
@@ -27,18 +30,18 @@ class Encoder(nn.Module):
 
     def __init__(self, channels: int, strides: tuple[int, ...], residual_blocks: int, dim: int) -> None:
         super().__init__()
-        self.strides = strides
         self.down = nn.ModuleList(
-            nn.Conv1d(1 if layer == 0 else channels, channels, 2 * stride, stride)
+            nn.Conv2d(channels if layer else 1, channels, (1, 2 * stride), (1, stride), (0, (stride + 1) // 2))
             for layer, stride in enumerate(strides)
         )
         self.blocks = nn.ModuleList(
             nn.Sequential(
-                nn.ReLU(), nn.Conv1d(channels, channels, 3, padding=1), nn.ReLU(), nn.Conv1d(channels, channels, 1)
+                nn.ReLU(), nn.Conv2d(channels, channels, (1, 3), padding=(0, 1)),
+                nn.ReLU(), nn.Conv2d(channels, channels, 1),
             )
             for _ in range(residual_blocks)
-        )
-        self.latents = nn.Conv1d(channels, dim, 1)
+        )  # fmt: skip
+        self.latents = nn.Conv2d(channels, dim, 1)
 
     @property
     def context(self) -> int:
@@ -47,9 +50,9 @@ class Encoder(nn.Module):
 
     def forward(self, wave: Wave) -> Latents:
         """(batch, time) -> (batch, dim, frames); time must be a multiple of the hop."""
-        x: Tensor = wave[:, None]
-        for layer, (down, stride) in enumerate(zip(self.down, self.strides, strict=True)):
-            x = down(F.pad(x if layer == 0 else F.relu(x), (stride // 2, stride - stride // 2)))
+        x: Tensor = wave[:, None, None]  # a picture of one line
+        for layer, down in enumerate(self.down):
+            x = down(F.relu(x) if layer else x).contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
             x = x + block(x)
-        return self.latents(F.relu(x))
+        return self.latents(F.relu(x))[:, :, 0]
