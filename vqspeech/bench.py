@@ -15,12 +15,15 @@ from vqspeech.engines import loops, numba_engine, torch_engine
 from vqspeech.models.vqvae import VQVAE
 from vqspeech.nn.wavenet import WaveNet
 
-STREAMS = (1, 4, 8, 16, 32)
+STREAMS, STREAMS_GPU = (1, 4, 8, 16, 32), (1, 16, 128, 512)
 HOP = 64
 
 
 class Row(NamedTuple):
-    """One measurement: samples of all streams together; the percentages are of one core's limits times threads."""
+    """One measurement: samples of all streams together; the percentages are of one core's limits times threads.
+
+    Of a GPU no limits are measured.
+    """
 
     engine: str
     precision: str
@@ -28,8 +31,8 @@ class Row(NamedTuple):
     threads: int
     samples_per_s: float
     times_real_time: float
-    percent_of_peak: float
-    percent_of_memory_limit: float
+    percent_of_peak: float | None
+    percent_of_memory_limit: float | None
 
 
 class Limits(NamedTuple):
@@ -65,7 +68,7 @@ def limits(wavenet: WaveNet, seconds: float = 0.5) -> Limits:
 
 
 def rows(wavenet: WaveNet, sample_rate: int, measured: Limits, seconds: float = 1.0) -> Iterator[Row]:
-    """Measures the engines on one pinned core, and the compiled one on two and on all.
+    """Measures the engines on one pinned core, the compiled one on two and on all, the other on a GPU if there is one.
 
     Args:
         sample_rate: Hz, for times_real_time.
@@ -88,6 +91,11 @@ def rows(wavenet: WaveNet, sample_rate: int, measured: Limits, seconds: float = 
         if cores <= machine.cores():
             for streams in (cores, 16 * cores):
                 yield row("numba", "bfloat16", streams, cores)
+    if torch.cuda.is_available():
+        wavenet = wavenet.cuda()
+        for streams in STREAMS_GPU:
+            speed = rate(wavenet, "torch", "float32", streams, 1, seconds)
+            yield Row("cuda", "float32", streams, 1, speed, speed / sample_rate, None, None)
 
 
 def heading(measured: Limits) -> str:
@@ -102,9 +110,10 @@ def heading(measured: Limits) -> str:
 
 def line(row: Row) -> str:
     """A row of the table."""
+    peak, memory = ("-" if share is None else f"{share:.1f}" for share in row[-2:])
     return (
         f"{row.engine:6s} {row.precision:9s} {row.streams:7d} {row.threads:7d} {row.samples_per_s:10.0f} "
-        f"{row.times_real_time:11.2f} {row.percent_of_peak:9.1f} {row.percent_of_memory_limit:11.1f}"
+        f"{row.times_real_time:11.2f} {peak:>9s} {memory:>11s}"
     )
 
 
@@ -157,11 +166,12 @@ def pinned(cores: int) -> Iterator[None]:
 def rate(wavenet: WaveNet, engine: str, precision: str, streams: int, threads: int, seconds: float) -> float:
     """Samples a second of all streams together; the weights are packed before."""
     cond_size = wavenet.cond.in_channels
-    generator = torch.Generator().manual_seed(0)
+    device = wavenet.cond.weight.device
+    generator = torch.Generator(device).manual_seed(0)
 
     def spoken(frames: int, state):
-        cond = torch.randn(streams, cond_size, frames, generator=generator)
-        uniforms = torch.rand(streams, frames * HOP, generator=generator)
+        cond = torch.randn(streams, cond_size, frames, generator=generator, device=device)
+        uniforms = torch.rand(streams, frames * HOP, generator=generator, device=device)
         if engine == "torch":
             return torch_engine.generate(wavenet, cond, uniforms, 1.0, state)[1]
         options = {"precision": precision, "threads": threads}

@@ -17,7 +17,20 @@ One symbol meets every weight once.  A single stream is bound by reading the wei
 import numpy as np
 
 from vqspeech.compiling import compiled
-from vqspeech.engines.lanes import WIDTH, clamp, divide, fill, highest, load, load_panel, multiply, multiply_add, spread, store, total
+from vqspeech.engines.lanes import (
+    WIDTH,
+    clamp,
+    divide,
+    fill,
+    highest,
+    load,
+    load_panel,
+    multiply,
+    multiply_add,
+    spread,
+    store,
+    total,
+)
 
 PANEL, TOGETHER = 4 * WIDTH, 4  # columns and streams whose sums are in registers at once: 16 of 32
 

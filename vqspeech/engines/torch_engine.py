@@ -9,15 +9,18 @@ from torch import Tensor
 from vqspeech.nn.wavenet import WaveNet
 from vqspeech.shapes import Classes, Cond, Logits, Uniforms
 
+UNRECORDED = 3
+"""Steps on a GPU before one is recorded: in the first, libraries make what they need."""
+
 
 class State(NamedTuple):
     """Where a generation stands, between two pieces: what every layer still has to hear.
 
-    `rings`: one (batch, (kernel - 1) * dilation, residual) a layer, `previous`: (batch,) symbols,
+    `memory`: (batch, all rings, residual), (kernel - 1) * dilation places a layer; `previous`: (batch,) symbols;
     `clock`: symbols so far.
     """
 
-    rings: list[Tensor]
+    memory: Tensor
     previous: Tensor
     clock: int
 
@@ -45,9 +48,10 @@ def generate(
     """
     drawn = torch.empty(uniforms.shape, dtype=torch.long, device=uniforms.device)
 
-    def draw(logits: Tensor, time: int) -> Tensor:
-        drawn[:, time] = chosen = choose(logits, uniforms[:, time], temperature, top_p)
-        return chosen  # no view of `drawn`: the state must not change with what the caller does to the classes
+    def draw(logits: Tensor, now: Tensor) -> Tensor:
+        chosen = choose(logits, uniforms.index_select(1, now)[:, 0], temperature, top_p)
+        drawn.index_copy_(1, now, chosen[:, None])
+        return chosen
 
     return drawn, _run(wavenet, cond, uniforms.shape[1], draw, state)
 
@@ -59,14 +63,13 @@ def logits(wavenet: WaveNet, classes: Classes, cond: Cond, state: State | None =
     Returns:
         The logits, and the state after the symbols: where `generate` goes on after a prompt.
     """
-    heard = []
+    heard = cond.new_empty(len(classes), wavenet.classes, classes.shape[1])
 
-    def listen(logits: Tensor, time: int) -> Tensor:
-        heard.append(logits)
-        return classes[:, time].long()
+    def listen(logits: Tensor, now: Tensor) -> Tensor:
+        heard.index_copy_(2, now, logits[:, :, None])
+        return classes.index_select(1, now)[:, 0].long()
 
-    state = _run(wavenet, cond, classes.shape[1], listen, state)
-    return torch.stack(heard, dim=2), state
+    return heard, _run(wavenet, cond, classes.shape[1], listen, state)
 
 
 def choose(logits: Tensor, uniforms: Tensor, temperature: float, top_p: float = 1.0) -> Tensor:
@@ -85,32 +88,65 @@ def choose(logits: Tensor, uniforms: Tensor, temperature: float, top_p: float = 
 
 
 def _run(
-    wavenet: WaveNet, cond: Cond, time: int, choose: Callable[[Tensor, int], Tensor], state: State | None
+    wavenet: WaveNet, cond: Cond, time: int, choose: Callable[[Tensor, Tensor], Tensor], state: State | None
 ) -> State:
-    """Steps through `time` symbols; `choose` is given the logits of each and says which symbol it is."""
+    """Steps through `time` symbols; `choose` is given the logits of each, and its place, and says which symbol it is.
+
+    A step reads and writes tensors that stay where they are, the clock among them: it is the same work each time.
+    """
     batch, _, frames = cond.shape
     assert time % frames == 0, f"{time} symbols are no multiple of {frames} frames"
-    residual, kernel, layers = wavenet.residual, wavenet.kernel, len(wavenet.dilations)
+    residual, kernel, device = wavenet.residual, wavenet.kernel, cond.device
     taps = [layer.weight.permute(2, 1, 0).flatten(0, 1) for layer in wavenet.taps]  # oldest tap first
     outs = [(layer.weight[:, :, 0].t(), layer.bias) for layer in wavenet.out]
-    gates = wavenet.cond(cond).view(batch, layers, 2 * residual, frames)
+    gates = wavenet.cond(cond).view(batch, -1, 2 * residual, frames).permute(3, 1, 0, 2).contiguous()
+    reaches = [(kernel - 1) * dilation for dilation in wavenet.dilations]
+    starts, sizes, backs = (
+        torch.tensor(values, device=device)[:, None]
+        for values in ([sum(reaches[:layer]) for layer in range(len(reaches))], reaches, wavenet.dilations)
+    )
+    backs = backs * torch.arange(kernel - 1, 0, -1, device=device)  # (layers, past taps)
     if state is None:
-        rings = [cond.new_zeros(batch, (kernel - 1) * d, residual) for d in wavenet.dilations]
-        previous = torch.full((batch,), wavenet.start, device=cond.device)
-        state = State(rings, previous, 0)
-    rings, previous, clock = [ring.clone() for ring in state.rings], state.previous, state.clock
-    for now in range(time):
+        previous = torch.full((batch,), wavenet.start, device=device)
+        state = State(cond.new_zeros(batch, sum(reaches), residual), previous, 0)
+    memory, previous = state.memory.clone(), state.previous.clone()
+    now = torch.zeros(1, dtype=torch.long, device=device)
+
+    def step() -> None:
+        clock, heard = state.clock + now, []
+        pasts = memory[:, starts + (clock - backs) % sizes].flatten(2)  # (batch, layers, past taps and residual)
+        told = gates.index_select(0, now * frames // time)[0]
         x, skips = wavenet.embed(previous), cond.new_zeros(batch, wavenet.skip)
-        for layer, (ring, dilation) in enumerate(zip(rings, wavenet.dilations, strict=True)):
-            size = ring.shape[1]
-            past = [ring[:, (clock + now - back * dilation) % size] for back in range(kernel - 1, 0, -1)]
-            ab = torch.cat([*past, x], dim=1) @ taps[layer] + gates[:, layer, :, now * frames // time]
-            if size:
-                ring[:, (clock + now) % size] = x
-            a, b = ab.chunk(2, dim=1)
-            weight, bias = outs[layer]
-            out = (torch.tanh(a) * torch.sigmoid(b)) @ weight + bias
+        for layer, (weight, bias) in enumerate(outs):
+            heard.append(x)
+            a, b = torch.addmm(told[layer], torch.cat([pasts[:, layer], x], dim=1), taps[layer]).chunk(2, dim=1)
+            out = torch.addmm(bias, torch.tanh(a) * torch.sigmoid(b), weight)
             x, skips = x + out[:, :residual], skips + out[:, residual:]
+        if kernel > 1:
+            memory[:, (starts + clock % sizes)[:, 0]] = torch.stack(heard, dim=1)
         head = torch.relu(wavenet.head(torch.relu(skips)[:, :, None]))
-        previous = choose(wavenet.logits(head)[:, :, 0], now)
-    return State(rings, previous, clock + time)
+        previous.copy_(choose(wavenet.logits(head)[:, :, 0], now))
+        now.add_(1)
+
+    _repeat(step, time, device)
+    return State(memory, previous, state.clock + time)
+
+
+def _repeat(step: Callable[[], None], times: int, device: torch.device) -> None:
+    """Does a step so many times; on a GPU it is recorded once and played, which spares the launches of its kernels."""
+    if device.type != "cuda":
+        for _ in range(times):
+            step()
+        return
+    stream = torch.cuda.Stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(stream):
+        for _ in range(min(times, UNRECORDED)):
+            step()
+        if times > UNRECORDED:
+            recorded = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(recorded):
+                step()
+            for _ in range(times - UNRECORDED):
+                recorded.replay()
+        stream.synchronize()  # what was recorded lives no longer than this
