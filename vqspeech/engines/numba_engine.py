@@ -146,30 +146,32 @@ def _run(
     batch, _, frames = cond.shape
     time = uniforms.shape[1]
     assert time % frames == 0, f"{time} symbols are no multiple of {frames} frames"
-    told = cond.transpose(1, 2).contiguous().float().numpy()  # (batch, frames, cond)
-    heard = np.zeros((batch, time if taught is not None else 0, wavenet.classes), np.float32)
-    taught = np.zeros((batch, 0), np.int64) if taught is None else taught
-    classes = np.zeros((batch, time), np.int64)
-    memory, previous = np.empty_like(state.memory), np.empty_like(state.previous)
+    tile = 1 if batch <= threads else TOGETHER
+    rows = np.pad(np.arange(batch), (0, -batch % tile), "edge")  # streams that nobody hears fill the last tile
+    told = cond.transpose(1, 2).contiguous().float().numpy()[rows]  # (streams, frames, cond)
+    teach = taught is not None
+    taught = taught[rows] if teach else np.zeros((len(rows), 0), np.int64)
+    heard = np.zeros((len(rows), time if teach else 0, wavenet.classes), np.float32)
+    memory, previous, classes = state.memory[rows], state.previous[rows], np.zeros((len(rows), time), np.int64)
+    uniforms = uniforms[rows]
 
-    def speak(part: NDArray[np.int64]) -> None:
-        short = -len(part) % TOGETHER if len(part) > 1 else 0  # streams that nobody hears fill the last tile
-        rows = np.concatenate([part, np.repeat(part[-1:], short)])
-        own = [array[rows] for array in (state.memory, state.previous, classes, heard)]
+    def speak(tiles: NDArray[np.int64]) -> None:
+        part = slice(tiles[0] * tile, (tiles[-1] + 1) * tile)
+        scratch, gates = _scratch(state.weights, wavenet.kernel, len(tiles) * tile), _gates(state.weights, told[part])
         speak_(
-            state.weights, _scratch(state.weights, wavenet.kernel, len(rows)), _gates(state.weights, told[rows]),
-            uniforms[rows], np.float32(choice[0]), np.float32(choice[1]), state.clock, taught[rows], *own,
+            state.weights, scratch, gates, uniforms[part], np.float32(choice[0]), np.float32(choice[1]), state.clock,
+            taught[part], memory[part], previous[part], classes[part], heard[part],
         )  # fmt: skip
-        for array, mine in zip((memory, previous, classes, heard), own, strict=True):
-            array[part] = mine[: len(part)]
 
-    parts = np.array_split(np.arange(batch), max(1, min(threads, batch)))
+    tiles = np.arange(len(rows) // tile)
+    parts = np.array_split(tiles, min(threads, len(tiles)))
     if len(parts) == 1:
-        speak(parts[0])
+        speak(tiles)
     else:
         with ThreadPoolExecutor(len(parts)) as pool:
             list(pool.map(speak, parts))
-    return classes, State(state.weights, memory, previous, state.clock + time), heard
+    after = State(state.weights, memory[:batch], previous[:batch], state.clock + time)
+    return classes[:batch], after, heard[:batch]
 
 
 def _gates(weights: Weights, told: Array) -> Array:
@@ -183,18 +185,18 @@ def _gates(weights: Weights, told: Array) -> Array:
 
 
 def _scratch(weights: Weights, kernel: int, streams: int) -> Scratch:
-    def room(width: int, panel: int = 1) -> Array:
+    def zeros(width: int, panel: int = 1) -> Array:
         return aligned(np.zeros((streams, width + -width % panel), np.float32))
 
     residual, skip = weights.embed.shape[1], len(weights.skip_bias)
     return Scratch(
-        past=room(kernel * residual),
-        ab=room(2 * residual, PANEL),
-        z=room(residual),
-        flow=room(residual + skip, PANEL),
-        hidden=room(skip),
-        head=room(skip, PANEL),
-        logits=room(len(weights.logits_bias), PANEL),
+        past=zeros(kernel * residual),
+        ab=zeros(2 * residual, PANEL),
+        z=zeros(residual),
+        flow=zeros(residual + skip, PANEL),
+        hidden=zeros(skip),
+        head=zeros(skip, PANEL),
+        logits=zeros(len(weights.logits_bias), PANEL),
     )
 
 
