@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from vqspeech import InputError, audio, corpus, mulaw, prepare
+from vqspeech import InputError, audio, corpus, mulaw, phones, prepare
 from vqspeech.archives import Packed
 from vqspeech.corpus import Utterance
 
@@ -142,7 +142,7 @@ def test_an_unreadable_recording_is_left_uncut_and_told(directory: Path, tmp_pat
 def test_a_label_that_is_none_is_named_with_its_line(tmp_path: Path):
     (tmp_path / "x.lab").write_text("0 5 aa\nnonsense\n")
     with pytest.raises(InputError, match=r"x.lab:2: 'nonsense' is not `start end phone` in units of 100 ns; mend it"):
-        prepare.read_htk(tmp_path / "x.lab")
+        phones.read_htk(tmp_path / "x.lab")
 
 
 def test_an_interrupted_packing_is_not_taken_for_a_whole_one(directory: Path, tmp_path: Path):

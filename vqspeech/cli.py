@@ -12,6 +12,7 @@ import typer
 from vqspeech import __version__
 from vqspeech.cli_codes import codes
 from vqspeech.cli_data import data
+from vqspeech.cli_measure import measures
 from vqspeech.cli_options import (
     Device,
     Engine,
@@ -29,6 +30,7 @@ from vqspeech.progress import bar
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(codes)
+app.add_typer(measures)
 app.add_typer(data, name="data")
 
 
@@ -147,45 +149,6 @@ def train(
             packed = [[one / "packed" for one in several] for several in (data, held_out)]
             numbers = training.train_vqvae(settings, packed[0], packed[1], out, report)
     typer.echo(f"{out}: " + ", ".join(f"{name} {value:.4g}" for name, value in numbers.items()))
-
-
-@app.command()
-def bench(
-    model: Annotated[
-        Path | None, typer.Option(help="A trained run; else an untrained decoder.", metavar="RUN_DIR")
-    ] = None,
-    residual: Annotated[int, typer.Option(min=1, help="Channels of the untrained decoder.")] = 64,
-    skip: Annotated[int, typer.Option(min=1, help="Its skip channels.")] = 256,
-    layers: Annotated[int, typer.Option(min=1, help="Its layers.")] = 30,
-    data: Annotated[
-        Path | None, typer.Option(help="Packed speech; with --model: what 16- and 8-bit weights cost.")
-    ] = None,
-    seconds: Annotated[float, typer.Option(help="For each measurement.")] = 1.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of the rows.")] = False,
-) -> None:
-    """Measure the engines on this machine, beside the limits of its cores."""
-    from vqspeech import bench, checkpoint
-    from vqspeech.archives import Packed
-
-    if data and not model:
-        raise InputError("--data needs --model: what weights cost is measured on a trained run")
-    run = checkpoint.load(model) if model else None
-    wavenet = run.model.wavenet if run else bench.decoder(residual, skip, layers)
-    rate = run.model.sample_rate if run else 16000
-    if run and data:
-        for precision, nats in bench.divergence(run.model, Packed(data / "packed"), run.speakers).items():
-            typer.echo(f"{precision}: {nats:.1e} nats a sample from float32", err=as_json)
-    with bench.pinned(1):
-        limits = bench.limits(wavenet, seconds)
-    if not as_json:
-        typer.echo(bench.heading(limits))
-    done = []
-    for row in bench.rows(wavenet, rate, limits, seconds):
-        done.append(row._asdict())
-        if not as_json:
-            typer.echo(bench.line(row))
-    if as_json:
-        typer.echo(json.dumps(done))
 
 
 def _told(now) -> str:

@@ -80,7 +80,7 @@ def cut(
 
     with bar("edges", 1.0, "") as update:
         skipped = prepare.cut_edges(directory, labels, nj, lambda done, total: update(done / total))
-    _tell_skipped(skipped, "left as they were")
+    _tell_skipped(skipped, "left as they were, for they could not be read")
 
 
 @data.command()
@@ -94,7 +94,7 @@ def pack(
 
     with bar("packing", 1.0, "") as update:
         done = prepare.pack(directory, sample_rate, nj, lambda done, total: update(done / total))
-    _tell_skipped(done.skipped, f"skipped, listed in {directory / 'packed' / 'skipped.tsv'}")
+    _tell_skipped(done.skipped, f"skipped, for they could not be read; see {directory / 'packed' / 'skipped.tsv'}")
     typer.echo(f"{directory}: {done.utterances} utterances, {done.hours:.2f} hours packed")
 
 
@@ -102,4 +102,25 @@ def _tell_skipped(skipped: list, fate: str) -> None:
     for one in skipped[:5]:
         typer.echo(f"vqspeech: {one.key}: {one.reason}", err=True)
     if skipped:
-        typer.echo(f"vqspeech: {len(skipped)} recordings could not be read and were {fate}", err=True)
+        typer.echo(f"vqspeech: {len(skipped)} recordings were {fate}", err=True)
+
+
+@data.command()
+def align(
+    directory: Directory,
+    labels: Annotated[
+        Path | None, typer.Option(help="What is there: a folder of KEY.lab or KEY.TextGrid, or a CTM.", metavar="PATH")
+    ] = None,
+    aligner: Annotated[str, typer.Option(help="Without labels: pocketsphinx or torchaudio.")] = "pocketsphinx",
+    nj: Jobs = 1,
+) -> None:
+    """Add phones.ctm: where each phone is, from labels that there are or by forced alignment of `text`."""
+    from vqspeech import align
+
+    if labels:
+        skipped = align.collect(directory, labels)
+    else:
+        with bar("phones", 1.0, "") as update:
+            skipped = align.align(directory, aligner, nj, lambda done, total: update(done / total))
+    _tell_skipped(skipped, "left without phones")
+    typer.echo(directory / "phones.ctm")

@@ -14,12 +14,11 @@ from vqspeech import archives, audio, corpus, mulaw
 from vqspeech.corpus import Skipped, Utterance
 from vqspeech.errors import InputError
 from vqspeech.parallel import Progress, each
+from vqspeech.phones import PAUSES, read_htk
 
 MARGIN_S = 0.05
 """Silence left before the first sound and after the last."""
 SHARD_UTTERANCES = 256
-PAUSES = {"", "pau", "sil", "sp", "spn", "#"}
-_HTK_UNITS = 1e7  # HTK counts time in units of 100 ns
 
 
 class Packing(NamedTuple):
@@ -92,24 +91,6 @@ def pack(directory: str | Path, sample_rate: int, nj: int = 1, progress: Progres
     draft.replace(seal)
     packed = archives.Packed(folder)
     return Packing(len(packed), sum(row.length for row in packed.rows) / sample_rate / 3600, skipped)
-
-
-def read_htk(path: Path) -> list[tuple[float, float, str]]:
-    """The (start_s, end_s, phone) rows of an HTK label file.
-
-    Raises:
-        InputError: a row is not `start end phone` in units of 100 ns.
-    """
-    rows = []
-    for line, row in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        fields = row.split()
-        if not fields or fields == ["#"]:
-            continue
-        try:
-            rows.append((int(fields[0]) / _HTK_UNITS, int(fields[1]) / _HTK_UNITS, fields[2] if fields[2:] else ""))
-        except (ValueError, IndexError):
-            raise InputError(f"{path}:{line}: {row!r} is not `start end phone` in units of 100 ns; mend it") from None
-    return rows
 
 
 def _cut(labels: Path | None, one: Utterance) -> tuple[Utterance, str]:

@@ -1,0 +1,125 @@
+"""Phones: their files are read as they were written, and forced alignment finds what the synthesiser said."""
+
+import numpy as np
+import pytest
+
+from vqspeech import InputError, align, corpus, mini, phones
+from vqspeech.corpus import Utterance
+from vqspeech.phones import Phone
+
+SAID = [Phone(0.0, 0.5, "pau"), Phone(0.5, 0.62, "ih"), Phone(0.62, 0.7, "z"), Phone(0.7, 1.0, "")]
+
+
+def close(one, other):
+    assert [row.phone or "pau" for row in one] == [row.phone or "pau" for row in other]
+    assert np.allclose([row[:2] for row in one], [row[:2] for row in other], atol=1e-4)
+
+
+def test_what_is_written_is_read(tmp_path):
+    phones.write(tmp_path, {"b": SAID, "a": SAID[:2]})
+    found = phones.read(tmp_path)
+    assert list(found) == ["a", "b"]
+    close(found["b"], SAID)
+
+
+def test_htk_and_textgrid_and_ctm_say_the_same(tmp_path):
+    from praatio import textgrid
+    from praatio.data_classes.interval_tier import IntervalTier
+
+    rows = (f"{one.start_s * 1e7:.0f} {one.end_s * 1e7:.0f} {one.phone}\n" for one in SAID)
+    (tmp_path / "a.lab").write_text("".join(rows))
+    grid = textgrid.Textgrid()
+    grid.addTier(IntervalTier("words", [(0.5, 0.7, "is")], 0, 1))
+    grid.addTier(IntervalTier("phones", SAID, 0, 1))
+    grid.save(str(tmp_path / "b.TextGrid"), "long_textgrid", includeBlankSpaces=True)
+    rows = (f"c 1 {one.start_s} {one.end_s - one.start_s} {one.phone or 'sil'} 0.9\n" for one in SAID)
+    (tmp_path / "c.ctm").write_text("".join(rows))
+    close(phones.read_htk(tmp_path / "a.lab"), SAID)
+    close(phones.read_textgrid(tmp_path / "b.TextGrid"), SAID)
+    assert [phones.fold(one.phone) for one in phones.read_ctm(tmp_path / "c.ctm")["c"]] == ["pau", "ih", "z", "pau"]
+
+
+def test_every_phone_has_one_manner_and_folds_to_itself():
+    assert len(phones.PHONES) == 41 == len(set(phones.PHONES))
+    assert [phones.fold(one) for one in phones.PHONES] == list(phones.PHONES)
+    assert {phones.fold(one) for one in ("AH0", "IY1", "HH", "SIL", "axr")} == {"ah", "iy", "hh", "pau", "er"}
+
+
+def test_a_frame_is_what_is_said_at_its_middle():
+    labels = phones.frame_phones(SAID, frames=12, hop=100, sample_rate=1000)  # middles at 0.05, 0.15 ... 1.15
+    assert [phones.PHONES[one] for one in labels] == ["pau"] * 5 + ["ih", "z"] + ["pau"] * 5
+
+
+def test_labels_of_a_recording_are_cut_and_shifted_with_the_utterance(tmp_path):
+    corpus.write(tmp_path, [Utterance("a", "s", "a.wav", 0.55, 0.65), Utterance("b", "s", "b.wav")])
+    (tmp_path / "labels/s").mkdir(parents=True)
+    (tmp_path / "labels/s/a.lab").write_text("0 5000000 pau\n5000000 6200000 ih\n6200000 7000000 z\n")
+    assert [one.key for one in align.collect(tmp_path, tmp_path / "labels")] == ["b"]
+    close(phones.read(tmp_path)["a"], [Phone(0, 0.07, "ih"), Phone(0.07, 0.1, "z")])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.lab", "0 1 aa\n5 x b\n", "a.lab:2: '5 x b' is not `start end phone`"),
+        ("a.TextGrid", "no grid", "a.TextGrid: is no TextGrid"),
+        ("phones.ctm", "a 1 0.5 -1 aa\n", "phones.ctm:1: 'a 1 0.5 -1 aa' is not `utterance channel"),
+        ("phones.ctm", "a 1 nan 1 aa\n", "phones.ctm:1"),
+    ],
+)  # fmt: skip
+def test_what_is_no_label_is_refused_by_file_and_line(tmp_path, name, content, told):
+    (tmp_path / name).write_text(content)
+    readers = {".lab": phones.read_htk, ".TextGrid": phones.read_textgrid, ".ctm": phones.read_ctm}
+    with pytest.raises(InputError, match=told):
+        readers[(tmp_path / name).suffix](tmp_path / name)
+
+
+def test_a_phone_of_another_alphabet_is_refused_with_the_nearest():
+    with pytest.raises(InputError, match=r"phone 'aai' is not of ARPAbet, TIMIT or CMUdict \(nearest: a"):
+        phones.fold("aai")
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory):
+    """One sentence of the mini corpus, its text and its phones as the synthesiser spoke them."""
+    folder = tmp_path_factory.mktemp("mini")
+    mini.make(folder / "mini", voices=mini.VOICES[:1])
+    lab = min(folder.rglob("*.lab"))
+    key = lab.stem
+    wav = next(folder.rglob(f"{key}*.flac"), None) or next(folder.rglob(f"{key}*.wav"))
+    return wav, next(folder.rglob(f"{key}.txt")).read_text(), phones.read_htk(lab)
+
+
+def test_forced_alignment_finds_what_the_synthesiser_said(spoken):
+    from vqspeech import audio
+
+    wav, text, said = spoken
+    found = align.align_by_pocketsphinx(audio.read(wav, 16000), text)
+    errors = phones.boundary_errors(found, said)
+    assert np.median(errors) < 0.03
+    assert found[-1].end_s == pytest.approx(said[-1].end_s, abs=0.05)
+
+
+def test_what_cannot_be_aligned_is_told_and_the_rest_kept(tmp_path, spoken):
+    wav, text, _ = spoken
+    texts = {"a": text, "b": "zqx", "c": None}
+    corpus.write(tmp_path, [Utterance(key, "s", str(wav), text=words) for key, words in texts.items()])
+    assert [one.reason for one in align.align(tmp_path)] == ["not in the dictionary: zqx", "has no text"]
+    assert list(phones.read(tmp_path)) == ["a"]
+    with pytest.raises(InputError, match="aligner 'kaldi' is unknown; choose from pocketsphinx, torchaudio"):
+        align.align(tmp_path, "kaldi")
+
+
+def test_torchaudio_gives_words_and_the_dictionary_their_phones(monkeypatch):
+    """The model is not at hand: what surrounds it is tested with spans that it might give."""
+    from types import SimpleNamespace
+
+    import torch
+
+    spans = [[SimpleNamespace(start=a, end=b) for a, b in word] for word in ([(10, 12), (12, 20)], [(30, 50)])]
+    bundle = SimpleNamespace(get_aligner=lambda: lambda *_: spans, get_tokenizer=lambda: lambda words: words)
+    monkeypatch.setattr(align, "_torchaudio", lambda: (bundle, lambda wave: (torch.zeros(1, 50, 29), None)))
+    found = align.align_by_torchaudio(np.zeros(16000, np.float32), "He's in.")
+    edges = [0, 0.2, 0.2 + 0.2 / 3, 0.2 + 0.4 / 3, 0.4, 0.6, 0.8, 1.0]
+    names = ["pau", "hh", "iy", "z", "pau", "ih", "n"]
+    close(found, [Phone(*one) for one in zip(edges, edges[1:], names, strict=False)])

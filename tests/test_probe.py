@@ -1,0 +1,162 @@
+"""Probes: what is known is found, what is not known is not, and labels of the test part stay there."""
+
+import json
+
+import numpy as np
+import pytest
+
+from vqspeech import InputError, abx, assignment, audio, corpus, phones, probe, tables
+from vqspeech.assignment import Stretch
+from vqspeech.corpus import Utterance
+from vqspeech.phones import Phone
+from vqspeech.synthesis import Model
+
+DRAWS = np.random.default_rng(0)
+
+
+def stretches(symbols, labels, speakers="ab"):
+    size = len(labels) // len(speakers)
+    return [
+        Stretch(name, symbols[at * size : (at + 1) * size], labels[at * size : (at + 1) * size])
+        for at, name in enumerate(speakers)
+    ]
+
+
+def test_codes_that_are_phones_by_another_name_are_all_mapped():
+    labels = DRAWS.integers(0, 5, 1000)
+    names = DRAWS.permutation(12)[:5]
+    said = stretches(names[labels], labels)
+    mapped = assignment.likeliest(assignment.counts(said, 12, 5))
+    assert assignment.share(assignment.correct(mapped, said)).value == 1
+    assert (mapped[names] == np.arange(5)).all()
+    assert assignment.information(assignment.counts(said, 12, 5))["nmi"] == pytest.approx(1)
+
+
+def test_codes_that_know_nothing_get_the_commonest_phone_and_no_information():
+    labels, symbols = DRAWS.choice(4, 40_000, p=[0.1, 0.6, 0.2, 0.1]), DRAWS.integers(0, 8, 40_000)
+    said = stretches(symbols, labels)
+    assert (assignment.likeliest(assignment.counts(said, 8, 4)) == 1).all()
+    assert assignment.information(assignment.counts(said, 8, 4))["bits"] < 0.01
+
+
+def test_information_is_that_of_scikit_learn():
+    metrics = pytest.importorskip("sklearn.metrics")
+    labels, symbols = DRAWS.integers(0, 6, 500), DRAWS.integers(0, 9, 500)
+    symbols[:250] = labels[:250]
+    found = assignment.information(assignment.counts([Stretch("a", symbols, labels)], 9, 6))
+    nmi = metrics.normalized_mutual_info_score(labels, symbols, average_method="geometric")
+    assert found["nmi"] == pytest.approx(nmi)
+    assert found["v_measure"] == pytest.approx(metrics.v_measure_score(labels, symbols))
+    assert found["homogeneity"] == pytest.approx(metrics.homogeneity_score(labels, symbols))
+
+
+def test_a_symbol_never_seen_is_the_commonest_phone():
+    table = np.array([[0, 3], [5, 1], [0, 0]])
+    assert assignment.likeliest(table).tolist() == [1, 0, 0]
+
+
+def test_the_interval_is_over_speakers_not_frames():
+    even = assignment.share({name: (500, 1000) for name in "abcdef"})
+    uneven = assignment.share({name: (1000 * at, 5000) for at, name in enumerate("abcdef")})
+    assert even == (0.5, 0.5, 0.5)
+    assert uneven.value == 0.5
+    assert uneven.low < 0.35
+    assert uneven.high > 0.65
+
+
+def test_windows_hold_the_neighbours_and_repeat_the_ends():
+    assert assignment.windows(np.array([4, 5, 6]), 3).tolist() == [[4, 4, 5], [4, 5, 6], [5, 6, 6]]
+    assert assignment.windows(np.array([4, 5]), 1).tolist() == [[4], [5]]
+
+
+def tokens(noise):
+    vectors = np.eye(4)
+    return [
+        abx.Token(phone, speaker, vectors[at] + noise * DRAWS.standard_normal((DRAWS.integers(1, 5), 4)))
+        for speaker in "xyz"
+        for at, phone in enumerate("abcd")
+        for _ in range(30)
+    ]
+
+
+@pytest.mark.parametrize("across", [False, True])
+def test_abx_is_right_for_what_differs_and_a_guess_for_noise(across):
+    assert abx.error(tokens(0.01), across, 200) == 0
+    noise = [one._replace(features=DRAWS.standard_normal((3, 4))) for one in tokens(1)]
+    assert abx.error(noise, across, 800) == pytest.approx(0.5, abs=0.08)
+
+
+def test_abx_of_one_speaker_has_no_triple_across():
+    assert np.isnan(abx.error([one for one in tokens(0.1) if one.speaker == "x"], True, 10))
+
+
+def test_a_distance_does_not_depend_on_tempo_or_order_of_its_sides():
+    one = DRAWS.standard_normal((5, 3))
+    assert abx.distance(one, one.repeat(3, axis=0)) == pytest.approx(0, abs=1e-6)
+    other = DRAWS.standard_normal((4, 3))
+    assert abx.distance(one, other) == pytest.approx(abx.distance(other, one))
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """Two speakers in two parts; two phones that sound apart, low and high, and pauses."""
+    for part, numbers in (("train", range(6)), ("test", range(6, 8))):
+        utterances, said = [], {}
+        for speaker in ("alice", "bob"):
+            for number in numbers:
+                key, name = f"{speaker}_{number}", tmp_path / f"{speaker}_{number}.wav"
+                wave, rows, now_s = [np.zeros(1600)], [Phone(0.0, 0.1, "sil")], 0.1
+                for phone in DRAWS.permutation(["s", "m"] * 4):
+                    time_s = np.arange(1600) / 16000
+                    wave.append(0.5 * np.sin(2 * np.pi * {"m": 200, "s": 5000}[phone] * time_s))
+                    rows.append(Phone(now_s, now_s + 0.1, phone))
+                    now_s += 0.1
+                audio.write(name, np.concatenate(wave), 16000)
+                utterances.append(Utterance(key, speaker, str(name), text=f"sentence {number} of {part}"))
+                said[key] = rows
+        corpus.write(tmp_path / part, utterances)
+        phones.write(tmp_path / part, said)
+    return tmp_path
+
+
+def test_a_probe_finds_what_k_means_knows_and_that_random_order_destroys_it(run, parts):
+    found = probe.probe(Model(run), parts / "train", parts / "test")
+    accuracy = found["accuracy"]["no pauses"]
+    assert accuracy["k-means of MFCC"]["accuracy"] > 0.9
+    assert accuracy["codes in random order"]["accuracy"] < 0.65
+    assert accuracy["codes"]["majority"] == pytest.approx(0.5, abs=0.01)
+    assert found["accuracy"]["raw"]["codes"]["majority"] < accuracy["codes"]["majority"]
+    assert found["abx"]["MFCC"]["within"] < 0.1
+    assert sum(map(sum, found["confusion"])) == sum(map(sum, found["codes_by_phone"]))
+    assert found["conditions"]["map"] == {"m": "m", "s": "s", "sil": "pau"}
+    assert "| always the commonest phone |" in tables.probed(json.loads(json.dumps(found)))
+
+
+def test_labels_of_the_test_part_cannot_reach_the_map(run, parts):
+    before = probe.probe(Model(run), parts / "train", parts / "test")
+    said = phones.read(parts / "test")
+    swapped = {"s": "m", "m": "s", "sil": "sil"}
+    other = {key: [one._replace(phone=swapped[one.phone]) for one in rows] for key, rows in said.items()}
+    phones.write(parts / "test", other)
+    after = probe.probe(Model(run), parts / "train", parts / "test")
+    assert after["phone_of_code"] == before["phone_of_code"]
+    one, other = (found["accuracy"]["no pauses"]["k-means of MFCC"]["accuracy"] for found in (before, after))
+    assert one + other == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("what", ["utterance", "sentence"])
+def test_a_test_part_that_was_learned_is_refused(run, parts, what):
+    learned, held = corpus.read(parts / "train"), corpus.read(parts / "test")
+    text = learned[0].text if what == "sentence" else "new words"
+    key = held[0].key if what == "sentence" else learned[0].key
+    said = phones.read(parts / "train") | phones.read(parts / "test")
+    corpus.write(parts / "test", [Utterance(key, "alice", held[0].path, text=text), *held[1:]])
+    phones.write(parts / "test", said)
+    with pytest.raises(InputError, match=f"the {what} of '{key}' is in .*train too, so it is not held out"):
+        probe.probe(Model(run), parts / "train", parts / "test")
+
+
+def test_a_part_without_phones_is_refused_with_the_command_that_makes_them(run, parts):
+    (parts / "test/phones.ctm").unlink()
+    with pytest.raises(InputError, match=r"phones.ctm: is missing; make it with `vqspeech data align"):
+        probe.probe(Model(run), parts / "train", parts / "test")

@@ -1,0 +1,75 @@
+"""The command line of measuring: speed, what codes know, how good speech is; heavy imports inside the command."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqspeech.cli_options import RunDirectory, Seed
+from vqspeech.errors import InputError
+from vqspeech.progress import bar
+
+measures = typer.Typer()
+
+
+@measures.command()
+def bench(
+    model: Annotated[
+        Path | None, typer.Option(help="A trained run; else an untrained decoder.", metavar="RUN_DIR")
+    ] = None,
+    residual: Annotated[int, typer.Option(min=1, help="Channels of the untrained decoder.")] = 64,
+    skip: Annotated[int, typer.Option(min=1, help="Its skip channels.")] = 256,
+    layers: Annotated[int, typer.Option(min=1, help="Its layers.")] = 30,
+    data: Annotated[
+        Path | None, typer.Option(help="Packed speech; with --model: what 16- and 8-bit weights cost.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="For each measurement.")] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of the rows.")] = False,
+) -> None:
+    """Measure the engines on this machine, beside the limits of its cores."""
+    from vqspeech import bench, checkpoint
+    from vqspeech.archives import Packed
+
+    if data and not model:
+        raise InputError("--data needs --model: what weights cost is measured on a trained run")
+    run = checkpoint.load(model) if model else None
+    wavenet = run.model.wavenet if run else bench.decoder(residual, skip, layers)
+    rate = run.model.sample_rate if run else 16000
+    if run and data:
+        for precision, nats in bench.divergence(run.model, Packed(data / "packed"), run.speakers).items():
+            typer.echo(f"{precision}: {nats:.1e} nats a sample from float32", err=as_json)
+    with bench.pinned(1):
+        limits = bench.limits(wavenet, seconds)
+    if not as_json:
+        typer.echo(bench.heading(limits))
+    done = []
+    for row in bench.rows(wavenet, rate, limits, seconds):
+        done.append(row._asdict())
+        if not as_json:
+            typer.echo(bench.line(row))
+    if as_json:
+        typer.echo(json.dumps(done))
+
+
+@measures.command()
+def probe(
+    train: Annotated[Path, typer.Option(help="Where codes are mapped to phones.", metavar="DATA_DIR")],
+    test: Annotated[Path, typer.Option(help="Where that is scored; no sentence in common.", metavar="DATA_DIR")],
+    model: RunDirectory = Path("exp/vqvae"),
+    minutes: Annotated[float, typer.Option(min=0.01, help="Of each part at most.")] = 120.0,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="JSON; RUN_DIR/probe.json by default.")] = None,
+) -> None:
+    """What do the codes know of phones and speakers? Both parts need phones.ctm (`vqspeech data align`)."""
+    from vqspeech import corpus, probe, tables
+    from vqspeech.synthesis import Model
+
+    awake = Model(model)
+    with bar("probe", 1.0, "") as update:
+        found = probe.probe(awake, train, test, minutes, seed, update)
+    corpus.write_whole(out or model / "probe.json", json.dumps(found, indent=1) + "\n")
+    for name, phone in found["conditions"]["map"].items():
+        if name != phone:
+            typer.echo(f"phone {name} counts as {phone}")
+    typer.echo(tables.probed(found))
