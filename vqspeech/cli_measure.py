@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vqspeech.cli_options import RunDirectory, Seed
+from vqspeech.cli_options import RunDirectory, Seed, Temperature, TopP
 from vqspeech.errors import InputError
 from vqspeech.progress import bar
 
@@ -73,3 +73,38 @@ def probe(
         if name != phone:
             typer.echo(f"phone {name} counts as {phone}")
     typer.echo(tables.probed(found))
+
+
+@measures.command()
+def evaluate(
+    pairs: Annotated[Path, typer.Argument(help="Rows of `source voice [reference]`.", metavar="PAIRS")],
+    model: RunDirectory = Path("exp/vqvae"),
+    voices: Annotated[
+        Path | None, typer.Option(help="Recordings of the voices: how near do conversions come?", metavar="DATA_DIR")
+    ] = None,
+    held_out: Annotated[
+        Path | None, typer.Option(help="Packed speech: bits per sample on it.", metavar="DATA_DIR")
+    ] = None,
+    temperature: Temperature = 1.0,
+    top_p: TopP = 1.0,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder; RUN_DIR by default.")] = None,
+) -> None:
+    """How good are conversions? Measures them beside the recordings, mu-law and the codecs that are installed."""
+    from vqspeech import evaluate, tables
+    from vqspeech.measures import MEASURES
+    from vqspeech.synthesis import Model
+
+    rows, awake = evaluate.read_pairs(pairs), Model(model)
+    with bar("evaluation", 1.0, "") as update:
+        found = evaluate.evaluate(awake, rows, voices, temperature, top_p, seed, update)
+    if held_out:
+        found["held_out"] = evaluate.bits_per_sample(awake.run, held_out)
+        typer.echo(", ".join(f"{name} {value:.4g}" for name, value in found["held_out"].items()))
+    evaluate.write(found, out or model)
+    summary = evaluate.summary(found)
+    typer.echo(f"{len(rows)} recordings; means, with 95 % intervals over them\n")
+    typer.echo(tables.evaluated(summary, {one.name: one.unit for one in MEASURES}))
+    if found["missing"]:
+        without = ", ".join(sorted(found["missing"]))
+        typer.echo(f"vqspeech: left out {without}: pip install 'vqspeech[measure]'", err=True)

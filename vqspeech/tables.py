@@ -46,6 +46,18 @@ def probed(found: dict[str, Any]) -> str:
     ]) + "\n"  # fmt: skip
 
 
+def evaluated(summary: dict[str, dict[str, tuple[float, float, float]]], units: dict[str, str]) -> str:
+    """The table of `evaluate.summary`: systems against measures, `units` by measure, means with their intervals."""
+    names = list(dict.fromkeys(name for one in summary.values() for name in one))
+    header = ["", *(f"{name} ({units[name]})" if units.get(name) else name for name in names)]
+    rows = ([system, *(_mean(*one[name]) if name in one else "" for name in names)] for system, one in summary.items())
+    return table(header, rows) + "\n"
+
+
+def _mean(value: float, low: float, high: float) -> str:
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
 def _percent(value: float) -> str:
     return f"{100 * value:.1f}"
 

@@ -1,0 +1,90 @@
+"""Evaluations: every system is measured on every pair, what is missing is told, and faults name their line."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from vqspeech import InputError, audio, corpus, evaluate, measures, peers
+from vqspeech.cli import app
+from vqspeech.corpus import Utterance
+from vqspeech.synthesis import Model
+
+
+@pytest.fixture
+def pairs(tmp_path, speech):
+    """Two recordings, one with a reference, and where their voices speak."""
+    for name, seed in (("a", 0), ("b", 1), ("c", 2)):
+        audio.write(tmp_path / f"{name}.wav", speech(0.6, seed=seed), 16000)
+    corpus.write(tmp_path / "voices", [Utterance("c", "alice", str(tmp_path / "c.wav"))])
+    path = tmp_path / "pairs.txt"
+    path.write_text(f"{tmp_path}/a.wav alice\n\n{tmp_path}/b.wav p225 {tmp_path}/a.wav\n")
+    return path
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """The measures that are quick and need nothing."""
+    monkeypatch.setattr(evaluate, "MEASURES", [one for one in measures.MEASURES if one.name in ("mcd", "level")])
+
+
+def test_every_system_is_measured_on_every_pair(run, pairs, few, tmp_path):
+    found = evaluate.evaluate(Model(run), evaluate.read_pairs(pairs))
+    systems = ["recording", "8-bit mu-law", *(one.name for one in peers.installed()), "vqspeech"]
+    assert [row["system"] for row in found["rows"]] == systems * 2
+    means = evaluate.summary(found)
+    assert means["recording"]["mcd"] == (0, 0, 0)
+    assert 0 < means["8-bit mu-law"]["mcd"][0] < means["vqspeech"]["mcd"][0]
+    evaluate.write(found, tmp_path / "out")
+    assert json.loads((tmp_path / "out/evaluation.json").read_text())["rows"] == found["rows"]
+    with (tmp_path / "out/evaluation.csv").open() as file:
+        assert [float(row["mcd"]) for row in csv.DictReader(file)] == [row["mcd"] for row in found["rows"]]
+
+
+def test_a_conversion_is_held_against_the_reference_where_there_is_one(run, pairs, few):
+    rows = evaluate.read_pairs(pairs)
+    model = Model(run)
+    other = evaluate.evaluate(model, [rows[1]._replace(reference=None)])["rows"][-1]["mcd"]
+    assert evaluate.evaluate(model, rows[1:])["rows"][-1]["mcd"] != other
+
+
+def test_nearness_is_to_the_voice_that_was_asked_for(run, pairs, few, monkeypatch, tmp_path):
+    monkeypatch.setattr(evaluate.importlib.util, "find_spec", lambda _: True)
+    monkeypatch.setattr(evaluate.measures, "voice", lambda wave: np.eye(2)[int(np.std(wave) > 0.05)])
+    row = evaluate.evaluate(Model(run), evaluate.read_pairs(pairs)[:1], tmp_path / "voices")["rows"][0]
+    assert (row["to_target"], row["to_source"], row["nearer_target"]) == (1, 1, 0)
+
+
+def test_a_measure_whose_package_is_missing_is_named_and_left_out(run, pairs, monkeypatch):
+    lame = measures.MEASURES[0]._replace(name="lame", module="no_such_module")
+    monkeypatch.setattr(evaluate, "MEASURES", [lame])
+    found = evaluate.evaluate(Model(run), evaluate.read_pairs(pairs)[:1])
+    assert found["missing"] == {"lame": "no_such_module"}
+    assert "lame" not in found["rows"][0]
+
+
+def test_the_command_prints_a_table_and_what_it_left_out(run, pairs, few):
+    result = CliRunner().invoke(app, ["evaluate", str(pairs), "--model", str(run)])
+    assert result.exit_code == 0, result.output
+    assert "| recording | 0.00 (0.00 to 0.00) |" in result.output
+    assert (run / "evaluation.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [("a.wav\n", r":1: 'a.wav' is not `source voice \[ref"), ("\n", "names no pair"), (None, "cannot be read")],
+)
+def test_what_is_no_list_of_pairs_is_refused(tmp_path, content, told):
+    path = tmp_path / "pairs.txt"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=told):
+        evaluate.read_pairs(path)
+
+
+def test_an_unknown_voice_is_refused_before_anything_is_measured(run, pairs):
+    rows = evaluate.read_pairs(pairs)
+    with pytest.raises(InputError, match="unknown speaker 'bob'"):
+        evaluate.evaluate(Model(run), [*rows, rows[0]._replace(speaker="bob")])

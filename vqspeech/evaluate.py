@@ -1,0 +1,175 @@
+"""How good conversions are: each beside the untouched recording, mu-law alone, and the codecs that are installed.
+
+```
+pairs file:   in.wav p225                      a source and the voice that shall say it
+              in.wav p225 p225_says_it.wav     and, where there is one, how that voice did say it
+```
+"""
+
+import csv
+import importlib.util
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqspeech import audio, checkpoint, corpus, measures, mulaw, peers, training
+from vqspeech.archives import Packed
+from vqspeech.errors import InputError
+from vqspeech.measures import MEASURES, RATE, Comparison
+from vqspeech.synthesis import Model
+
+Wave = NDArray[np.float32]
+VOICE_UTTERANCES = 5
+"""Recordings that a voice is averaged over."""
+VOICE = ("to_target", "to_source", "nearer_target")
+CONVERSION = "vqspeech"
+Summary = dict[str, dict[str, tuple[float, float, float]]]
+"""Mean and bounds by system and measure."""
+
+
+class Pair(NamedTuple):
+    """One line of a pairs file; `reference` is what a conversion should be like, the source itself if there is none."""
+
+    source: Path
+    speaker: str
+    reference: Path | None
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """The rows `source voice [reference]` of a file.
+
+    Raises:
+        InputError: it cannot be read, or a row is none.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = type(error).__name__
+        raise InputError(f"{path}: cannot be read ({reason}); give a file of `source voice` rows") from None
+    rows = []
+    for number, line in enumerate(lines, 1):
+        fields = line.split()
+        if not fields:
+            continue
+        if len(fields) not in (2, 3):
+            raise InputError(f"{path}:{number}: {line!r} is not `source voice [reference]`; mend it")
+        rows.append(Pair(Path(fields[0]), fields[1], Path(fields[2]) if fields[2:] else None))
+    if not rows:
+        raise InputError(f"{path}: names no pair")
+    return rows
+
+
+def evaluate(
+    model: Model, pairs: list[Pair], voices: Path | None = None, temperature: float = 1.0, top_p: float = 1.0,
+    seed: int = 0, progress: Callable[[float], None] = lambda _: None,
+) -> dict[str, Any]:  # fmt: skip
+    """Measures each conversion, and each source as it is, as mu-law says it and through the codecs that are installed.
+
+    Args:
+        voices: a data directory with recordings of the target voices, for how near a conversion comes to them.
+        temperature, top_p, seed: of the conversions.
+        progress: told the share that is done.
+
+    Returns:
+        `rows`, one a system and pair, and `missing`, the measures that need another package, with it.
+
+    Raises:
+        InputError: an unknown voice, or a recording that cannot be read.
+    """
+    for pair in pairs:
+        model.speaker_index(pair.speaker)
+    usable = [measure for measure in MEASURES if not measure.missing]
+    found: dict[str, Any] = {"missing": {one.name: one.module for one in MEASURES if one.missing}, "rows": []}
+    targets = _voices(voices, {pair.speaker for pair in pairs}, found["missing"])
+    for number, pair in enumerate(pairs):
+        source = audio.read(pair.source, RATE)
+        reference = audio.read(pair.reference, RATE) if pair.reference else source
+        for system, wave in _systems(model, pair, source, temperature, top_p, seed):
+            against = Comparison(reference if system == CONVERSION else source, wave)
+            row = {"system": system, "source": str(pair.source), "speaker": pair.speaker}
+            row |= {measure.name: measure.of(against) for measure in usable}
+            if pair.speaker in targets:
+                row |= _nearness(wave, source, targets[pair.speaker])
+            found["rows"].append(row)
+        progress((number + 1) / len(pairs))
+    return found
+
+
+def summary(found: dict[str, Any], seed: int = 0, draws: int = 1000) -> Summary:
+    """Of each system and measure the mean over the recordings, with the 95 % interval of a bootstrap over them."""
+    systems: Summary = {}
+    for name in dict.fromkeys(row["system"] for row in found["rows"]):
+        rows = [row for row in found["rows"] if row["system"] == name]
+        systems[name] = {}
+        for measure in (one for one in rows[0] if one not in ("system", "source", "speaker")):
+            values = np.array([row[measure] for row in rows if np.isfinite(row[measure])])
+            if len(values):
+                drawn = values[np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))].mean(axis=1)
+                low, high = np.quantile(drawn, [0.025, 0.975])
+                systems[name][measure] = float(values.mean()), float(low), float(high)
+    return systems
+
+
+def write(found: dict[str, Any], directory: Path) -> None:
+    """Writes evaluation.json, all that was found, and evaluation.csv, a row a system and recording."""
+    directory.mkdir(parents=True, exist_ok=True)
+    corpus.write_whole(directory / "evaluation.json", json.dumps(found, indent=1) + "\n")
+    text = io.StringIO()
+    names = list(dict.fromkeys(name for row in found["rows"] for name in row))
+    table = csv.DictWriter(text, names, lineterminator="\n")
+    table.writeheader()
+    table.writerows(found["rows"])
+    corpus.write_whole(directory / "evaluation.csv", text.getvalue())
+
+
+def bits_per_sample(run: checkpoint.Run, held_out: Path, seconds: float = 120.0) -> dict[str, float]:
+    """Bits per sample and codebook usage on packed speech, as training measures them.
+
+    Raises:
+        InputError: it is not packed, or has a speaker whom the model does not know.
+    """
+    packed = Packed(held_out / "packed")
+    if strangers := sorted(set(packed.speakers) - set(run.speakers)):
+        raise InputError(f"{held_out}: the model does not know {strangers[0]}; measure on speakers that it has")
+    return training.measure(run, [packed], seconds).numbers
+
+
+def _systems(
+    model: Model, pair: Pair, source: Wave, temperature: float, top_p: float, seed: int
+) -> Iterator[tuple[str, Wave]]:
+    yield "recording", source
+    yield "8-bit mu-law", mulaw.expand(mulaw.compress(source))
+    for peer in peers.installed():
+        yield peer.name, peer(source).wave
+    own = audio.read(pair.source, model.sample_rate)
+    spoken = model.decode(model.encode(own), pair.speaker, seed, temperature, top_p, len(own))
+    yield CONVERSION, np.concatenate([*audio.resampled([spoken], model.sample_rate, RATE)])
+
+
+def _voices(directory: Path | None, speakers: Iterable[str], missing: dict[str, str]) -> dict[str, NDArray]:
+    """Whose voices are whose: the mean of some recordings of each."""
+    if directory is None:
+        return {}
+    if importlib.util.find_spec("resemblyzer") is None:
+        missing |= dict.fromkeys(VOICE, "resemblyzer")
+        return {}
+    found, utterances = {}, corpus.read(directory)
+    for speaker in sorted(speakers):
+        own = [one for one in utterances if one.speaker == speaker]
+        chosen = own[:: max(1, len(own) // VOICE_UTTERANCES)][:VOICE_UTTERANCES]
+        if chosen:
+            heard = [measures.voice(audio.read(one.path, RATE, one.start_s, one.end_s)) for one in chosen]
+            found[speaker] = np.mean(heard, axis=0) / np.linalg.norm(np.mean(heard, axis=0))
+    return found
+
+
+def _nearness(wave: Wave, source: Wave, target: NDArray) -> dict[str, float]:
+    """Cosines to the target's voice and the source's, and whether the first is greater."""
+    own, before = measures.voice(wave), measures.voice(source)
+    near = {"to_target": float(own @ target), "to_source": float(own @ before)}
+    return near | {"nearer_target": float(near["to_target"] > near["to_source"])}
