@@ -122,7 +122,8 @@ def dnsmos(pair: Comparison) -> float:
     """What listeners would say of the wave, 1 to 5, by Microsoft's DNSMOS (overall); needs no reference."""
     from speechmos import dnsmos as model
 
-    return float(model.run(np.clip(pair.wave, -1, 1), RATE)["ovrl_mos"])
+    heard: Any = model.run(np.clip(pair.wave, -1, 1), RATE)
+    return float(heard["ovrl_mos"])
 
 
 def estoi(pair: Comparison) -> float:
@@ -163,7 +164,7 @@ def mel_cepstra(wave: Wave) -> NDArray[np.float64]:
     """
     mel = librosa.feature.melspectrogram(y=wave, sr=RATE, n_fft=512, hop_length=STEP, n_mels=80, power=1.0, norm=None)
     power = 2 * np.log(np.maximum(mel / 256, QUIET))
-    return dct(power, axis=0).T[:, 1 : CEPSTRA + 1] / (2 * len(power))
+    return np.asarray(dct(power, axis=0)).T[:, 1 : CEPSTRA + 1] / (2 * len(power))
 
 
 def pitch_hz(wave: Wave) -> NDArray[np.float64]:

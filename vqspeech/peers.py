@@ -55,7 +55,7 @@ def _codec2(mode: str) -> Callable[[Wave, Path], Coded]:
         filled = narrow + bytes(2 * 8 * 80)  # its last frames come out only when others follow
         (room / "in.raw").write_bytes(filled)
         times = _run(["c2enc", mode, "in.raw", "out.bit"], room), _run(["c2dec", mode, "out.bit", "out.raw"], room)
-        heard = np.frombuffer((room / "out.raw").read_bytes(), "<i2").astype(np.float32) / 32768
+        heard = np.frombuffer((room / "out.raw").read_bytes(), "<i2").astype(np.float32) / np.float32(32768)
         wide = np.concatenate([*audio.resampled([heard], 8000, RATE)])
         return Coded(wide, (room / "out.bit").stat().st_size * len(narrow) / len(filled), *times)
 
@@ -67,7 +67,7 @@ def _opus(wave: Wave, room: Path) -> Coded:
     soundfile.write(room / "in.wav", wave, RATE)
     encode = ["opusenc", "--quiet", "--speech", "--bitrate", "6", "--framesize", "60", "in.wav", "out"]
     times = _run(encode, room), _run(["opusdec", "--quiet", "--rate", str(RATE), "out", "out.wav"], room)
-    return Coded(soundfile.read(room / "out.wav", dtype="float32")[0], (room / "out").stat().st_size, *times)
+    return Coded(audio.read(room / "out.wav", RATE), (room / "out").stat().st_size, *times)
 
 
 def _speex(wave: Wave, room: Path) -> Coded:
@@ -75,7 +75,7 @@ def _speex(wave: Wave, room: Path) -> Coded:
     soundfile.write(room / "in.wav", wave, RATE)
     encode = ["speexenc", "--wideband", "--quality", "0", "--nframes", "10", "in.wav", "out"]
     times = _run(encode, room), _run(["speexdec", "out", "out.wav"], room)
-    return Coded(soundfile.read(room / "out.wav", dtype="float32")[0], (room / "out").stat().st_size, *times)
+    return Coded(audio.read(room / "out.wav", RATE), (room / "out").stat().st_size, *times)
 
 
 def _run(words: list[str], room: Path) -> float:
