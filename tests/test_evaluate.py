@@ -68,7 +68,7 @@ def test_a_measure_whose_package_is_missing_is_named_and_left_out(run, pairs, mo
 def test_the_command_prints_a_table_and_what_it_left_out(run, pairs, few):
     result = CliRunner().invoke(app, ["evaluate", str(pairs), "--model", str(run)])
     assert result.exit_code == 0, result.output
-    assert "| recording | 0.00 (0.00 to 0.00) |" in result.output
+    assert "| mcd, dB | 0.00 (0.00 to 0.00) |" in result.output
     assert (run / "evaluation.csv").is_file()
 
 

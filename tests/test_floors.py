@@ -31,6 +31,7 @@ FLOORS = [
     {"coding"},
     {"training", "conversion", "prepare", "mini", "bench", "codec", "tokens", "sampling", "probe"},
     {"progress", "streaming", "cli_options", "evaluate"},
+    {"report"},
     {"cli_data", "cli_codes", "cli_measure"},
     {"cli"},
     {"__main__"},

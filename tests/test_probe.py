@@ -129,7 +129,7 @@ def test_a_probe_finds_what_k_means_knows_and_that_random_order_destroys_it(run,
     assert found["abx"]["MFCC"]["within"] < 0.1
     assert sum(map(sum, found["confusion"])) == sum(map(sum, found["codes_by_phone"]))
     assert found["conditions"]["map"] == {"m": "m", "s": "s", "sil": "pau"}
-    assert "| always the commonest phone |" in tables.probed(json.loads(json.dumps(found)))
+    assert "| always the commonest phone |" in tables.markdown(tables.probed(json.loads(json.dumps(found))))
 
 
 def test_labels_of_the_test_part_cannot_reach_the_map(run, parts):

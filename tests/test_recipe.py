@@ -41,12 +41,13 @@ def project(tmp_path: Path, tiny) -> Path:
 def test_the_recipe_goes_from_vctk_to_converted_recordings_and_repeats_only_what_failed(project: Path, speech):
     for number in range(48):
         name = f"p{225 + number % 2}/p{225 + number % 2}_{number:03d}"
-        for folder in ("VCTK/wav48", "VCTK/txt"):
+        for folder in ("VCTK/wav48", "VCTK/txt", "labels"):
             (project / folder / name).parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(project / f"VCTK/wav48/{name}.wav", speech(0.3, seed=number), 16000)
         (project / f"VCTK/txt/{name}.txt").write_text(f"Sentence {number}.\n")
+        (project / f"labels/{name}.lab").write_text("0 800000 pau\n800000 1500000 s\n1500000 3000000 aa\n")
     recipe = ("egs/vctk/run.sh", "--vctk", "VCTK", "--config", "tiny.yaml", "--nj", "2")
-    recipe += ("--set-prior", "training.max_steps=2")
+    recipe += ("--set-prior", "training.max_steps=2", "--labels", "labels")
     failed = bash(*recipe, "--set", "training.batches=4", room=project)
     assert failed.returncode == 2
     assert failed.stderr.splitlines()[-1].startswith(
@@ -63,6 +64,9 @@ def test_the_recipe_goes_from_vctk_to_converted_recordings_and_repeats_only_what
     before = [path.stat().st_mtime_ns for path in converted]
     assert re.search(r"[0-9.]+ bits per code by the prior", again.stdout)
     assert (project / "data/VCTK/test/codes.scp").exists()
+    assert re.search(r"[0-9.]+ % of phones told from one code; always the commonest [0-9.]+, k-means", again.stdout)
+    for measured in ("probe.json", "evaluation.csv", "report.html"):
+        assert (project / "exp/VCTK/tiny" / measured).stat().st_size > 500
     assert "stage 7, conversion: exp/VCTK/tiny is done" in bash(*recipe, room=project).stdout
     assert [path.stat().st_mtime_ns for path in converted] == before
 

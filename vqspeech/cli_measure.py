@@ -72,7 +72,7 @@ def probe(
     for name, phone in found["conditions"]["map"].items():
         if name != phone:
             typer.echo(f"phone {name} counts as {phone}")
-    typer.echo(tables.probed(found))
+    typer.echo(tables.markdown(tables.probed(found)))
 
 
 @measures.command()
@@ -104,7 +104,24 @@ def evaluate(
     evaluate.write(found, out or model)
     summary = evaluate.summary(found)
     typer.echo(f"{len(rows)} recordings; means, with 95 % intervals over them\n")
-    typer.echo(tables.evaluated(summary, {one.name: one.unit for one in MEASURES}))
+    typer.echo(tables.markdown([tables.evaluated(summary, {one.name: one.unit for one in MEASURES})]))
     if found["missing"]:
         without = ", ".join(sorted(found["missing"]))
         typer.echo(f"vqspeech: left out {without}: pip install 'vqspeech[measure]'", err=True)
+
+
+@measures.command()
+def report(
+    model: Annotated[Path, typer.Argument(help="Run directory of a trained model.", metavar="RUN_DIR")],
+    pairs: Annotated[
+        Path | None, typer.Option(help="Recordings to be heard: rows of `source voice`.", metavar="PAIRS")
+    ] = None,
+    temperature: Temperature = 1.0,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="RUN_DIR/report.html by default.")] = None,
+) -> None:
+    """Write one HTML file of a run: curves, codebook, what `probe` and `evaluate` found, recordings to listen to."""
+    from vqspeech import report
+
+    with bar("report", 1.0, "") as update:
+        path = report.write(model, out or model / "report.html", pairs, temperature, progress=update)
+    typer.echo(path)

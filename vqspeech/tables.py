@@ -1,23 +1,40 @@
-"""What was measured, as Markdown."""
+"""What was measured, as tables: for a terminal and a paper in Markdown, for a report in HTML."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table.
+class Table(NamedTuple):
+    """A heading of columns and rows of cells, all text; the first column names the row."""
 
-    >>> print(table(["a", "b"], [[1, 2]]))
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+Parts = list[str | Table]
+"""Sentences and tables, in order."""
+
+
+def markdown(parts: Iterable[str | Table]) -> str:
+    """Sentences and tables as Markdown.
+
+    >>> print(markdown(["One.", Table(["a", "b"], [["1", "2"]])]))
+    One.
+    <BLANKLINE>
     | a | b |
     |---|---|
     | 1 | 2 |
     """
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |".replace(" --- ", "---") for line in lines)
+
+    def lines(table: Table) -> str:
+        header, *rows = ("| " + " | ".join(cells) + " |" for cells in (table.header, *table.rows))
+        return "\n".join([header, "|---" * len(table.header) + "|", *rows])
+
+    return "\n\n".join(part if isinstance(part, str) else lines(part) for part in parts)
 
 
-def probed(found: dict[str, Any]) -> str:
-    """The tables of `probe.probe`, one after another."""
+def probed(found: dict[str, Any]) -> Parts:
+    """What `probe.probe` found."""
     about, accuracy, information = found["conditions"], found["accuracy"], found["information"]
     policies, sources = list(accuracy), list(information)
     rows = [[one, *(_interval(accuracy[policy][one]) for policy in policies)] for one in sources]
@@ -26,32 +43,35 @@ def probed(found: dict[str, Any]) -> str:
     names = ("nmi", "v_measure", "purity", "bits")
     told = [[one, *(f"{information[one][name]:.3f}" for name in names)] for one in sources]
     linear, manners, speaker = found["linear"], found["manners"], found["speaker"]
-    return "\n\n".join([
+    return [
         f"{about['codes']} codes at {about['frame_rate']:g} Hz, mapped on {about['train_minutes']:.1f} min of "
         f"{about['train_speakers']} speakers, scored on {about['test_minutes']:.1f} min of {about['test_speakers']}; "
         f"{len(about['phones'])} phones of 41 occur.",
-        table(["phones right, % (95 % interval)", *policies], rows),
-        table(["edges cut", "NMI", "V-measure", "purity", "bits a frame"], told),
-        table(
-            ["linear probe, edges cut", *(f"{width} codes" for width in linear)],
+        Table(["phones right, % (95 % interval)", *policies], rows),
+        Table(["edges cut", "NMI", "V-measure", "purity", "bits a frame"], told),
+        Table(
+            ["linear probe, edges cut", *(f"{width} code{'s' * (width != '1')}" for width in map(str, linear))],
             [["phones right, %", *map(_percent, linear.values())]],
         ),
-        table(["codes, edges cut", *manners], [["phones right, %", *map(_percent, manners.values())]]),
-        table(
+        Table(["codes, edges cut", *manners], [["phones right, %", *map(_percent, manners.values())]]),
+        Table(
             ["ABX error, % (chance: 50)", "within a speaker", "across speakers"],
             [[name, _percent(one["within"]), _percent(one["across"])] for name, one in found["abx"].items()],
         ),
         f"Speaker, from the codes of an utterance: {_percent(speaker['accuracy'])} % right of {speaker['speakers']}; "
         f"always the commonest: {_percent(speaker['majority'])} %.",
-    ]) + "\n"  # fmt: skip
+    ]
 
 
-def evaluated(summary: dict[str, dict[str, tuple[float, float, float]]], units: dict[str, str]) -> str:
-    """The table of `evaluate.summary`: systems against measures, `units` by measure, means with their intervals."""
+def evaluated(summary: dict[str, dict[str, tuple[float, float, float]]], units: dict[str, str]) -> Table:
+    """What `evaluate.summary` gives, measures against systems: means with their intervals; `units` by measure."""
     names = list(dict.fromkeys(name for one in summary.values() for name in one))
-    header = ["", *(f"{name} ({units[name]})" if units.get(name) else name for name in names)]
-    rows = ([system, *(_mean(*one[name]) if name in one else "" for name in names)] for system, one in summary.items())
-    return table(header, rows) + "\n"
+    rows = [
+        [f"{name}, {units[name]}" if units.get(name) else name]
+        + [_mean(*one[name]) if name in one else "" for one in summary.values()]
+        for name in names
+    ]
+    return Table(["mean (95 % interval)", *summary], rows)
 
 
 def _mean(value: float, low: float, high: float) -> str:

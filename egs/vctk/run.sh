@@ -7,7 +7,8 @@
 #   bash egs/vctk/run.sh --download          fetches VCTK 0.92 into downloads/ first
 #   --extra DIR      a Kaldi data directory to train on as well (may be given again)
 #   --config YAML    egs/vctk/conf/vctk64.yaml with a corpus, mini.yaml without
-#   --labels DIR     cut silence at these phone labels (DIR/p225/p225_001.lab) instead of by level
+#   --labels DIR     phone labels (DIR/p225/p225_001.lab or .TextGrid): silence is cut at them instead of by level,
+#                    and the codes are probed with them; without, `text` is aligned if pocketsphinx is there
 #   --set KEY=VALUE  an override of the config (may be given again)
 #   --set-prior KEY=VALUE  the same of egs/vctk/conf/prior.yaml (mini_prior.yaml without a corpus)
 #   --stage N --stop-stage N --nj N
@@ -17,7 +18,7 @@ root=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")
 seen_from_root() { realpath --canonicalize-missing --no-symlinks --relative-to "$root" "$1"; }
 
 vctk="" config="" labels="" extra=() overrides=() prior_overrides=()
-stage=1 stop_stage=9 nj=$(nproc)
+stage=1 stop_stage=11 nj=$(nproc)
 while [ $# -gt 0 ]; do
   case $1 in
     --download) vctk=downloads/VCTK-Corpus-0.92 download=1; shift; continue ;;
@@ -107,11 +108,35 @@ train_prior() {
 
 convert_test() {  # four recordings that training never saw, in four voices
   mkdir -p "$model/converted"
-  python egs/vctk/local/choose_pairs.py "$data/test" "$model/speakers.txt" 4 |
-    while read -r wav speaker; do
-      vqspeech convert --model "$model" --speaker "$speaker" --out-dir "$model/converted" "$wav"
-    done
+  python egs/vctk/local/choose_pairs.py "$data/test" "$model/speakers.txt" 4 > "$model/pairs.txt"
+  while read -r wav speaker; do
+    vqspeech convert --model "$model" --speaker "$speaker" --out-dir "$model/converted" "$wav"
+  done < "$model/pairs.txt"
 }
+
+make_phones() {
+  if [ -n "$phone_labels" ]; then
+    $cpu_cmd data align "$1" --labels "$phone_labels"
+  else
+    $cpu_cmd data align "$1" --nj "$nj"
+  fi
+}
+
+probe_codes() {
+  $cpu_cmd probe --model "$model" --train "$data/train" --test "$data/test"
+}
+
+evaluate_test() {
+  $cpu_cmd evaluate "$model/pairs.txt" --model "$model" --voices "$data/train" --held-out "$data/test"
+}
+
+write_report() {
+  $cpu_cmd report "$model" --pairs "$model/pairs.txt"
+}
+
+phone_labels=$labels
+[ -n "$vctk" ] || phone_labels=${labels:-downloads/mini/lab}
+can_probe=$([ -n "$phone_labels" ] || python -c 'import pocketsphinx' 2> /dev/null && echo yes || true)
 
 run_stage 1 data "$data" make_data
 for one in ${extra[@]+"${extra[@]}"}; do
@@ -123,8 +148,16 @@ run_stage 4 vqvae "$model" train_vqvae
 for part in "${parts[@]}"; do run_stage 5 "codes-$(basename "$model")" "$part" make_codes "$part"; done
 run_stage 6 prior "$prior" train_prior
 run_stage 7 conversion "$model" convert_test
+if [ -n "$can_probe" ]; then
+  for part in "$data/train" "$data/test"; do run_stage 8 phones "$part" make_phones "$part"; done
+  run_stage 9 probe "$model" probe_codes
+else
+  echo "No labels of phones (--labels DIR) and no pocketsphinx (pip install 'vqspeech[measure]'): codes are not probed."
+fi
+run_stage 10 evaluation "$model" evaluate_test
+run_stage 11 report "$model" write_report
 
-[ "$stop_stage" -ge 7 ] || exit 0
+[ "$stop_stage" -ge 11 ] || exit 0
 echo
 echo "Finished in $(((SECONDS - began) / 60)) min $(((SECONDS - began) % 60)) s.  Held out, and never seen:"
 python egs/vctk/local/summary.py "$model" "$model/converted" "$prior"

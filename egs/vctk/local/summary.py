@@ -19,6 +19,13 @@ def main(run: str, converted: str, prior: str) -> None:
     print(f"  {bits['held_out']:.2f} bits per code by the prior after {learned['minutes']:.1f} min; the run: {prior}")
     print(f"  (all alike {bits['uniform']:.2f}, as often as each comes {bits['unigram']:.2f}, ", end="")
     print(f"as often as it follows the one before {bits['order_1']:.2f})")
+    probed = Path(run) / "probe.json"
+    if probed.exists():
+        found = json.loads(probed.read_text(encoding="utf-8"))["accuracy"]["edges cut"]
+        shares = {name: 100 * one["accuracy"] for name, one in found.items()}
+        print(f"  {shares['codes']:.1f} % of phones told from one code; always the commonest ", end="")
+        print(f"{100 * found['codes']['majority']:.1f}, k-means of MFCC {shares['k-means of MFCC']:.1f}")
+    print(f"The report, for a browser: {run}/report.html")
     print("Converted recordings:")
     for path in sorted(Path(converted).glob("*.wav")):
         print(f"  {path}")

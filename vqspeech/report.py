@@ -1,0 +1,199 @@
+"""A run on one page: curves, codebook, what `probe` and `evaluate` found, and recordings to listen to."""
+
+import base64
+import io
+import json
+import platform
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from vqspeech import __version__, audio, corpus, evaluate, phones, plots, tables
+from vqspeech.config import to_yaml
+from vqspeech.errors import InputError
+from vqspeech.measures import MEASURES
+from vqspeech.synthesis import Model
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HEARD_S, RECORDINGS = 6.0, 3
+"""How much of a recording is to be heard, and of how many at most."""
+
+
+class Picture(NamedTuple):
+    """A figure as the page holds it: a data URI, a heading, and what somebody hears who does not see it."""
+
+    title: str
+    uri: str
+    alt: str
+
+
+class Sound(NamedTuple):
+    """A recording as the page holds it: a data URI and what it is."""
+
+    title: str
+    uri: str
+
+
+def write(
+    run: str | Path, path: Path, pairs: Path | None = None, temperature: float = 1.0,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Path:  # fmt: skip
+    """Writes the report of a run directory: one file that needs no other and no network.
+
+    Args:
+        pairs: rows of `source voice`; the first RECORDINGS are converted and can be listened to.
+        progress: told the share that is done.
+
+    Raises:
+        InputError: no run there, jinja2 or matplotlib is missing.
+    """
+    try:
+        from jinja2 import Environment, PackageLoader
+    except ImportError:
+        raise InputError("reports need jinja2; pip install 'vqspeech[recipe]'") from None
+    run, model = Path(run), Model(run)
+    probed, evaluated = _read(run / "probe.json"), _read(run / "evaluation.json")
+    if probed and probed["conditions"]["model"] != model.run.digest:
+        raise InputError(f"{run}/probe.json: is of another model than the one beside it; run `vqspeech probe` again")
+    log = _log(run)
+    pictures = [*_curves(log), *(_of_probe(probed, model) if probed else [])]
+    progress(0.4)
+    rows = evaluate.read_pairs(pairs)[:RECORDINGS] if pairs else []
+    spoken = []
+    for number, pair in enumerate(rows):
+        spoken.append(_spoken(model, pair, temperature))
+        progress(0.4 + 0.6 * (number + 1) / len(rows))
+    page = Environment(loader=PackageLoader("vqspeech"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    text = page.get_template("report.html").render(
+        name=run.name,
+        facts=_facts(model, log, probed),
+        pictures=pictures,
+        spoken=spoken,
+        probed=tables.probed(probed) if probed else [],
+        evaluated=_evaluated(evaluated) if evaluated else None,
+        config=to_yaml(model.run.config),
+        versions=_versions(),
+        digest=model.run.digest,
+        speakers=len(model.speakers),
+    )
+    corpus.write_whole(path, text)
+    progress(1.0)
+    return path
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); make it again") from None
+
+
+def _log(run: Path) -> list[dict[str, float]]:
+    try:
+        return [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError):
+        return []  # a model that was given away without it
+
+
+def _facts(model: Model, log: list[dict[str, float]], probed: dict[str, Any]) -> list[tuple[str, str]]:
+    """The few numbers that come first, each with what it is."""
+    newest: dict[str, float] = {}
+    for row in log:
+        newest |= row
+    codes, rate = len(model.model.quantiser.counts), model.sample_rate / model.hop
+    facts = [(f"{rate * np.log2(codes):,.0f} bit/s", f"{codes} codes, {rate:g} a second")]
+    if "held_out_bits_per_sample" in newest:
+        facts.append((f"{newest['held_out_bits_per_sample']:.2f} bits", "a sample, held out (8 is knowing nothing)"))
+        used, perplexity = newest["held_out_codes_used"], newest["held_out_perplexity"]
+        facts.append((f"{100 * used / codes:.0f} %", f"of the codes in use, perplexity {perplexity:.0f}"))
+    if probed:
+        one = probed["accuracy"]["edges cut"]
+        chance, peer = (100 * value for value in (one["codes"]["majority"], one["k-means of MFCC"]["accuracy"]))
+        facts.append((f"{100 * one['codes']['accuracy']:.1f} %", f"of phones; chance {chance:.1f}, k-means {peer:.1f}"))
+    return facts
+
+
+def _curves(log: list[dict[str, float]]) -> list[Picture]:
+    def line(name: str) -> tuple[list[float], list[float]]:
+        rows = [row for row in log if name in row]
+        return [row["step"] for row in rows], [row[name] for row in rows]
+
+    names = {"bits_per_sample": "training", "held_out_bits_per_sample": "held out"}
+    lines = {title: found for name, title in names.items() if (found := line(name))[0]}
+    if not lines:
+        return []
+    ends = "; ".join(f"{title} ends at {values[-1]:.2f}" for title, (_, values) in lines.items())
+    return [_picture("Training", plots.curves(lines, "bits a sample"), f"Bits a sample over the steps: {ends}.")]
+
+
+def _of_probe(probed: dict[str, Any], model: Model) -> list[Picture]:
+    counts, confusion = (np.array(probed[name]) for name in ("codes_by_phone", "confusion"))
+    names, used = list(phones.PHONES), int((counts.sum(axis=1) > 0).sum())
+    best = max(probed["by_phone"], key=probed["by_phone"].get)
+    known = f"the best known phone is {best}, {100 * probed['by_phone'][best]:.0f} % right"
+    pictures = [
+        _picture("Codes in use", plots.usage(counts.sum(axis=1)), f"{used} of {len(counts)} codes occur in test."),
+        _picture("Phones of each code", plots.phones_of_codes(counts, names), "Shares of the phones within each code."),
+        _picture("Phones taken for phones", plots.confusion(confusion, names), f"Said against understood; {known}."),
+    ]  # fmt: skip
+    vectors = model.model.quantiser.codebook.detach().numpy()
+    if len(vectors) >= 8:
+        from sklearn.manifold import TSNE
+
+        tsne = TSNE(perplexity=min(30, len(vectors) / 4), init="pca", random_state=0)
+        told = probed["phone_of_code"] + ["pau"] * (len(vectors) - len(probed["phone_of_code"]))
+        manner = {phone: manner for manner, several in phones.MANNERS.items() for phone in several.split()}
+        figure = plots.codebook(tsne.fit_transform(vectors), [manner[one] for one in told], told)
+        pictures.append(_picture("The codebook", figure, "Codes by t-SNE, with their likeliest phones, by manner."))
+    return pictures
+
+
+def _spoken(model: Model, pair: evaluate.Pair, temperature: float) -> tuple[str, Picture, list[Sound]]:
+    """A recording, the same from its codes in its own voice where the model has it, and its conversion."""
+    rate = model.sample_rate
+    wave = audio.read(pair.source, rate)[: round(HEARD_S * rate)]
+    codes = model.encode(wave)
+    own = next((one for one in model.speakers if pair.source.name.startswith(f"{one}_")), None)
+    waves = {"source": wave}
+    for title, speaker in (("reconstruction", own), ("conversion", pair.speaker)):
+        if speaker:
+            waves[f"{title}, {speaker}"] = model.decode(codes, speaker, temperature=temperature, length=len(wave))
+    alt = f"Mel spectrograms of {pair.source.name} and what is spoken from its {len(codes)} codes."
+    picture = _picture(f"{pair.source.name} to {pair.speaker}", plots.spectrograms(waves, rate), alt)
+    return picture.title, picture, [Sound(title, _sound(one, rate)) for title, one in waves.items()]
+
+
+def _evaluated(found: dict[str, Any]) -> tables.Table:
+    return tables.evaluated(evaluate.summary(found), {one.name: one.unit for one in MEASURES})
+
+
+def _picture(title: str, figure: "Figure", alt: str) -> Picture:
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return Picture(title, "data:image/png;base64," + base64.b64encode(file.getvalue()).decode(), alt)
+
+
+def _sound(wave: NDArray[np.float32], rate: int) -> str:
+    file = io.BytesIO()
+    soundfile.write(file, np.clip(wave, -1, 1), rate, format="WAV", subtype="PCM_16")
+    return "data:audio/wav;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _versions() -> dict[str, str]:
+    measuring = ("scikit-learn", "pocketsphinx", "speechmos", "pesq", "pystoi", "resemblyzer")
+    found = {"vqspeech": __version__, "Python": platform.python_version()}
+    for name in ("torch", "numba", "numpy", "librosa", *measuring):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
