@@ -61,7 +61,7 @@ def align(
     aligners = {"pocketsphinx": align_by_pocketsphinx, "torchaudio": align_by_torchaudio}
     if aligner not in aligners:
         raise InputError(f"aligner {aligner!r} is unknown; choose from {', '.join(aligners)}")
-    _pocketsphinx()
+    _dictionary()
     utterances, found, skipped = corpus.read(directory), {}, []
     work = partial(_aligned, aligners[aligner])
     for one, (phones, reason) in zip(utterances, each(work, utterances, nj, progress), strict=True):
@@ -81,7 +81,7 @@ def align_by_pocketsphinx(wave: NDArray[np.float32], text: str) -> list[Phone]:
     Raises:
         InputError: a word is not in its dictionary, or the words do not fit the sound.
     """
-    decoder, words = _pocketsphinx(), _words(text)
+    decoder, words = _decoder(), _words(text)  # a new one: it adapts to what it has heard
     sound = (np.clip(wave, -1, 1) * 32767).astype(np.int16).tobytes()
     try:
         decoder.set_align_text(" ".join(words))
@@ -114,7 +114,7 @@ def align_by_torchaudio(wave: NDArray[np.float32], text: str) -> list[Phone]:
         spans = bundle.get_aligner()(emission[0], bundle.get_tokenizer()(spelt))
     frame_s, now_s, phones = len(wave) / 16000 / emission.shape[1], 0.0, []
     for word, letters in zip(words, spans, strict=True):
-        names = _pocketsphinx().lookup_word(word).split()
+        names = _dictionary().lookup_word(word).split()
         edges = np.linspace(letters[0].start * frame_s, letters[-1].end * frame_s, len(names) + 1)
         if edges[0] > now_s:
             phones.append(Phone(now_s, float(edges[0]), PAUSE))
@@ -128,8 +128,8 @@ def _words(text: str) -> list[str]:
     words = re.findall(r"[a-z']*[a-z][a-z']*", text.lower().replace("\u2019", "'"))
     if not words:
         raise InputError("has no words")
-    known = [word if _pocketsphinx().lookup_word(word) else word.strip("'") for word in words]
-    if missing := [word for word in known if not _pocketsphinx().lookup_word(word)]:
+    known = [word if _dictionary().lookup_word(word) else word.strip("'") for word in words]
+    if missing := [word for word in known if not _dictionary().lookup_word(word)]:
         raise InputError(f"not in the dictionary: {' '.join(missing)}")
     return known
 
@@ -156,13 +156,15 @@ def _aligned(aligner: Callable[..., list[Phone]], one: Utterance) -> tuple[list[
         return [], str(fault)
 
 
-@cache
-def _pocketsphinx() -> Any:
+def _decoder() -> Any:
     try:
         from pocketsphinx import Decoder
     except ImportError:
         raise InputError("alignment needs pocketsphinx; pip install 'vqspeech[measure]'") from None
-    return Decoder(samprate=16000, loglevel="FATAL", bestpath=False)
+    return Decoder(samprate=16000, loglevel="FATAL", bestpath=False, lm=None)
+
+
+_dictionary = cache(_decoder)
 
 
 @cache

@@ -175,7 +175,12 @@ def pitch_hz(wave: Wave) -> NDArray[np.float64]:
 
 def heard_phones(wave: Wave) -> list[str]:
     """The phones that pocketsphinx hears, with a bigram of phones and no words."""
-    decoder = _recogniser()
+    from pocketsphinx import Decoder, get_model_path
+
+    decoder = Decoder(  # a new one each time: it adapts to what it has heard
+        samprate=RATE, loglevel="FATAL", allphone=get_model_path("en-us/en-us-phone.lm.bin"), lm=None, dict=None,
+        lw=2.0, beam=1e-20, pbeam=1e-20, cmn="batch",
+    )  # fmt: skip
     decoder.start_utt()
     decoder.process_raw((np.clip(wave, -1, 1) * 32767).astype(np.int16).tobytes(), full_utt=True)
     decoder.end_utt()
@@ -213,13 +218,3 @@ def _voice_encoder() -> Any:
     import resemblyzer
 
     return resemblyzer.VoiceEncoder("cpu", verbose=False)
-
-
-@cache
-def _recogniser() -> Any:
-    from pocketsphinx import Decoder, get_model_path
-
-    return Decoder(
-        samprate=RATE, loglevel="FATAL", allphone=get_model_path("en-us/en-us-phone.lm.bin"), lm=None, dict=None,
-        lw=2.0, beam=1e-20, pbeam=1e-20, cmn="batch",  # else what was heard before would matter
-    )  # fmt: skip

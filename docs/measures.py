@@ -1,0 +1,54 @@
+"""What every measure says of known faults: the table of docs/measures.md.
+
+python docs/measures.py DATA_DIR [RECORDINGS]
+
+Needs `pip install 'vqspeech[measure]'`; what is missing is left out.  The wrong speaker says the same sentence, so the
+directory needs `text` and sentences that several speakers read.
+"""
+
+import sys
+from collections import defaultdict
+
+import numpy as np
+
+from vqspeech import audio, corpus, measures, splits, tables
+from vqspeech.measures import MEASURES, RATE, Comparison
+
+
+def main(data: str, number: str = "8") -> None:
+    """Prints the table."""
+    readers = defaultdict(list)
+    for one in corpus.read(data):
+        readers[splits.sentence(one)].append(one)
+    twice = [several[:2] for several in readers.values() if len({one.speaker for one in several[:2]}) == 2]
+    pairs = [[audio.read(one.path, RATE, one.start_s, one.end_s) for one in two] for two in twice[: int(number)]]
+    usable = [one for one in MEASURES if not one.missing]
+    rows = []
+    for name in faults(*pairs[0]):
+        cells = []
+        for measure in usable:
+            values = [measure.of(Comparison(wave, faults(wave, other)[name])) for wave, other in pairs]
+            cells.append(f"{np.mean(values):.2f}")
+        voices = [float(measures.voice(wave) @ measures.voice(faults(wave, other)[name])) for wave, other in pairs]
+        rows.append([name, *cells, f"{np.mean(voices):.2f}"])
+    print(f"{len(pairs)} recordings of {data}\n")
+    print(tables.markdown([tables.Table(["", *(f"{one.name}, {one.unit}" for one in usable), "voice"], rows)]))
+
+
+def faults(wave: np.ndarray, other: np.ndarray) -> dict[str, np.ndarray]:
+    """The wave, and what can be wrong with it."""
+    noise = np.random.default_rng(0).standard_normal(len(wave)).astype(np.float32) * wave.std()
+    return {
+        "itself": wave,
+        "40 ms later": np.concatenate([np.zeros(round(0.04 * RATE), np.float32), wave]),
+        "half the amplitude": wave / 2,
+        "noise 20 dB below": wave + noise / 10,
+        "noise 10 dB below": wave + noise / np.sqrt(10),
+        "noise as loud": wave + noise,
+        "another speaker, same words": other,
+        "reversed": wave[::-1].copy(),
+    }
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
