@@ -23,16 +23,15 @@ def main(data: str, number: str = "8") -> None:
     twice = [several[:2] for several in readers.values() if len({one.speaker for one in several[:2]}) == 2]
     pairs = [[audio.read(one.path, RATE, one.start_s, one.end_s) for one in two] for two in twice[: int(number)]]
     usable = [one for one in MEASURES if not one.missing]
-    rows = []
+    columns = [["", *(f"{one.name}, {one.unit}" for one in usable), "voice"]]
     for name in faults(*pairs[0]):
-        cells = []
-        for measure in usable:
-            values = [measure.of(Comparison(wave, faults(wave, other)[name])) for wave, other in pairs]
-            cells.append(f"{np.mean(values):.2f}")
-        voices = [float(measures.voice(wave) @ measures.voice(faults(wave, other)[name])) for wave, other in pairs]
-        rows.append([name, *cells, f"{np.mean(voices):.2f}"])
+        changed = [(wave, faults(wave, other)[name]) for wave, other in pairs]
+        values = [[one.of(Comparison(*pair)) for pair in changed] for one in usable]
+        values.append([float(measures.voice(wave) @ measures.voice(heard)) for wave, heard in changed])
+        columns.append([name, *(f"{np.mean(one):.2f}" for one in values)])
+    header, *rows = zip(*columns, strict=True)
     print(f"{len(pairs)} recordings of {data}\n")
-    print(tables.markdown([tables.Table(["", *(f"{one.name}, {one.unit}" for one in usable), "voice"], rows)]))
+    print(tables.markdown([tables.Table(header, rows)]))
 
 
 def faults(wave: np.ndarray, other: np.ndarray) -> dict[str, np.ndarray]:
