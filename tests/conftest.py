@@ -8,7 +8,7 @@ import torch
 from jaxtyping import install_import_hook
 
 CHECKED = (
-    "vqspeech.nn.encoder", "vqspeech.nn.quantiser", "vqspeech.nn.wavenet", "vqspeech.models.vqvae",
+    "vqspeech.nn.encoder", "vqspeech.nn.mel", "vqspeech.nn.quantiser", "vqspeech.nn.wavenet", "vqspeech.models.vqvae",
     "vqspeech.engines.torch_engine",
 )  # fmt: skip
 install_import_hook(CHECKED, "beartype.beartype")

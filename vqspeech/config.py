@@ -19,8 +19,12 @@ class _Section(BaseModel):
 
 
 class Encoder(_Section):
-    """Strided convolutions over the wave; the product of the strides is the hop, samples per code."""
+    """Strided convolutions over the wave, or over its log-mel spectra; the hop is samples per code."""
 
+    mels: int = Field(default=0, ge=0)
+    """Bands of the spectra; 0 hears the wave itself."""
+    mel_step: int = Field(default=160, ge=1)
+    """Samples between spectra."""
     channels: int = Field(default=256, ge=1)
     strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2)
     residual_blocks: int = Field(default=0, ge=0)
@@ -68,7 +72,7 @@ class Model(_Section):
     @property
     def hop(self) -> int:
         """Samples per code."""
-        hop = 1
+        hop = self.encoder.mel_step if self.encoder.mels else 1
         for stride in self.encoder.strides:
             hop *= stride
         return hop

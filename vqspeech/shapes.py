@@ -11,6 +11,8 @@ from torch import Tensor
 
 Wave = Float[Tensor, "batch time"]
 """Sound, in [-1, 1]."""
+Signal = Float[Tensor, "batch bands steps"]
+"""What an encoder hears: a wave as it is, one band, or the log-mel spectra of it."""
 Classes = UInt8[Tensor, "batch time"] | Int[Tensor, "batch time"]
 """Symbols of an alphabet: mu-law classes 0..255, or codes 0..K-1 when a prior speaks."""
 Latents = Float[Tensor, "batch dim frames"]

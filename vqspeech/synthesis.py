@@ -121,7 +121,7 @@ class Model:
     @torch.inference_mode()
     def encode_blocks(self, blocks: Iterable[Wave]) -> Iterator[Codes]:
         """The codes of a wave that arrives in blocks of any size, a piece at a time."""
-        hop, context = self.hop, self.model.encoder.context
+        hop, context = self.hop, self.model.margin
         classes = (mulaw.compress(block) for block in blocks)
         for piece, before, after in _pieces(classes, PIECE_FRAMES * hop, context * hop):
             short = -len(piece) % hop  # only the last piece: silence fills its last frame

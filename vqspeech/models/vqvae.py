@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from vqspeech import config, mulaw
 from vqspeech.dataset import Batch
 from vqspeech.nn.encoder import Encoder
+from vqspeech.nn.mel import LogMel
 from vqspeech.nn.quantiser import Quantiser, jitter, sum_over_processes_
 from vqspeech.nn.wavenet import WaveNet
 from vqspeech.shapes import Classes, Codes, Cond, Latents, Loss
@@ -36,7 +37,10 @@ class VQVAE(nn.Module):
         super().__init__()
         encoder, quantiser, decoder = config.encoder, config.quantiser, config.decoder
         self.sample_rate, self.hop, self.jitter = config.sample_rate, config.hop, config.jitter
-        self.encoder = Encoder(encoder.channels, encoder.strides, encoder.residual_blocks, quantiser.dim)
+        self.mel = LogMel(config.sample_rate, encoder.mels, encoder.mel_step) if encoder.mels else None
+        self.encoder = Encoder(
+            encoder.mels or 1, encoder.channels, encoder.strides, encoder.residual_blocks, quantiser.dim
+        )
         self.quantiser = Quantiser(
             quantiser.codes, quantiser.dim, quantiser.learning, quantiser.beta, quantiser.decay, quantiser.revive_below,
             quantiser.beta_steps,
@@ -50,8 +54,16 @@ class VQVAE(nn.Module):
 
     def latents(self, classes: Classes) -> Latents:
         """(batch, time) -> (batch, dim, frames), before quantisation; time must be a multiple of the hop."""
-        curved = classes.float() * (2 / mulaw.MU) - 1  # the mu-law curve itself: quiet sounds stay audible
-        return self.encoder(curved)
+        if self.mel is None:
+            curved = classes.float() * (2 / mulaw.MU) - 1  # the mu-law curve itself: quiet sounds stay audible
+            return self.encoder(curved[:, None])
+        levels = torch.from_numpy(mulaw.LEVELS).to(classes.device)
+        return self.encoder(self.mel(levels[classes.long()]))
+
+    @property
+    def margin(self) -> int:
+        """Frames on either side of a frame beyond which no sample can change its code."""
+        return self.encoder.context + (-(-self.mel.reach // self.hop) if self.mel else 0)
 
     def encode(self, classes: Classes) -> Codes:
         """(batch, time) -> (batch, frames); time must be a multiple of the hop."""

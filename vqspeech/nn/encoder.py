@@ -1,10 +1,10 @@
-"""The strided convolutional encoder: sound to latents, one a frame."""
+"""The strided convolutional encoder: a wave, or spectra of it, to latents, one a frame."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqspeech.shapes import Latents, Wave
+from vqspeech.shapes import Latents, Signal
 
 
 class Encoder(nn.Module):
@@ -19,6 +19,7 @@ class Encoder(nn.Module):
     are faster than those of lines.
 
     Args:
+        bands: of what is heard; 1 of a wave.
         channels: of every hidden layer.
         strides: one a layer; their product is the hop.
         residual_blocks: ReLU, 3x1, ReLU, 1x1 and a shortcut, at the rate of the codes.
@@ -28,10 +29,10 @@ class Encoder(nn.Module):
         are those of its section 4.1.
     """
 
-    def __init__(self, channels: int, strides: tuple[int, ...], residual_blocks: int, dim: int) -> None:
+    def __init__(self, bands: int, channels: int, strides: tuple[int, ...], residual_blocks: int, dim: int) -> None:
         super().__init__()
         self.down = nn.ModuleList(
-            nn.Conv2d(channels if layer else 1, channels, (1, 2 * stride), (1, stride), (0, (stride + 1) // 2))
+            nn.Conv2d(channels if layer else bands, channels, (1, 2 * stride), (1, stride), (0, (stride + 1) // 2))
             for layer, stride in enumerate(strides)
         )
         self.blocks = nn.ModuleList(
@@ -45,12 +46,12 @@ class Encoder(nn.Module):
 
     @property
     def context(self) -> int:
-        """Frames on either side of a frame beyond which no sample can change its latent."""
+        """Frames on either side of a frame beyond which nothing can change its latent."""
         return 1 + len(self.blocks)
 
-    def forward(self, wave: Wave) -> Latents:
-        """(batch, time) -> (batch, dim, frames); time must be a multiple of the hop."""
-        x: Tensor = wave[:, None, None]  # a picture of one line
+    def forward(self, signal: Signal) -> Latents:
+        """(batch, bands, time) -> (batch, dim, frames); time must be a multiple of the product of the strides."""
+        x: Tensor = signal[:, :, None]  # a picture of one line
         for layer, down in enumerate(self.down):
             x = down(F.relu(x) if layer else x).contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
