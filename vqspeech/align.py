@@ -62,6 +62,8 @@ def align(
     if aligner not in aligners:
         raise InputError(f"aligner {aligner!r} is unknown; choose from {', '.join(aligners)}")
     _dictionary()
+    if aligner == "torchaudio":
+        _torchaudio()
     utterances, found, skipped = corpus.read(directory), {}, []
     work = partial(_aligned, aligners[aligner])
     for one, (phones, reason) in zip(utterances, each(work, utterances, nj, progress), strict=True):

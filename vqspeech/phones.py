@@ -107,7 +107,7 @@ def read_ctm(path: Path) -> dict[str, list[Phone]]:
                 raise ValueError
         except ValueError:
             form = "`utterance channel start_s duration_s phone`"
-            raise InputError(f"{path}:{line}: {row!r} is not {form}; mend it") from None
+            raise InputError(f"{path}:{line}: {row[:60]!r} is not {form}; mend it") from None
         phones.setdefault(key, []).append(one)
     return {key: sorted(rows) for key, rows in phones.items()}
 
@@ -127,7 +127,7 @@ def read_htk(path: Path) -> list[Phone]:
             phone = fields[2] if fields[2:] else ""
             rows.append(Phone(int(fields[0]) / _HTK_UNITS, int(fields[1]) / _HTK_UNITS, phone))
         except (ValueError, IndexError):
-            raise InputError(f"{path}:{line}: {row!r} is not `start end phone` in units of 100 ns; mend it") from None
+            raise InputError(f"{path}:{line}: {row[:60]!r} is not `start end phone` in units of 100 ns; mend it") from None
     return rows
 
 
