@@ -127,7 +127,8 @@ def read_htk(path: Path) -> list[Phone]:
             phone = fields[2] if fields[2:] else ""
             rows.append(Phone(int(fields[0]) / _HTK_UNITS, int(fields[1]) / _HTK_UNITS, phone))
         except (ValueError, IndexError):
-            raise InputError(f"{path}:{line}: {row[:60]!r} is not `start end phone` in units of 100 ns; mend it") from None
+            form = "`start end phone` in units of 100 ns"
+            raise InputError(f"{path}:{line}: {row[:60]!r} is not {form}; mend it") from None
     return rows
 
 
