@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -205,3 +206,25 @@ def test_what_does_not_fit_together_is_told_before_a_step(tiny, packed, tmp_path
         training.train_vqvae(config.from_tree(tree, ""), [packed], [packed], tmp_path / "run")
     with pytest.raises(InputError, match=r"make it a multiple of 3"):
         train(tiny, packed, tmp_path / "run", accumulate=3)
+
+
+def test_a_training_may_begin_with_the_weights_of_another_and_keeps_its_voices_by_name(tiny, packed, tmp_path):
+    train(tiny, packed, tmp_path / "first")
+    rows = (packed / "shard-00000.tsv").read_text()
+    other = tmp_path / "other"
+    shutil.copytree(packed, other)
+    (other / "shard-00000.tsv").write_text(rows.replace("\ts0\t", "\tnew\t"))
+    still = {"max_steps": 1, "learning_rate": 1e-9, "warmup_steps": 0}
+    train(tiny, other, tmp_path / "second", init=str(tmp_path / "first"), **still)
+    first, second = (checkpoint.load(tmp_path / name) for name in ("first", "second"))
+    assert first.speakers == ["s0", "s1", "s2"]
+    assert second.speakers == ["new", "s1", "s2"]
+    for name, weights in first.model.state_dict().items():
+        if "quantiser" not in name and name != "speaker.weight":
+            assert torch.allclose(second.model.state_dict()[name], weights, atol=1e-6), name
+    before, after = first.model.speaker.weight, second.model.speaker.weight
+    assert torch.allclose(after[1:], before[1:], atol=1e-6)
+    assert torch.allclose(after[0], before.mean(0), atol=1e-6)
+    fewer = tiny.model.model_copy(update={"quantiser": config.Quantiser(codes=8, dim=4)})
+    with pytest.raises(InputError, match=r"first: quantiser.codebook is \(16, 4\), in this config \(8, 4\)"):
+        train(tiny.model_copy(update={"model": fewer}), packed, tmp_path / "third", init=str(tmp_path / "first"))

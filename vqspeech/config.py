@@ -97,6 +97,8 @@ class Training(_Section):
     """One pass through `fitting.fit`."""
 
     seed: int = 0
+    init: str = ""
+    """Run directory whose weights are begun with; its voices are kept by name, others begin as their mean."""
     batch: int = Field(default=16, ge=1)
     """Crops in a global batch: over all processes and accumulated parts together."""
     accumulate: int = Field(default=1, ge=1)

@@ -48,6 +48,8 @@ def train_vqvae(
             )
         _check_speakers(path, part.speakers, speakers)
     model = _drawn(lambda: VQVAE(settings.model, len(speakers)), settings.training.seed)
+    if settings.training.init:
+        _take_weights_(model, speakers, settings.training.init, checkpoint.load)
     checkpoint.start(directory, settings, speakers)
     crops = Crops(
         parts, speakers, settings.training.crop, settings.model.hop, settings.training.seed,
@@ -130,6 +132,8 @@ def train_prior(
     sizes = settings.prior.model_copy(update={"model": about["model"], "codes": about["codes"]})
     settings = settings.model_copy(update={"prior": sizes})
     model = _drawn(lambda: Prior(settings.prior, len(speakers)), settings.training.seed)
+    if settings.training.init:
+        _take_weights_(model, speakers, settings.training.init, checkpoint.load_prior)
     known = [codes for part in parts for codes in part]
     model.expect_(torch.bincount(torch.from_numpy(np.concatenate(known).astype(np.int64)), minlength=about["codes"]))
     checkpoint.start(directory, settings, speakers)
@@ -184,3 +188,23 @@ def _drawn(make: Callable[[], Any], seed: int) -> Any:
 def _check_speakers(path: Path, speakers: list[str], known: list[str]) -> None:
     if strange := set(speakers) - set(known):
         raise InputError(f"{path}: speaker {min(strange)} is not in the training data; hold out sentences instead")
+
+
+def _take_weights_(
+    model: nn.Module, speakers: list[str], directory: str, load: Callable[[str], checkpoint.Run | checkpoint.PriorRun]
+) -> None:
+    """Puts the weights of a run into a model of the same sizes, each voice by its name or as the mean of all."""
+    run = load(directory)
+    weights, table = run.model.state_dict(), "speaker.weight"
+    for name, own in model.state_dict().items():
+        if name != table and (name not in weights or weights[name].shape != own.shape):
+            there = tuple(weights[name].shape) if name in weights else "none"
+            raise InputError(
+                f"{directory}: {name} is {there}, in this config {tuple(own.shape)}; begin with a run of the same sizes"
+            )
+    voices = weights[table]
+    if voices.shape[1:] != model.state_dict()[table].shape[1:]:
+        raise InputError(f"{directory}: a voice has {voices.shape[1]} numbers; set the config's speaker to that")
+    known = {name: voices[row] for row, name in enumerate(run.speakers)}
+    weights[table] = torch.stack([known.get(name, voices.mean(dim=0)) for name in speakers])
+    model.load_state_dict(weights)
