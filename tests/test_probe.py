@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from vqspeech import InputError, abx, assignment, audio, corpus, phones, probe, tables
 from vqspeech.assignment import Stretch
+from vqspeech.cli import app
 from vqspeech.corpus import Utterance
 from vqspeech.phones import Phone
 from vqspeech.synthesis import Model
@@ -160,3 +162,17 @@ def test_a_part_without_phones_is_refused_with_the_command_that_makes_them(run, 
     (parts / "test/phones.ctm").unlink()
     with pytest.raises(InputError, match=r"phones.ctm: is missing; make it with `vqspeech data align"):
         probe.probe(Model(run), parts / "train", parts / "test")
+
+
+def test_the_commands_label_probe_and_print_what_they_changed(run, parts):
+    for part in ("train", "test"):
+        labels = parts / f"labels_{part}.ctm"
+        (parts / part / "phones.ctm").rename(labels)
+        labelled = CliRunner().invoke(app, ["data", "align", str(parts / part), "--labels", str(labels)])
+        assert labelled.output.strip() == str(parts / part / "phones.ctm")
+    words = ["probe", "--model", str(run), "--train", str(parts / "train"), "--test", str(parts / "test")]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert "phone sil counts as pau\n" in result.output
+    assert "| always the commonest phone |" in result.output
+    assert json.loads((run / "probe.json").read_text())["conditions"]["codes"] == 16
