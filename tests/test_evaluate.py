@@ -57,6 +57,25 @@ def test_nearness_is_to_the_voice_that_was_asked_for(run, pairs, few, monkeypatc
     assert (row["to_target"], row["to_source"], row["nearer_target"]) == (1, 1, 0)
 
 
+def test_a_voice_that_is_not_among_the_voices_is_left_out_of_the_mean(run, pairs, few, monkeypatch, tmp_path):
+    monkeypatch.setattr(evaluate.importlib.util, "find_spec", lambda _: True)
+    monkeypatch.setattr(evaluate.measures, "voice", lambda wave: np.eye(2)[0])
+    found = evaluate.evaluate(Model(run), evaluate.read_pairs(pairs), tmp_path / "voices")  # alice is, p225 is not
+    assert [("to_target" in row) for row in found["rows"]].count(True) == len(found["rows"]) // 2
+    assert evaluate.summary(found)["vqspeech"]["to_target"] == (1, 1, 1)
+
+
+def test_what_cannot_be_measured_is_null_and_not_in_the_mean(run, pairs, monkeypatch, tmp_path):
+    values = iter([1.0, float("nan")] * 20)
+    mute = measures.MEASURES[0]._replace(name="mute", of=lambda _: next(values))
+    monkeypatch.setattr(evaluate, "MEASURES", [mute])
+    found = evaluate.evaluate(Model(run), evaluate.read_pairs(pairs))
+    assert {row["mute"] for row in found["rows"]} == {1.0, None}
+    evaluate.write(found, tmp_path / "out")
+    assert "NaN" not in (tmp_path / "out/evaluation.json").read_text()
+    assert all(one["mute"] == (1, 1, 1) for one in evaluate.summary(found).values() if one)
+
+
 def test_a_measure_whose_package_is_missing_is_named_and_left_out(run, pairs, monkeypatch):
     lame = measures.MEASURES[0]._replace(name="lame", module="no_such_module")
     monkeypatch.setattr(evaluate, "MEASURES", [lame])

@@ -89,12 +89,14 @@ def evaluate(
     for number, pair in enumerate(pairs):
         source = audio.read(pair.source, RATE)
         reference = audio.read(pair.reference, RATE) if pair.reference else source
+        voice = measures.voice(source) if pair.speaker in targets else None
         for system, wave in _systems(model, pair, source, temperature, top_p, seed):
             against = Comparison(reference if system == CONVERSION else source, wave)
             row = {"system": system, "source": str(pair.source), "speaker": pair.speaker}
-            row |= {measure.name: measure.of(against) for measure in usable}
-            if pair.speaker in targets:
-                row |= _nearness(wave, source, targets[pair.speaker])
+            numbers = {measure.name: measure.of(against) for measure in usable}
+            row |= {measure: value if np.isfinite(value) else None for measure, value in numbers.items()}
+            if voice is not None:
+                row |= _nearness(wave, voice, targets[pair.speaker])
             found["rows"].append(row)
         progress((number + 1) / len(pairs))
     return found
@@ -106,8 +108,9 @@ def summary(found: dict[str, Any], seed: int = 0, draws: int = 1000) -> Summary:
     for name in dict.fromkeys(row["system"] for row in found["rows"]):
         rows = [row for row in found["rows"] if row["system"] == name]
         systems[name] = {}
-        for measure in (one for one in rows[0] if one not in ("system", "source", "speaker")):
-            values = np.array([row[measure] for row in rows if np.isfinite(row[measure])])
+        names = dict.fromkeys(one for row in rows for one in row if one not in ("system", "source", "speaker"))
+        for measure in names:  # some recordings may lack one: a voice that is not among the voices
+            values = np.array([row[measure] for row in rows if row.get(measure) is not None])
             if len(values):
                 drawn = values[np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))].mean(axis=1)
                 low, high = np.quantile(drawn, [0.025, 0.975])
@@ -168,8 +171,8 @@ def _voices(directory: Path | None, speakers: Iterable[str], missing: dict[str, 
     return found
 
 
-def _nearness(wave: Wave, source: Wave, target: NDArray) -> dict[str, float]:
+def _nearness(wave: Wave, source: NDArray, target: NDArray) -> dict[str, float]:
     """Cosines to the target's voice and the source's, and whether the first is greater."""
-    own, before = measures.voice(wave), measures.voice(source)
-    near = {"to_target": float(own @ target), "to_source": float(own @ before)}
+    own = measures.voice(wave)
+    near = {"to_target": float(own @ target), "to_source": float(own @ source)}
     return near | {"nearer_target": float(near["to_target"] > near["to_source"])}
