@@ -176,3 +176,13 @@ def test_the_commands_label_probe_and_print_what_they_changed(run, parts):
     assert "phone sil counts as pau\n" in result.output
     assert "| always the commonest phone |" in result.output
     assert json.loads((run / "probe.json").read_text())["conditions"]["codes"] == 16
+
+
+def test_one_speaker_alone_has_no_speaker_probe_and_no_abx_across(run, parts):
+    for part in ("train", "test"):
+        corpus.write(parts / part, [one for one in corpus.read(parts / part) if one.speaker == "alice"])
+    found = probe.probe(Model(run), parts / "train", parts / "test")
+    assert found["abx"]["codes"]["across"] is None
+    assert found["speaker"]["accuracy"] is None
+    assert "NaN" not in json.dumps(found)
+    assert "none % right of 1;" in tables.markdown(tables.probed(found))

@@ -210,7 +210,7 @@ def _linear(heard: Any, symbols: list[list[NDArray]], width: int, seed: int) -> 
     return float(regression.fit(train[chosen], labels[chosen]).score(test, wanted))
 
 
-def _speaker(heard: Any, symbols: list[list[NDArray]]) -> dict[str, float]:
+def _speaker(heard: Any, symbols: list[list[NDArray]]) -> dict[str, float | None]:
     """Who speaks, by logistic regression on how often each code comes in an utterance; of speakers in both parts."""
     size = 1 + max(int(own.max()) for part in symbols for own in part)
     names = [[one.utterance.speaker for one in part] for part in heard]
@@ -222,7 +222,7 @@ def _speaker(heard: Any, symbols: list[list[NDArray]]) -> dict[str, float]:
         return np.sqrt(np.array(shares)), [name for _, name in chosen]
 
     if len(both) < 2:
-        return {"accuracy": float("nan"), "majority": float("nan"), "speakers": len(both)}
+        return {"accuracy": None, "majority": None, "speakers": len(both)}
     (train, known), (test, wanted) = utterances(0), utterances(1)
     commonest = Counter(known).most_common(1)[0][0]
     regression = _sklearn().linear_model.LogisticRegression(C=100.0, max_iter=300)
@@ -230,7 +230,7 @@ def _speaker(heard: Any, symbols: list[list[NDArray]]) -> dict[str, float]:
     return {"accuracy": accuracy, "majority": wanted.count(commonest) / len(wanted), "speakers": len(both)}
 
 
-def _abx(model: Model, part: list[Heard], seed: int) -> dict[str, dict[str, float]]:
+def _abx(model: Model, part: list[Heard], seed: int) -> dict[str, dict[str, float | None]]:
     vectors = model.model.quantiser.codebook.detach().numpy()
     draws = np.random.default_rng(seed)
     ways = {
@@ -241,7 +241,8 @@ def _abx(model: Model, part: list[Heard], seed: int) -> dict[str, dict[str, floa
     found = {}
     for name, way in ways.items():
         tokens = [token for one in part for token in _tokens(one, way(one), model.hop / model.sample_rate)]
-        found[name] = {side: abx.error(tokens, side == "across", seed=seed) for side in ("within", "across")}
+        errors = {side: abx.error(tokens, side == "across", seed=seed) for side in ("within", "across")}
+        found[name] = {side: None if np.isnan(error) else error for side, error in errors.items()}
     return found
 
 

@@ -78,8 +78,8 @@ def _mean(value: float, low: float, high: float) -> str:
     return f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
+def _percent(value: float | None) -> str:
+    return "none" if value is None else f"{100 * value:.1f}"
 
 
 def _interval(one: dict[str, float]) -> str:
