@@ -89,7 +89,7 @@ class VQVAE(nn.Module):
         if self.training and self.jitter:
             latents = jitter(latents, batch.uniforms, self.jitter)
         logits = self.wavenet(batch.past, self.condition(latents, batch.speakers))
-        nats = F.cross_entropy(logits.float(), batch.classes.long())
+        nats = F.cross_entropy(logits.float().transpose(1, 2).flatten(0, 1), batch.classes.long().flatten())
         counts = torch.bincount(quantised.codes.flatten(), minlength=len(self.quantiser.counts))
         parts = {"bits_per_sample": nats / math.log(2), "quantiser_loss": quantised.loss, "code_counts": counts}
         return Loss(nats + quantised.loss, parts)

@@ -65,22 +65,36 @@ class WaveNet(nn.Module):
         batch, time = classes.shape
         frames = cond.shape[2]
         assert time % frames == 0, f"{time} symbols are no multiple of {frames} frames"
-        gates = self.cond(cond).view(batch, len(self.taps), 2 * self.residual, frames, 1)
+        residual = self.residual
+        gates = _linear(cond.transpose(1, 2), self.cond).view(batch, frames, 1, len(self.taps), 2 * residual)
         previous = F.pad(classes.long(), (1, 0), value=self.start)[:, :-1]
-        x = self.embed(previous).transpose(1, 2)
+        x = self.embed(previous)  # (batch, time, channels): each layer is then one large product
         heard = []
         for layer, (taps, out) in enumerate(zip(self.taps, self.out, strict=True)):
-            ab = taps(F.pad(x, ((self.kernel - 1) * taps.dilation[0], 0)))
-            ab = (ab.view(batch, -1, frames, time // frames) + gates[:, layer]).view(batch, -1, time)
-            a, b = ab.chunk(2, dim=1)
+            ab = F.linear(_past(x, self.kernel, taps.dilation[0]), taps.weight.transpose(1, 2).flatten(1))
+            ab = (ab.view(batch, frames, time // frames, -1) + gates[:, :, :, layer]).view(batch, time, -1)
+            a, b = ab.chunk(2, dim=2)
             z = torch.tanh(a) * torch.sigmoid(b)
             heard.append(z)
             if layer + 1 < len(self.taps):  # nobody hears the last layer's residual
-                x = x + F.conv1d(z, out.weight[: self.residual], out.bias[: self.residual])
-        return self.logits(F.relu(self.head(F.relu(self._skips(heard)))))
+                x = x + F.linear(z, out.weight[:residual, :, 0], out.bias[:residual])
+        head = F.relu(_linear(F.relu(self._skips(heard)), self.head))
+        return _linear(head, self.logits).transpose(1, 2)
 
     def _skips(self, heard: list[Tensor]) -> Tensor:
         """The sum of all skip connections, as one product: a sum kept in the product's own precision."""
-        weight = torch.cat([out.weight[self.residual :] for out in self.out], dim=1)
+        weight = torch.cat([out.weight[self.residual :, :, 0] for out in self.out], dim=1)
         bias = torch.stack([out.bias[self.residual :] for out in self.out]).sum(0)
-        return F.conv1d(torch.cat(heard, dim=1), weight, bias)
+        return F.linear(torch.cat(heard, dim=2), weight, bias)
+
+
+def _linear(x: Tensor, layer: nn.Conv1d) -> Tensor:
+    """A convolution of window 1, of (batch, time, channels)."""
+    return F.linear(x, layer.weight[:, :, 0], layer.bias)
+
+
+def _past(x: Tensor, kernel: int, dilation: int) -> Tensor:
+    """(batch, time, channels) -> (batch, time, kernel * channels): x now and 1, 2... dilations ago, the oldest first."""
+    time, reach = x.shape[1], (kernel - 1) * dilation
+    padded = F.pad(x, (0, 0, reach, 0))
+    return torch.cat([padded[:, start : start + time] for start in range(0, reach + 1, dilation)], dim=2)
