@@ -154,6 +154,21 @@ def test_crops_depend_on_seed_and_number_alone_and_visit_everything(packed):
     assert first != second
 
 
+def test_balance_says_how_much_a_long_voice_is_heard_more_than_a_short_one(packed):
+    part = archives.Packed(packed)
+    lengths = {speaker: sum(row.length for row in part.rows if row.speaker == speaker) for speaker in part.speakers}
+    speakers = sorted(lengths)
+    for balance in (1.0, 0.5, 0.0):
+        schedule = dataset.Schedule([part], speakers, 256, 3, balance)
+        epochs = 20
+        heard = np.bincount([schedule[number][1] for number in range(epochs * len(schedule))])
+        expected = np.array([float(lengths[speaker]) for speaker in speakers]) ** balance
+        assert heard / heard.sum() == pytest.approx(expected / expected.sum(), rel=0.03)
+    once = dataset.Schedule([part], speakers, 256, 3, 0.5)
+    twice = dataset.Schedule([part, part], speakers, 256, 3, 0.5)
+    assert len(twice) == 2 * len(once)
+
+
 def test_a_past_that_is_misheard_drifts_around_the_true_one():
     rng = np.random.default_rng(0)
     classes = mulaw.compress(0.1 * np.sin(np.arange(64000) / 7))

@@ -105,6 +105,8 @@ class Training(_Section):
     """Parts in which each process works through its share of the batch."""
     crop: int = Field(default=5120, ge=1)
     """Samples in a crop; of a prior, codes."""
+    balance: float = Field(default=1.0, ge=0, le=1)
+    """A speaker is heard in proportion to the length of their speech, to this power; 0: all speakers alike."""
     drift_db: float = Field(default=0.0, ge=0)
     """Of the level of the past that the decoder is told; see `dataset.misheard`."""
     noise: float = Field(default=0.0, ge=0)

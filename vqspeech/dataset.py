@@ -50,23 +50,30 @@ class Schedule:
     An epoch visits each utterance as often as its length has crops, in random order, at random offsets.
 
     Args:
-        parts: `Packed` or `Codes`; their keys need not differ.
+        parts: `Packed` or `Codes`; their keys need not differ, and a part that is given twice counts twice.
         speakers: the speaker table; crop speakers are indices into it.
         crop: the most symbols in a crop.
+        balance: a speaker is heard in proportion to the length of their speech, to this power: 1 is as recorded, 0
+            is all speakers alike.
     """
 
-    def __init__(self, parts: Sequence[Packed | Codes], speakers: list[str], crop: int, seed: int) -> None:
+    def __init__(
+        self, parts: Sequence[Packed | Codes], speakers: list[str], crop: int, seed: int, balance: float = 1.0
+    ) -> None:
         self.parts, self.crop, self.seed = parts, crop, seed
         index = {speaker: number for number, speaker in enumerate(speakers)}
         rows = [(part, at, row) for part, one in enumerate(parts) for at, row in enumerate(one.rows)]
         self._where = np.array([(part, at, index[row.speaker]) for part, at, row in rows], dtype=np.int64)
-        visits = [max(1, round(row.length / crop)) for _, _, row in rows]
-        self._visits = np.repeat(np.arange(len(rows)), visits)
-        self._shuffled = (-1, self._visits)
+        visits = np.array([max(1, round(row.length / crop)) for _, _, row in rows], dtype=np.float64)
+        self._epoch = int(visits.sum())
+        voices = self._where[:, 0] * len(speakers) + self._where[:, 2]
+        visits *= np.bincount(voices, visits)[voices] ** (balance - 1)
+        self._until = np.cumsum(visits * (self._epoch / visits.sum()))
+        self._order_of = (-1, np.zeros(0, np.int64))
 
     def __len__(self) -> int:
         """Crops in an epoch."""
-        return len(self._visits)
+        return self._epoch
 
     def __getitem__(self, number: int) -> tuple[NDArray, int, np.random.Generator]:
         """A crop, its speaker, and a generator for whatever else is random about it."""
@@ -79,25 +86,28 @@ class Schedule:
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """The visits of an epoch in their order; the last epoch asked for is remembered."""
-        if self._shuffled[0] != epoch:
-            self._shuffled = epoch, np.random.default_rng([self.seed, 0, epoch]).permutation(self._visits)
-        return self._shuffled[1]
+        if self._order_of[0] != epoch:
+            rng = np.random.default_rng([self.seed, 0, epoch])
+            # systematic sampling: an utterance worth 2.3 visits has 2 or 3, and 2.3 on average over the epochs
+            visits = np.searchsorted(self._until, np.arange(self._epoch) + rng.random(), side="right")
+            self._order_of = epoch, rng.permutation(np.minimum(visits, len(self._until) - 1))
+        return self._order_of[1]
 
 
 class Crops(Dataset):
     """Crops of packed speech by a `Schedule`; what is shorter than a crop is followed by silence.
 
     Args:
-        packed, speakers, crop, seed: as in `Schedule`; the crop is a multiple of the hop.
+        packed, speakers, crop, seed, balance: as in `Schedule`; the crop is a multiple of the hop.
         hop: samples per code.
         drift_db, noise: of the past that the decoder is told in half of the crops, see `misheard`.
     """
 
     def __init__(
         self, packed: list[Packed], speakers: list[str], crop: int, hop: int, seed: int,
-        drift_db: float = 0.0, noise: float = 0.0,
+        drift_db: float = 0.0, noise: float = 0.0, balance: float = 1.0,
     ) -> None:  # fmt: skip
-        self.schedule, self.crop, self.hop = Schedule(packed, speakers, crop, seed), crop, hop
+        self.schedule, self.crop, self.hop = Schedule(packed, speakers, crop, seed, balance), crop, hop
         self.drift_db, self.noise = drift_db, noise
 
     def __len__(self) -> int:
@@ -117,20 +127,17 @@ class CodeCrops(Dataset):
     """Crops of codes by a `Schedule`; what is shorter than a crop is followed by UNKNOWN.
 
     Args:
-        codes, speakers, crop, seed: as in `Schedule`.
+        codes, speakers, crop, seed, balance: as in `Schedule`.
         alphabet: codes in the codebook.
         noise: share of the codes of the past that are replaced by random ones, so that less is learned by heart.
     """
 
     def __init__(
-        self, codes: list[Codes], speakers: list[str], crop: int, seed: int, alphabet: int, noise: float
-    ) -> None:
-        self.schedule, self.crop, self.alphabet, self.noise = (
-            Schedule(codes, speakers, crop, seed),
-            crop,
-            alphabet,
-            noise,
-        )
+        self, codes: list[Codes], speakers: list[str], crop: int, seed: int, alphabet: int, noise: float,
+        balance: float = 1.0,
+    ) -> None:  # fmt: skip
+        self.schedule, self.crop = Schedule(codes, speakers, crop, seed, balance), crop
+        self.alphabet, self.noise = alphabet, noise
 
     def __len__(self) -> int:
         """Crops in an epoch."""

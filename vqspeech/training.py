@@ -53,7 +53,7 @@ def train_vqvae(
     checkpoint.start(directory, settings, speakers)
     crops = Crops(
         parts, speakers, settings.training.crop, settings.model.hop, settings.training.seed,
-        settings.training.drift_db, settings.training.noise,
+        settings.training.drift_db, settings.training.noise, settings.training.balance,
     )  # fmt: skip
 
     def evaluate(learner: nn.Module) -> Measured:
@@ -138,8 +138,9 @@ def train_prior(
     model.expect_(torch.bincount(torch.from_numpy(np.concatenate(known).astype(np.int64)), minlength=about["codes"]))
     checkpoint.start(directory, settings, speakers)
     crops = CodeCrops(
-        parts, speakers, settings.training.crop, settings.training.seed, about["codes"], settings.training.noise
-    )
+        parts, speakers, settings.training.crop, settings.training.seed, about["codes"], settings.training.noise,
+        settings.training.balance,
+    )  # fmt: skip
     places = _spread(held, settings.training.evaluate_s * about["sample_rate"] / about["hop"])
     new = [part[at] for part, at in places]
     simple = {

@@ -94,7 +94,7 @@ def _linear(x: Tensor, layer: nn.Conv1d) -> Tensor:
 
 
 def _past(x: Tensor, kernel: int, dilation: int) -> Tensor:
-    """(batch, time, channels) -> (batch, time, kernel * channels): x now and 1, 2... dilations ago, the oldest first."""
+    """(batch, time, channels) -> (batch, time, kernel * channels): x now and 1, 2... dilations ago, oldest first."""
     time, reach = x.shape[1], (kernel - 1) * dilation
     padded = F.pad(x, (0, 0, reach, 0))
     return torch.cat([padded[:, start : start + time] for start in range(0, reach + 1, dilation)], dim=2)
