@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DataLoaderConfiguration
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -79,7 +79,7 @@ def fit(
         cpu=not torch.cuda.is_available(),
         mixed_precision="bf16" if machine.in_bfloat16(settings.precision) else "no",
         gradient_accumulation_steps=settings.accumulate,
-        split_batches=True,
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
     )
     parts = settings.accumulate * accelerator.num_processes
     if settings.batch % parts:
