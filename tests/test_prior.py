@@ -175,7 +175,7 @@ def test_the_commands_make_codes_and_speak_from_nothing(run, prior, data, tmp_pa
         (("sample", *models, "--speaker", "p226"), "the prior does not know speaker 'p226'"),
         (("sample", *models, "--speaker", "alice", "--seconds", -1), "seconds -1 is out of range"),
         (("sample", *models, "--speaker", "alice", "--prompt", "none.wav"), "none.wav: no such file"),
-        (("sample", "--model", run, "--prior", "nowhere", "--speaker", "alice"), "nowhere: holds no trained model"),
+        (("sample", "--model", run, "--prior", "nowhere", "--speaker", "alice"), "nowhere: is no run directory"),
         (("tokenize", data, "--model", run, "--split", "3"), "--split 3 is no part"),
         (("tokenize", data, "--model", run, "--split", "1/2", "--merge"), "makes one part"),
         (("tokenize", "nowhere", "--model", run), "nowhere/wav.scp"),

@@ -2,7 +2,7 @@
 
 ```
 import vqspeech
-model = vqspeech.load("exp/vqvae")
+model = vqspeech.load()                    # the one that ships; or load("exp/mine"), load("hf:owner/name")
 codes = model.encode(wave)
 wave = model.decode(codes, speaker="p225")
 vqspeech.convert("in.wav", speaker="p225", model=model)
@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vqspeech.errors import InputError
+from vqspeech.hub import DEFAULT
 
 if TYPE_CHECKING:
     from vqspeech.conversion import Converted
@@ -23,22 +24,26 @@ __version__ = "0.1.0"
 __all__ = ["InputError", "convert", "load"]
 
 
-def load(run: Any, engine: str | None = None, device: str = "cpu", **options: Any) -> Model:
-    """A trained model, ready to `encode` and `decode`; see `vqspeech.synthesis.Model` (precision, threads)."""
+def load(run: Any = DEFAULT, engine: str | None = None, device: str = "cpu", **options: Any) -> Model:
+    """A trained model, ready to `encode` and `decode`; see `vqspeech.synthesis.Model` (precision, threads).
+
+    Args:
+        run: a model that ships, by its name; a run directory; or hf:owner/name.
+    """
     from vqspeech.synthesis import Model
 
     return Model(run, engine, device, **options)
 
 
-def convert(source: Any, speaker: str, model: Any, path: Any = None, **options: Any) -> Converted:
+def convert(source: Any, speaker: str, model: Any = DEFAULT, path: Any = None, **options: Any) -> Converted:
     """A recording in another voice, written beside it; see `vqspeech.conversion.convert`.
 
     Args:
         source: a recording's path.
         speaker: one of `model.speakers`.
-        model: a run directory, or what `load` gave.
+        model: as in `load`, or what it gave.
         path: where to write; by default `in.wav` becomes `in.p225.wav`.
-        options: temperature, top_p, seed, progress.
+        options: temperature, top_p, seed, level, progress.
     """
     from vqspeech import conversion
     from vqspeech.synthesis import Model

@@ -5,6 +5,7 @@ exp/name/
   config.yaml          the resolved config
   speakers.txt         one name a line, in the order of the speaker table
   model.safetensors    the (averaged) weights; its header holds the format and the digests of all three
+  voices.tsv, voices/  what is known of the voices, and those that were enrolled since: see `voices`
   state/NNNNNNNN.safetensors   all that training needs to go on from step N
   log.jsonl, tensorboard/      what was measured on the way
 ```
@@ -23,22 +24,28 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from vqspeech import config
+from vqspeech import config, hub, voices
 from vqspeech.errors import InputError
 from vqspeech.models.prior import Prior
 from vqspeech.models.vqvae import VQVAE
+from vqspeech.voices import Voice
 
 FORMAT = "1"
-CONFIG, SPEAKERS, WEIGHTS, STATES = "config.yaml", "speakers.txt", "model.safetensors", "state"
+CONFIG, SPEAKERS, WEIGHTS, STATES = "config.yaml", "speakers.txt", hub.WEIGHTS, "state"
 
 
 class Run(NamedTuple):
-    """A trained model as it lies on disk; `digest` names it (hex, 64 digits)."""
+    """A trained model as it lies on disk; `digest` names it (hex, 64 digits).
+
+    `speakers` are those it was trained on, then those that were enrolled since; `voices` is what is known of them.
+    """
 
     model: VQVAE
     config: config.Config
     speakers: list[str]
     digest: str
+    voices: dict[str, Voice] = {}  # noqa: RUF012
+    folder: Path | None = None
 
 
 class PriorRun(NamedTuple):
@@ -71,22 +78,44 @@ def start(directory: Path, resolved: config.Config | config.PriorConfig, speaker
 
 def save(directory: Path, model: nn.Module) -> None:
     """Writes the weights of a run that was started, signed with its config and speaker table."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    signed = {"format": FORMAT, **_digests(directory, tensors)}
-    _write_tensors(directory / WEIGHTS, tensors, signed)
+    save_tensors(directory, model.state_dict())
 
 
-def load(directory: str | Path, device: str = "cpu") -> Run:
-    """The VQ-VAE of a run directory, ready for use.
+def save_tensors(directory: Path, tensors: dict[str, Tensor]) -> str:
+    """The same of weights without a model; returns the digest."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    found = _digests(directory, tensors)
+    _write_tensors(directory / WEIGHTS, tensors, {"format": FORMAT, **found})
+    return _digest(found)
+
+
+def load(model: str | Path, device: str = "cpu") -> Run:
+    """The VQ-VAE of a run directory, with the voices enrolled for it, ready for use.
+
+    Args:
+        model: a folder, a name or a repository; see `hub.find`.
 
     Raises:
         InputError: no run there, one of another format, or one with a changed byte (the file is named).
     """
-    resolved, speakers, tensors, digest = _load(Path(directory))
+    folder = hub.find(model)
+    resolved, speakers, tensors, digest = _load(folder)
     if not isinstance(resolved, config.Config):
-        raise InputError(f"{directory}: holds a prior; give the run directory of the model whose codes it knows")
-    model = _filled(VQVAE(resolved.model, len(speakers)), tensors, directory)
-    return Run(model.to(device).eval(), resolved, speakers, digest)
+        raise InputError(f"{folder}: holds a prior; give the run directory of the model whose codes it knows")
+    net = _filled(VQVAE(resolved.model, len(speakers)), tensors, folder)
+    enrolled, _ = voices.enrolled(hub.room(folder, digest), digest, net.speaker.embedding_dim)
+    new = [one for one in enrolled if one.voice.name not in speakers]
+    if new:
+        vectors = torch.stack([torch.from_numpy(one.vector) for one in new])
+        net.speaker = nn.Embedding.from_pretrained(torch.cat([net.speaker.weight.detach(), vectors]), freeze=False)
+    table = voices.read(folder) | {one.voice.name: one.voice for one in new}
+    names = speakers + [one.voice.name for one in new]
+    return Run(net.to(device).eval(), resolved, names, digest, table, folder)
+
+
+def is_prior(folder: Path) -> bool:
+    """Whether a run directory holds a prior."""
+    return isinstance(config.load(folder / CONFIG), config.PriorConfig)
 
 
 def load_prior(directory: str | Path) -> PriorRun:
@@ -95,7 +124,8 @@ def load_prior(directory: str | Path) -> PriorRun:
     Raises:
         InputError: as `load`.
     """
-    resolved, speakers, tensors, digest = _load(Path(directory))
+    directory = hub.find(directory)
+    resolved, speakers, tensors, digest = _load(directory)
     if not isinstance(resolved, config.PriorConfig):
         raise InputError(f"{directory}: holds no prior; train one with `vqspeech train egs/vctk/conf/prior.yaml`")
     model = _filled(Prior(resolved.prior, len(speakers)), tensors, directory)
@@ -166,8 +196,11 @@ def _load(directory: Path) -> tuple[config.Config | config.PriorConfig, list[str
                 f"signed {str(signed.get(name))[:12]}); restore the file or train again"
             )
     speakers = (directory / SPEAKERS).read_text(encoding="utf-8").splitlines()
-    digest = hashlib.sha256("".join(found.values()).encode()).hexdigest()
-    return config.load(directory / CONFIG), speakers, tensors, digest
+    return config.load(directory / CONFIG), speakers, tensors, _digest(found)
+
+
+def _digest(found: dict[str, str]) -> str:
+    return hashlib.sha256("".join(found.values()).encode()).hexdigest()
 
 
 def _filled(model: Any, tensors: dict[str, Tensor], directory: str | Path) -> Any:

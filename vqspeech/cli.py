@@ -13,11 +13,12 @@ from vqspeech import __version__
 from vqspeech.cli_codes import codes
 from vqspeech.cli_data import data
 from vqspeech.cli_measure import measures
+from vqspeech.cli_models import models
 from vqspeech.cli_options import (
     Device,
     Engine,
+    ModelName,
     Precision,
-    RunDirectory,
     Seed,
     Temperature,
     Threads,
@@ -26,11 +27,13 @@ from vqspeech.cli_options import (
     targets_of,
 )  # fmt: skip
 from vqspeech.errors import InputError
+from vqspeech.hub import DEFAULT
 from vqspeech.progress import bar
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(codes)
 app.add_typer(measures)
+app.add_typer(models)
 app.add_typer(data, name="data")
 
 
@@ -69,12 +72,13 @@ def _about(
 def convert(
     sources: Annotated[list[Path], typer.Argument(help="Recordings: WAV, FLAC, Ogg, Opus, MP3.", metavar="IN...")],
     speaker: Annotated[str, typer.Option(help="The voice, one of `vqspeech speakers`.")],
-    model: RunDirectory = Path("exp/vqvae"),
+    model: ModelName = DEFAULT,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Where to write; for one recording.")] = None,
     out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.SPEAKER.wav; made if missing.")] = None,
     temperature: Temperature = 1.0,
     top_p: TopP = 1.0,
     seed: Seed = 0,
+    level: Annotated[str, typer.Option(help="As loud as the voice or the source; raw: as decoded.")] = "voice",
     engine: Engine = None,
     device: Device = "cpu",
     precision: Precision = None,
@@ -93,7 +97,7 @@ def convert(
     name = sources[0].name if len(sources) == 1 else f"{len(sources)} recordings"
     pairs, done = list(zip(sources, targets, strict=True)), []
     with bar(f"{name} -> {speaker}", sum(lengths), "s") as update:
-        for one in conversion.convert_all(awake, pairs, speaker, temperature, top_p, seed, update):
+        for one in conversion.convert_all(awake, pairs, speaker, temperature, top_p, seed, level, update):
             done.append(one)
             if not as_json:
                 typer.echo(one.path)
@@ -103,14 +107,6 @@ def convert(
                 [{k: v if isinstance(v, int | float) else str(v) for k, v in one._asdict().items()} for one in done]
             )
         )
-
-
-@app.command()
-def speakers(model: RunDirectory = Path("exp/vqvae")) -> None:
-    """List the voices of a model, one a line."""
-    from vqspeech import checkpoint
-
-    typer.echo("\n".join(checkpoint.load(model).speakers))
 
 
 @app.command()

@@ -8,10 +8,10 @@ import typer
 from vqspeech.cli_options import (
     Device,
     Engine,
+    ModelName,
     Out,
     Precision,
-    PriorDirectory,
-    RunDirectory,
+    PriorName,
     Seed,
     Temperature,
     Threads,
@@ -21,6 +21,7 @@ from vqspeech.cli_options import (
     tell,
 )  # fmt: skip
 from vqspeech.errors import InputError
+from vqspeech.hub import DEFAULT
 from vqspeech.progress import bar
 
 codes = typer.Typer()
@@ -29,21 +30,21 @@ codes = typer.Typer()
 @codes.command()
 def encode(
     sources: Annotated[list[Path], typer.Argument(help="Recordings; - is a 16-bit WAV on stdin.", metavar="IN...")],
-    model: RunDirectory = Path("exp/vqvae"),
+    model: ModelName = DEFAULT,
     speaker: Annotated[str, typer.Option(help="Whose voice it is, if it is one of the model's.")] = "",
     out: Out = None,
     out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.vqs; made if missing.")] = None,
     entropy: Annotated[str, typer.Option(help="packed, adaptive or prior: how hard to make it small.")] = "adaptive",
-    prior: PriorDirectory = Path("exp/prior"),
+    prior: PriorName = "",
 ) -> None:
     """Write recordings as codes: in.wav becomes in.vqs."""
-    from vqspeech import codec
+    from vqspeech import codec, hub
     from vqspeech.composing import Composer
     from vqspeech.synthesis import Model
 
     targets = targets_of(sources, out, out_dir, ".vqs")
     awake = Model(model)
-    composer = Composer(prior, awake) if entropy == "prior" else None
+    composer = Composer(hub.find_prior(prior, model), awake) if entropy == "prior" else None
     make_folder(out_dir)
     for source, target in zip(sources, targets, strict=True):
         codec.encode_file(awake, source, target, speaker=speaker, entropy=entropy, prior=composer)
@@ -53,7 +54,7 @@ def encode(
 @codes.command()
 def decode(
     sources: Annotated[list[Path], typer.Argument(help=".vqs files; - is stdin.", metavar="IN...")],
-    model: RunDirectory = Path("exp/vqvae"),
+    model: ModelName = DEFAULT,
     speaker: Annotated[str, typer.Option(help="Another voice than the file names.")] = "",
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Where to write; - is a WAV on stdout.")] = None,
     out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.wav; made if missing.")] = None,
@@ -64,9 +65,7 @@ def decode(
     device: Device = "cpu",
     precision: Precision = None,
     threads: Threads = None,
-    prior: Annotated[
-        Path | None, typer.Option("--prior", help="Of files that were encoded with one.", metavar="RUN_DIR")
-    ] = None,
+    prior: Annotated[str, typer.Option("--prior", help="Of files that were encoded with one.", metavar="PRIOR")] = "",
     conceal: Annotated[bool, typer.Option("--conceal", help="Damaged chunks become silence, not an error.")] = False,
 ) -> None:
     """Speak codes again: in.vqs becomes in.wav, exactly as long as what was encoded."""
@@ -87,7 +86,7 @@ def decode(
 @codes.command()
 def tokenize(
     directory: Annotated[Path, typer.Argument(help="A Kaldi data directory.", metavar="DATA_DIR")],
-    model: RunDirectory = Path("exp/vqvae"),
+    model: ModelName = DEFAULT,
     nj: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     split: Annotated[
         str, typer.Option(help="Only the i-th of n parts of the work, as an array job does.", metavar="I/N")
@@ -119,8 +118,8 @@ def tokenize(
 @codes.command()
 def sample(
     speaker: Annotated[str, typer.Option(help="The voice, one of `vqspeech speakers`.")],
-    model: RunDirectory = Path("exp/vqvae"),
-    prior: PriorDirectory = Path("exp/prior"),
+    model: ModelName = DEFAULT,
+    prior: PriorName = "",
     seconds: Annotated[float, typer.Option(help="Of each; 2.56 are the paper's 40,960 samples.")] = 2.56,
     n: Annotated[int, typer.Option("--n", min=1, max=1000, help="How many.")] = 1,
     prompt: Annotated[Path | None, typer.Option(help="A recording to go on from.", metavar="IN")] = None,
@@ -131,11 +130,11 @@ def sample(
     seed: Seed = 0,
 ) -> None:
     """Speak from nothing: the prior composes codes in a voice, the decoder says them."""
-    from vqspeech import sampling
+    from vqspeech import hub, sampling
     from vqspeech.composing import Composer
     from vqspeech.synthesis import Model
 
-    composer = Composer(prior, Model(model))
+    composer = Composer(hub.find_prior(prior, model), Model(model))
     composer.model.speaker_index(speaker)
     drawing = sampling.Drawing(seed, temperature, top_p, decoder_temperature)
     composed = sampling.compose(composer, speaker, seconds, n, drawing, prompt)

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from vqspeech.cli_options import RunDirectory, Seed, Temperature, TopP
+from vqspeech.cli_options import ModelName, Seed, Temperature, TopP, results_of
 from vqspeech.errors import InputError
+from vqspeech.hub import DEFAULT
 from vqspeech.progress import bar
 
 measures = typer.Typer()
@@ -15,9 +16,7 @@ measures = typer.Typer()
 
 @measures.command()
 def bench(
-    model: Annotated[
-        Path | None, typer.Option(help="A trained run; else an untrained decoder.", metavar="RUN_DIR")
-    ] = None,
+    model: Annotated[str, typer.Option(help="A trained one; else an untrained decoder.", metavar="MODEL")] = "",
     residual: Annotated[int, typer.Option(min=1, help="Channels of the untrained decoder.")] = 64,
     skip: Annotated[int, typer.Option(min=1, help="Its skip channels.")] = 256,
     layers: Annotated[int, typer.Option(min=1, help="Its layers.")] = 30,
@@ -56,7 +55,7 @@ def bench(
 def probe(
     train: Annotated[Path, typer.Option(help="Where codes are mapped to phones.", metavar="DATA_DIR")],
     test: Annotated[Path, typer.Option(help="Where that is scored; no sentence in common.", metavar="DATA_DIR")],
-    model: RunDirectory = Path("exp/vqvae"),
+    model: ModelName = DEFAULT,
     minutes: Annotated[float, typer.Option(min=0.01, help="Of each part at most.")] = 120.0,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="JSON; RUN_DIR/probe.json by default.")] = None,
@@ -68,7 +67,7 @@ def probe(
     awake = Model(model)
     with bar("probe", 1.0, "") as update:
         found = probe.probe(awake, train, test, minutes, seed, update)
-    corpus.write_whole(out or model / "probe.json", json.dumps(found, indent=1) + "\n")
+    corpus.write_whole(out or results_of(model) / "probe.json", json.dumps(found, indent=1) + "\n")
     for name, phone in found["conditions"]["map"].items():
         if name != phone:
             typer.echo(f"phone {name} counts as {phone}")
@@ -78,7 +77,7 @@ def probe(
 @measures.command()
 def evaluate(
     pairs: Annotated[Path, typer.Argument(help="Rows of `source voice [reference]`.", metavar="PAIRS")],
-    model: RunDirectory = Path("exp/vqvae"),
+    model: ModelName = DEFAULT,
     voices: Annotated[
         Path | None, typer.Option(help="Recordings of the voices: how near do conversions come?", metavar="DATA_DIR")
     ] = None,
@@ -101,7 +100,7 @@ def evaluate(
     if held_out:
         found["held_out"] = evaluate.bits_per_sample(awake.run, held_out)
         typer.echo(", ".join(f"{name} {value:.4g}" for name, value in found["held_out"].items()))
-    evaluate.write(found, out or model)
+    evaluate.write(found, out or results_of(model))
     summary = evaluate.summary(found)
     typer.echo(f"{len(rows)} recordings; means, with 95 % intervals over them\n")
     typer.echo(tables.markdown([tables.evaluated(summary, {one.name: one.unit for one in MEASURES})]))

@@ -1,5 +1,6 @@
 """Options that several commands share, and where their results go."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,9 @@ import typer
 
 from vqspeech.errors import InputError
 
-RunDirectory = Annotated[Path, typer.Option("--model", help="Run directory of a trained model.", metavar="RUN_DIR")]
+ModelName = Annotated[
+    str, typer.Option("--model", help="One that ships, a run directory, or hf:owner/name.", metavar="MODEL")
+]
 Temperature = Annotated[float, typer.Option(help="1 as the model believes, less is smoother.")]
 TopP = Annotated[float, typer.Option(help="Draw from the likeliest classes of this share.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of the draws.")]
@@ -16,7 +19,14 @@ Device = Annotated[str, typer.Option(help="A torch device, such as cuda.")]
 Precision = Annotated[str | None, typer.Option(help="Of the weights in the numba engine: bfloat16, float32 or int8.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Of the numba engine; one a core.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Where to write; - is stdout.")]
-PriorDirectory = Annotated[Path, typer.Option("--prior", help="Run directory of a prior.", metavar="RUN_DIR")]
+PriorName = Annotated[
+    str, typer.Option("--prior", help="A prior's run directory; by default the model's own.", metavar="PRIOR")
+]
+
+
+def results_of(model: str) -> Path:
+    """Where results of a model go: its run directory, or, where it is none of the user's own, exp/NAME."""
+    return Path(model) if Path(model).is_dir() else Path("exp") / re.sub(r"[^\w.-]+", "-", model.removeprefix("hf:"))
 
 
 def targets_of(sources: list[Path], out: Path | None, out_dir: Path | None, suffix: str) -> list[Path]:

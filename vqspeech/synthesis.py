@@ -61,7 +61,7 @@ class Model:
     """A trained VQ-VAE ready to encode and decode.
 
     Args:
-        run: a run directory, or what `checkpoint.load` gave.
+        run: a run directory or another name of a model (see `hub.find`), or what `checkpoint.load` gave.
         engine: "numba" (one core, compiled) or "torch" (the reference, any device).
         device: a torch device; other than "cpu" it needs the torch engine.
         precision: in which the numba engine stores the weights: "bfloat16" (the default), "float32" or "int8".
@@ -105,6 +105,10 @@ class Model:
     def speakers(self) -> list[str]:
         """The voices, in the order of the speaker table."""
         return self.run.speakers
+
+    def level_db(self, speaker: str) -> float:
+        """The level of a voice's own speech, in dB below full scale; NaN where it is not known."""
+        return self.run.voices[speaker].level_db if speaker in self.run.voices else math.nan
 
     def encode(self, wave: Wave) -> Codes:
         """The codes of a wave: (time,) in [-1, 1] -> (ceil(time / hop),)."""

@@ -3,6 +3,7 @@
 import copy
 import importlib.util
 import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import nn
 
-from vqspeech import checkpoint, config, metrics, mulaw
+from vqspeech import checkpoint, config, loudness, metrics, mulaw, voices
 from vqspeech.archives import Codes, Packed
 from vqspeech.dataset import CodeCrops, Crops, collate, collate_codes, whole
 from vqspeech.errors import InputError
@@ -21,8 +23,10 @@ from vqspeech.models.prior import Prior
 from vqspeech.models.vqvae import VQVAE
 from vqspeech.nn.quantiser import usage
 from vqspeech.synthesis import Model
+from vqspeech.voices import Voice
 
 LISTEN_S = 3.0
+LEVEL_S = 180.0
 
 
 def train_vqvae(
@@ -51,6 +55,8 @@ def train_vqvae(
     if settings.training.init:
         _take_weights_(model, speakers, settings.training.init, checkpoint.load)
     checkpoint.start(directory, settings, speakers)
+    if not (directory / voices.TABLE).exists():
+        voices.write(directory, known_voices(parts))
     crops = Crops(
         parts, speakers, settings.training.crop, settings.model.hop, settings.training.seed,
         settings.training.drift_db, settings.training.noise, settings.training.balance,
@@ -65,6 +71,21 @@ def train_vqvae(
         model, crops, collate, settings.training, directory,
         save=lambda learner: checkpoint.save(directory, learner), evaluate=evaluate, report=report,
     )  # fmt: skip
+
+
+def known_voices(parts: Sequence[Packed]) -> list[Voice]:
+    """How much speech there is of each voice, and its level, by name; of no more than LEVEL_S of each."""
+    seconds: dict[str, float] = defaultdict(float)
+    levels: dict[str, list[NDArray]] = defaultdict(list)
+    for part in parts:
+        for row, classes in zip(part.rows, part, strict=True):
+            if seconds[row.speaker] < LEVEL_S:
+                heard = loudness.hear([mulaw.LEVELS[classes]], part.sample_rate)
+                levels[row.speaker].append(heard.levels_db)
+            seconds[row.speaker] += row.length / part.sample_rate
+    return [
+        Voice(name, seconds[name], loudness.speech_level_db(np.concatenate(levels[name]))) for name in sorted(seconds)
+    ]
 
 
 @torch.inference_mode()

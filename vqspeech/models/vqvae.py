@@ -76,9 +76,11 @@ class VQVAE(nn.Module):
             latents: quantised, (batch, dim, frames); `quantiser.decode(codes)`.
             speakers: (batch,), indices into the speaker table.
         """
-        context = self.context(latents)
-        speaker = self.speaker(speakers)[:, :, None].expand(-1, -1, latents.shape[2])
-        return torch.cat([context, speaker], dim=1)
+        return self.condition_on(latents, self.speaker(speakers))
+
+    def condition_on(self, latents: Latents, voices: Tensor) -> Cond:
+        """The same for voices given by their vectors, (batch, dim)."""
+        return torch.cat([self.context(latents), voices[:, :, None].expand(-1, -1, latents.shape[2])], dim=1)
 
     def loss(self, batch: Batch) -> Loss:
         """Bits per sample and the commitment; equation 3 of the paper, the likelihood averaged over samples."""

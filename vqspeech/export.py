@@ -1,0 +1,98 @@
+"""A model as a folder to share: weights, config, voices and a card; what training left behind stays behind."""
+
+import math
+from pathlib import Path
+
+from torch import Tensor
+
+from vqspeech import checkpoint, config, hub, voices
+from vqspeech.errors import InputError
+from vqspeech.files import arriving
+
+CARD = "README.md"
+
+
+def export(
+    model: str | Path, folder: Path, speakers: list[str] | None = None, at_least_s: float = 0.0, bfloat16: bool = False
+) -> str:
+    """Writes a model, or a prior, into a new folder that `hub.find` takes and that can be uploaded as it is.
+
+    Args:
+        model: a model's or a prior's folder or name.
+        speakers: the voices to keep, enrolled ones too; all by default.
+        at_least_s: a voice that was trained on less speech than this is left out.
+        bfloat16: store the weights in half the bytes; codebook and statistics keep theirs.
+
+    Returns:
+        The digest of what was written.  It is the model's own only if nothing was changed.
+
+    Raises:
+        InputError: no such model, an unknown voice, none left, or a folder that holds something.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder}: holds something; give a new folder")
+    source = hub.find(model)
+    if checkpoint.is_prior(source):
+        if speakers or at_least_s:
+            raise InputError(f"{model}: is a prior; it keeps its voices, leave --speaker and --at-least-s out")
+        prior = checkpoint.load_prior(source)
+        return _written(folder, prior.config, prior.speakers, prior.model.state_dict(), bfloat16)
+    run = checkpoint.load(source)
+    for name in speakers or []:
+        if name not in run.speakers:
+            raise InputError(f"{model}: has no voice {name!r}; see `vqspeech speakers`")
+    kept = [one for one in run.speakers if not speakers or one in speakers]
+    kept = [one for one in kept if not at_least_s or (one in run.voices and run.voices[one].seconds >= at_least_s)]
+    if not kept:
+        raise InputError(f"{model}: no voice has {at_least_s:g} s of speech; ask for less")
+    tensors = run.model.state_dict()
+    tensors["speaker.weight"] = tensors["speaker.weight"][[run.speakers.index(one) for one in kept]]
+    digest = _written(folder, run.config, kept, tensors, bfloat16)
+    if run.voices:
+        voices.write(folder, [run.voices[one] for one in kept if one in run.voices])
+    card = source / CARD
+    with arriving(folder / CARD) as part:
+        part.write_text(card.read_text(encoding="utf-8") if card.exists() else _card(run, kept), encoding="utf-8")
+    return digest
+
+
+def _written(
+    folder: Path, resolved: config.Config | config.PriorConfig, speakers: list[str], tensors: dict[str, Tensor],
+    bfloat16: bool,
+) -> str:  # fmt: skip
+    if bfloat16:
+        tensors = {
+            name: tensor if name.startswith("quantiser.") or not tensor.is_floating_point() else tensor.bfloat16()
+            for name, tensor in tensors.items()
+        }
+    settings = resolved.model_copy(update={"training": resolved.training.model_copy(update={"init": ""})})
+    checkpoint.start(folder, settings, speakers)
+    return checkpoint.save_tensors(folder, tensors)
+
+
+def _card(run: checkpoint.Run, speakers: list[str]) -> str:
+    """What a reader of the folder wants to know and what can be said without asking its maker."""
+    model = run.config.model
+    seconds = sum(one.seconds for one in run.voices.values())
+    rate, sizes = model.sample_rate / model.hop, model.decoder
+    bits = rate * math.log2(model.quantiser.codes)
+    named = ", ".join(speakers[:12]) + ("..." if len(speakers) > 12 else "")
+    return f"""---
+library_name: vqspeech
+pipeline_tag: audio-to-audio
+tags: [speech, neural-codec, voice-conversion, vq-vae, wavenet]
+---
+# A vqspeech model
+
+A VQ-VAE of speech after van den Oord et al. (2017): {model.sample_rate} Hz, {rate:g} codes a second out of
+{model.quantiser.codes} (at most {bits:.0f} bit/s), and a WaveNet decoder of {sizes.layers} layers, {sizes.residual}
+residual and {sizes.skip} skip channels.  {len(speakers)} voices: {named}.  Trained on {seconds / 60:.0f} min.
+
+```bash
+pip install vqspeech
+vqspeech convert --model FOLDER --speaker {speakers[0]} in.wav
+```
+
+To be written by whoever shares it: on what it was trained and under which licence, how it was measured, and what it
+is for.  A voice belongs to a person: do not let it say what that person would not have it say.
+"""

@@ -1,0 +1,142 @@
+"""What is known of a model's voices, and voices that it learned later.
+
+```
+exp/name/voices.tsv                 name, seconds of speech it was trained on, level, sex, accent
+exp/name/voices/alice.safetensors   a voice that was enrolled: its vector, and the digest of the model it is for
+```
+"""
+
+import csv
+import io
+import unicodedata
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from vqspeech.errors import InputError
+from vqspeech.files import arriving
+
+TABLE, FOLDER, SUFFIX, FORMAT = "voices.tsv", "voices", ".safetensors", "1"
+LONGEST = 64
+
+
+class Voice(NamedTuple):
+    """A row of the table; `level_db` is the level of its speech without the pauses, in dB below full scale."""
+
+    name: str
+    seconds: float = 0.0
+    level_db: float = float("nan")
+    sex: str = ""
+    accent: str = ""
+
+
+class Enrolled(NamedTuple):
+    """A voice with its vector, (dim,)."""
+
+    voice: Voice
+    vector: NDArray[np.float32]
+
+
+def read(folder: Path) -> dict[str, Voice]:
+    """The table of a model's folder, by name; empty where there is none.
+
+    Raises:
+        InputError: it is no such table.
+    """
+    path = folder / TABLE
+    if not path.exists():
+        return {}
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), delimiter="\t", strict=True))
+        return {row["name"]: _voice(row) for row in rows}
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{path}: is no table of voices ({reason}); restore the file or delete it") from None
+
+
+def write(folder: Path, table: list[Voice]) -> None:
+    """Writes the table; the inverse of `read`."""
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow(Voice._fields)
+    for one in table:
+        writer.writerow([one.name, f"{one.seconds:.1f}", f"{one.level_db:.1f}", one.sex, one.accent])
+    with arriving(folder / TABLE) as part:
+        part.write_text(text.getvalue(), encoding="utf-8")
+
+
+def check_name(name: str) -> None:
+    """Whether a new voice may have this name: letters, digits, `-`, `_` and `.`, no dot in front.
+
+    Raises:
+        InputError: it may not.
+    """
+    letters = all(unicodedata.category(one)[0] in "LMN" or one in "-_." for one in name)
+    if not (0 < len(name) <= LONGEST and letters and name[0] not in ".-"):
+        raise InputError(
+            f"{name[:LONGEST]!r} cannot name a voice; take up to {LONGEST} letters, digits, '-', '_' and '.', "
+            "beginning with a letter or digit"
+        )
+
+
+def enrolled(room: Path, model: str, dim: int) -> tuple[list[Enrolled], list[str]]:
+    """The voices that were enrolled for a model, by name, and the files there that are not for it (or are none).
+
+    Args:
+        model: its digest.
+        dim: numbers in a voice's vector.
+    """
+    known, strange = [], []
+    for path in sorted((room / FOLDER).glob(f"*{SUFFIX}")):
+        try:
+            with safe_open(path, "np") as file:
+                about = file.metadata() or {}
+                vector = file.get_tensor("vector")
+            fits = about["format"] == FORMAT and about["model"] == model and vector.shape == (dim,)
+            if not fits or vector.dtype != np.float32 or not np.isfinite(vector).all():
+                raise ValueError("another model's")
+            known.append(Enrolled(_voice({**about, "name": path.name.removesuffix(SUFFIX)}), vector))
+        except (SafetensorError, OSError, KeyError, ValueError):
+            strange.append(path.name)
+    return known, strange
+
+
+def keep(room: Path, model: str, one: Enrolled) -> Path:
+    """Writes an enrolled voice; it is there whole or not at all.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    path = room / FOLDER / f"{one.voice.name}{SUFFIX}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path.parent}: cannot be made ({error.strerror})") from None
+    about = {"format": FORMAT, "model": model, "seconds": f"{one.voice.seconds:.2f}"}
+    about |= {"level_db": f"{one.voice.level_db:.2f}", "sex": one.voice.sex, "accent": one.voice.accent}
+    with arriving(path) as part:
+        save_file({"vector": np.ascontiguousarray(one.vector, np.float32)}, part, metadata=about)
+    return path
+
+
+def forget(room: Path, name: str) -> None:
+    """Removes an enrolled voice.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    check_name(name)
+    try:
+        (room / FOLDER / f"{name}{SUFFIX}").unlink()
+    except OSError:
+        there = [path.name.removesuffix(SUFFIX) for path in sorted((room / FOLDER).glob(f"*{SUFFIX}"))]
+        raise InputError(f"no voice {name!r} was enrolled; there are {', '.join(there) or 'none'}") from None
+
+
+def _voice(row: dict[str, str]) -> Voice:
+    name, sex, accent = row["name"], row.get("sex", ""), row.get("accent", "")
+    return Voice(name, float(row["seconds"]), float(row["level_db"]), sex, accent)
