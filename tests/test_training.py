@@ -56,6 +56,16 @@ def test_a_run_that_was_stopped_and_resumed_equals_the_undisturbed_one(tiny, pac
         assert same(tmp_path / "whole" / name, tmp_path / "parts" / name)
 
 
+def test_a_run_that_goes_on_longer_can_be_loaded_before_it_has_saved_again(tiny, packed, tmp_path):
+    train(tiny, packed, tmp_path / "run", max_steps=2)
+    weights = checkpoint.load(tmp_path / "run").model.state_dict()
+    longer = tiny.model_copy(update={"training": tiny.training.model_copy(update={"max_steps": 9})})
+    checkpoint.start(tmp_path / "run", longer, ["s0", "s1", "s2"])
+    again = checkpoint.load(tmp_path / "run")
+    assert again.config.training.max_steps == 9
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in again.model.state_dict().items())
+
+
 def test_a_run_that_was_killed_and_resumed_equals_the_undisturbed_one(tiny, packed, tmp_path):
     tree = tiny.model_dump()
     tree["training"] |= {"max_steps": 60, "save_every": 1, "evaluate_every": 100}

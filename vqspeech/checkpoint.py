@@ -74,6 +74,11 @@ def start(directory: Path, resolved: config.Config | config.PriorConfig, speaker
             raise InputError(f"{path}: describes another model; choose another run directory or the same config")
         else:
             _write_whole(path, text.encode())
+    if (directory / WEIGHTS).exists():  # signed with the config of before: how it is trained may have been changed
+        tensors, signed = _read_tensors(directory / WEIGHTS)
+        found = _digests(directory, tensors)
+        if signed.get(CONFIG) != found[CONFIG] and signed.get(WEIGHTS) == found[WEIGHTS]:
+            save_tensors(directory, tensors)
 
 
 def save(directory: Path, model: nn.Module) -> None:

@@ -10,6 +10,7 @@ import csv
 import importlib.util
 import io
 import json
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vqspeech import audio, checkpoint, corpus, measures, mulaw, peers, training
+from vqspeech import audio, checkpoint, conversion, corpus, measures, mulaw, peers, training
 from vqspeech.archives import Packed
 from vqspeech.errors import InputError
 from vqspeech.measures import MEASURES, RATE, Comparison
@@ -149,9 +150,9 @@ def _systems(
     yield "8-bit mu-law", mulaw.expand(mulaw.compress(source))
     for peer in peers.installed():
         yield peer.name, peer(source).wave
-    own = audio.read(pair.source, model.sample_rate)
-    spoken = model.decode(model.encode(own), pair.speaker, seed, temperature, top_p, len(own))
-    yield CONVERSION, np.concatenate([*audio.resampled([spoken], model.sample_rate, RATE)])
+    with tempfile.TemporaryDirectory() as folder:
+        done = conversion.convert(model, pair.source, pair.speaker, Path(folder) / "out.wav", temperature, top_p, seed)
+        yield CONVERSION, audio.read(done.path, RATE)
 
 
 def _voices(directory: Path | None, speakers: Iterable[str], missing: dict[str, str]) -> dict[str, NDArray]:

@@ -1,0 +1,24 @@
+#!/usr/bin/env python
+"""Some speakers of a data directory apart: hold_out.py DATA_DIR NAMES OUT writes OUT/train and OUT/unseen."""
+
+import sys
+from pathlib import Path
+
+from vqspeech import InputError, corpus
+
+
+def main(directory: str, names: str, out: str) -> None:
+    """Writes the two directories."""
+    unseen = set(Path(names).read_text(encoding="utf-8").split())
+    utterances = corpus.read(directory)
+    if not unseen & {one.speaker for one in utterances}:
+        raise InputError(f"{names}: names no speaker of {directory}")
+    corpus.write(Path(out) / "train", [one for one in utterances if one.speaker not in unseen])
+    corpus.write(Path(out) / "unseen", [one for one in utterances if one.speaker in unseen])
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except InputError as error:
+        sys.exit(f"hold_out.py: {error}")
