@@ -76,3 +76,30 @@ def export(
 
     digest = export.export(model, out, speaker, at_least_s, bfloat16)
     typer.echo(f"{out}: {digest}")
+
+
+@models.command()
+def demo(
+    model: Annotated[list[str], typer.Option(help="One or more; the first is for what needs only one.")] = [DEFAULT],  # noqa: B006
+    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in; then think of --auth.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="The first free one from 7860 on.")] = None,
+    auth: Annotated[str, typer.Option(help="Who may come in.", metavar="USER:PASSWORD")] = "",
+    seconds: Annotated[float, typer.Option(min=1, help="Of a recording, at most.")] = 60.0,
+    megabytes: Annotated[float, typer.Option(min=0.1, help="Of an upload, at most.")] = 20.0,
+    enrolment: Annotated[bool, typer.Option(help="Whether voices can be added and removed.")] = True,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open a browser.")] = False,
+) -> None:
+    """Open a page in a browser: convert, enrol, play files of codes, babble."""
+    from vqspeech import page
+    from vqspeech.intake import Limits
+    from vqspeech.studio import Studio
+
+    user, colon, password = auth.partition(":")
+    if auth and not (user and colon and password):
+        raise InputError("--auth wants USER:PASSWORD")
+    limits = Limits(seconds, file_bytes=round(megabytes * 1e6))
+    studio = Studio(model, limits, enrolment)
+    try:
+        page.serve(studio, host, port, (user, password) if auth else None, open_browser)
+    finally:
+        studio.intake.close()

@@ -119,6 +119,16 @@ def convert_all(
         raise fault
 
 
+def levelled(model: Model, source: str | Path, speaker: str) -> Wave:
+    """A recording as it is encoded when it is converted: at the voice's level, (time,).
+
+    Raises:
+        InputError: a source that is no audio.
+    """
+    wave = audio.read(source, model.sample_rate)
+    return wave * _gain(_before_db(model, speaker, loudness.hear([wave], model.sample_rate)))
+
+
 def beside(source: Path, speaker: str) -> Path:
     """The name of a conversion: `in.wav` -> `in.p225.wav`, in the same folder.
 

@@ -16,7 +16,8 @@ from vqspeech.errors import InputError
 SHIPPED = Path(__file__).parent / "pretrained"
 DEFAULT = "english-16k"
 WEIGHTS = "model.safetensors"
-FILES = ["config.yaml", "speakers.txt", WEIGHTS, "voices.tsv", "README.md"]
+PROBE = "probe.json"
+FILES = ["config.yaml", "speakers.txt", WEIGHTS, "voices.tsv", PROBE, "README.md"]
 PRIOR = "prior"
 """The folder of a prior, in the folder of the model whose codes it knows."""
 

@@ -1,7 +1,7 @@
 """Figures from arrays; none of them reads or writes a file."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,24 +77,48 @@ def spectrograms(waves: Mapping[str, NDArray[np.float32]], sample_rate: int) -> 
     Args:
         waves: (time,) each, by the title that stands above it.
     """
-    import librosa
-
     figure = _figure(9, 2.1 * len(waves) + 0.4)
     axes = figure.subplots(len(waves), 1, sharex=True, squeeze=False)[:, 0]
+    _spectrograms_(list(axes), waves, sample_rate)
+    axes[-1].set_xlabel("time in s")
+    figure.colorbar(axes[0].images[0], ax=list(axes), label="dB", fraction=0.03)
+    return figure
+
+
+def conversion(
+    waves: Mapping[str, NDArray[np.float32]], colours: NDArray[np.floating], sample_rate: int, hop: int
+) -> "Figure":
+    """Mel spectrograms, and under them the codes as a strip of colours, all on one time axis.
+
+    Args:
+        waves: (time,) each, by the title that stands above it.
+        colours: (frames,) from 0 to 1, one a code.
+        hop: samples per code.
+    """
+    figure = _figure(9, 2.1 * len(waves) + 1.0)
+    axes = figure.subplots(len(waves) + 1, 1, sharex=True, height_ratios=[4] * len(waves) + [1])
+    _spectrograms_(list(axes[:-1]), waves, sample_rate)
+    extent = (0, len(colours) * hop / sample_rate, 0, 1)
+    axes[-1].imshow(colours[None], aspect="auto", extent=extent, cmap="turbo", vmin=0, vmax=1, interpolation="nearest")
+    axes[-1].set_title(f"{len(colours)} codes; similar ones have similar colours", loc="left", fontsize=10)
+    axes[-1].set(yticks=[], xlabel="time in s")
+    return figure
+
+
+def _spectrograms_(axes: Sequence[Any], waves: Mapping[str, NDArray[np.float32]], sample_rate: int) -> None:
+    import librosa
+
     for place, (title, wave) in zip(axes, waves.items(), strict=True):
         mel = librosa.feature.melspectrogram(y=wave, sr=sample_rate, n_fft=1024, hop_length=128, n_mels=MELS)
         level = librosa.power_to_db(mel, ref=1.0)
         extent = (0, len(wave) / sample_rate, 0, MELS)
-        limits = {"vmin": TOP_DB - RANGE_DB, "vmax": TOP_DB}
-        place.imshow(level, origin="lower", aspect="auto", extent=extent, cmap="magma", **limits)
+        colours = {"cmap": "magma", "vmin": TOP_DB - RANGE_DB, "vmax": TOP_DB}
+        place.imshow(level, origin="lower", aspect="auto", extent=extent, **colours)
         place.set_title(title, loc="left", fontsize=10)
         hertz = np.array([250, 1000, 2000, 4000])
         mels = librosa.hz_to_mel(hertz) / librosa.hz_to_mel(sample_rate / 2) * MELS
         place.set_yticks(mels, [f"{one / 1000:g}" for one in hertz])
         place.set_ylabel("kHz")
-    axes[-1].set_xlabel("time in s")
-    figure.colorbar(axes[0].images[0], ax=list(axes), label="dB", fraction=0.03)
-    return figure
 
 
 def _map(shares: NDArray[np.floating], names: Sequence[str], across: str, columns: Sequence[str] | None) -> "Figure":

@@ -78,9 +78,9 @@ def known_voices(parts: Sequence[Packed]) -> list[Voice]:
     seconds: dict[str, float] = defaultdict(float)
     levels: dict[str, list[NDArray]] = defaultdict(list)
     for part in parts:
-        for row, classes in zip(part.rows, part, strict=True):
+        for at, row in enumerate(part.rows):
             if seconds[row.speaker] < LEVEL_S:
-                heard = loudness.hear([mulaw.LEVELS[classes]], part.sample_rate)
+                heard = loudness.hear([mulaw.LEVELS[part[at]]], part.sample_rate)
                 levels[row.speaker].append(heard.levels_db)
             seconds[row.speaker] += row.length / part.sample_rate
     return [
