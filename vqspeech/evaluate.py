@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from vqspeech import audio, checkpoint, conversion, corpus, measures, mulaw, peers, training
 from vqspeech.archives import Packed
 from vqspeech.errors import InputError
-from vqspeech.measures import MEASURES, RATE, Comparison
+from vqspeech.measures import MEASURES, RATE, Comparison, Recording
 from vqspeech.synthesis import Model
 
 Wave = NDArray[np.float32]
 VOICE_UTTERANCES = 5
 """Recordings that a voice is averaged over."""
 VOICE = ("to_target", "to_source", "nearer_target")
-CONVERSION = "vqspeech"
+UNTOUCHED, CONVERSION = "recording", "vqspeech"
 Summary = dict[str, dict[str, tuple[float, float, float]]]
 """Mean and bounds by system and measure."""
 
@@ -88,11 +88,12 @@ def evaluate(
     found: dict[str, Any] = {"missing": {one.name: one.module for one in MEASURES if one.missing}, "rows": []}
     targets = _voices(voices, {pair.speaker for pair in pairs}, found["missing"])
     for number, pair in enumerate(pairs):
-        source = audio.read(pair.source, RATE)
-        reference = audio.read(pair.reference, RATE) if pair.reference else source
-        voice = measures.voice(source) if pair.speaker in targets else None
-        for system, wave in _systems(model, pair, source, temperature, top_p, seed):
-            against = Comparison(reference if system == CONVERSION else source, wave)
+        source = Recording(audio.read(pair.source, RATE))
+        reference = Recording(audio.read(pair.reference, RATE)) if pair.reference else source
+        voice = measures.voice(source.wave) if pair.speaker in targets else None
+        for system, wave in _systems(model, pair, source.wave, temperature, top_p, seed):
+            said = source if system == UNTOUCHED else Recording(wave)
+            against = Comparison(reference if system == CONVERSION else source, said)
             row = {"system": system, "source": str(pair.source), "speaker": pair.speaker}
             numbers = {measure.name: measure.of(against) for measure in usable}
             row |= {measure: value if np.isfinite(value) else None for measure, value in numbers.items()}
@@ -146,7 +147,7 @@ def bits_per_sample(run: checkpoint.Run, held_out: Path, seconds: float = 120.0)
 def _systems(
     model: Model, pair: Pair, source: Wave, temperature: float, top_p: float, seed: int
 ) -> Iterator[tuple[str, Wave]]:
-    yield "recording", source
+    yield UNTOUCHED, source
     yield "8-bit mu-law", mulaw.expand(mulaw.compress(source))
     for peer in peers.installed():
         yield peer.name, peer(source).wave

@@ -26,30 +26,49 @@ QUIET = 1e-5
 """The least amplitude of a mel band that counts, of full scale: what is below sounds alike."""
 
 
-class Comparison:
-    """A wave beside its reference, (time,) each; what several measures need is computed once."""
+class Recording:
+    """A wave, (time,), and what several measures and comparisons need of it, computed once."""
 
-    def __init__(self, reference: Wave, wave: Wave) -> None:
-        self.reference, self.wave = (np.asarray(one, np.float32) for one in (reference, wave))
-        if min(len(self.reference), len(self.wave)) < RATE // 4:
+    def __init__(self, wave: Wave) -> None:
+        self.wave = np.asarray(wave, np.float32)
+        if len(self.wave) < RATE // 4:
             raise InputError("a recording is shorter than a quarter of a second; nothing can be measured on it")
 
     @cached_property
-    def cepstra(self) -> tuple[NDArray, NDArray]:
-        """Mel cepstra 1 to CEPSTRA of both, (frames, CEPSTRA)."""
-        return mel_cepstra(self.reference), mel_cepstra(self.wave)
+    def cepstra(self) -> NDArray[np.float64]:
+        """See `mel_cepstra`."""
+        return mel_cepstra(self.wave)
+
+    @cached_property
+    def pitch_hz(self) -> NDArray[np.float64]:
+        """See `pitch_hz`."""
+        return pitch_hz(self.wave)
+
+    @cached_property
+    def phones(self) -> list[str]:
+        """See `heard_phones`."""
+        return heard_phones(self.wave)
+
+
+class Comparison:
+    """A wave beside its reference, (time,) each, or recordings of both."""
+
+    def __init__(self, reference: Wave | Recording, wave: Wave | Recording) -> None:
+        both = (one if isinstance(one, Recording) else Recording(one) for one in (reference, wave))
+        self.first, self.second = both
+        self.reference, self.wave = self.first.wave, self.second.wave
 
     @cached_property
     def path(self) -> NDArray[np.int64]:
         """Pairs of frames, (steps, 2): the warping path that brings the cepstra together."""
-        return librosa.sequence.dtw(self.cepstra[0].T, self.cepstra[1].T)[1][::-1]
+        return librosa.sequence.dtw(self.first.cepstra.T, self.second.cepstra.T)[1][::-1]
 
     @cached_property
     def pitch(self) -> tuple[NDArray, NDArray]:
         """The pitch of each step of the path, Hz, 0 where there is no voice."""
         return tuple(  # type: ignore[return-value]
-            pitch_hz(one)[np.minimum(self.path[:, side], len(one) // STEP)]
-            for side, one in enumerate((self.reference, self.wave))
+            one.pitch_hz[np.minimum(self.path[:, side], len(one.pitch_hz) - 1)]
+            for side, one in enumerate((self.first, self.second))
         )
 
     @cached_property
@@ -83,7 +102,7 @@ def mel_cepstral_distortion(pair: Comparison) -> float:
 
     Source: Kubichek, Mel-cepstral distance measure (1993): 10 sqrt(2) / ln 10 times the distance of c_1 to c_24.
     """
-    first, second = (side[pair.path[:, at]] for at, side in enumerate(pair.cepstra))
+    first, second = pair.first.cepstra[pair.path[:, 0]], pair.second.cepstra[pair.path[:, 1]]
     return float(10 * np.sqrt(2) / np.log(10) * np.linalg.norm(first - second, axis=1).mean())
 
 
@@ -114,7 +133,7 @@ def contour(pair: Comparison) -> float:
 
 def phone_error(pair: Comparison) -> float:
     """Edits that make the phones heard in the reference those heard in the wave, over their number."""
-    first, second = heard_phones(pair.reference), heard_phones(pair.wave)
+    first, second = pair.first.phones, pair.second.phones
     return edits(first, second) / max(1, len(first))
 
 
