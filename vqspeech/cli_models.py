@@ -41,7 +41,7 @@ def enrol(
     name: Annotated[str, typer.Option(help="What the voice shall be called.")] = "",
     model: ModelName = DEFAULT,
     remove: Annotated[bool, typer.Option("--remove", help="Remove the voice again.")] = False,
-    max_steps: Annotated[int, typer.Option(min=1, help="It ends earlier when nothing is gained.")] = 200,
+    max_steps: Annotated[int, typer.Option(min=1, help="It ends earlier when nothing is gained.")] = 100,
     seed: Seed = 0,
 ) -> None:
     """Add a voice from some seconds of speech: one vector is fitted, and all verbs know its name."""
