@@ -15,7 +15,7 @@ from vqspeech.nn.wavenet import WaveNet
 from vqspeech.shapes import Classes, Codes, Cond, Latents, Loss
 
 VOICE_STD = 0.1
-"""Spread of the voices' vectors to begin with: with torch's, 1, a voice that is seldom heard never leaves its place, and
+"""Spread of the voices' vectors to begin with: with 1 a voice that is seldom heard never leaves its place, and
 vectors that tell nothing of their neighbours are of no use to a new voice."""
 
 
