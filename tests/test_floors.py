@@ -36,6 +36,7 @@ FLOORS = [
         "nn.quantiser",
         "nn.encoder",
         "nn.mel",
+        "nn.pixelcnn",
         "nn.wavenet",
         "engines.loops",
     },

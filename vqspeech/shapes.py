@@ -25,6 +25,12 @@ Uniforms = Float[Tensor, "batch time"]
 """Random numbers in [0, 1), one per draw."""
 Logits = Float[Tensor, "batch classes time"]
 """Unnormalised log probabilities of the next symbol."""
+Symbols = Int[Tensor, "batch height width"]
+"""Pictures of symbols of an alphabet: codes, or levels of grey."""
+PictureCond = Float[Tensor, "batch cond height width"]
+"""What a PixelCNN is told, for each place."""
+PictureLogits = Float[Tensor, "batch symbols height width"]
+"""Unnormalised log probabilities of the symbol at each place."""
 
 
 class Loss(NamedTuple):

@@ -1,0 +1,145 @@
+"""A gated PixelCNN over any alphabet: pictures of codes, or of pixels, one symbol after the other."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqspeech.shapes import PictureCond, PictureLogits, Symbols
+
+
+class PixelCNN(nn.Module):
+    """Two stacks of convolutions that predict each symbol from all above it and left of it.
+
+    ```
+    v v v v v      v: the vertical stack, rows above, as wide as it reaches: no blind spot
+    h h . - -      h: the horizontal stack, left of the symbol, told what the vertical one knows
+    - - - - -
+    ```
+    The pictures are shifted before the first layer, down by one for v and right by one for h; so no convolution needs
+    a mask, and each symbol's place is that of its prediction.  A layer, with a and b the halves of what is summed:
+
+    ```
+    v <- gate(conv v + class)          gate(a | b) = tanh(a) * sigmoid(b)
+    h <- h + 1x1 gate(conv h + 1x1 conv v + class + cond)
+    ```
+
+    Args:
+        symbols: size of the alphabet.
+        channels: of both stacks.
+        layers, kernel: their number and their window, an odd number.
+        classes: kinds of pictures; 0 if they have none.
+        cond: channels of what is told for each place; 0 for none.
+
+    Source: van den Oord et al., Conditional image generation with PixelCNN decoders (2016), section 2; shifts instead
+        of its masks.
+    """
+
+    def __init__(self, symbols: int, channels: int, layers: int, kernel: int, classes: int = 0, cond: int = 0) -> None:
+        super().__init__()
+        assert kernel % 2, "a window has a middle"
+        self.symbols, self.channels, self.kernel = symbols, channels, kernel
+        self.embed = nn.Embedding(symbols, channels)
+        rows = kernel // 2 + 1
+        self.down = nn.ModuleList(nn.Conv2d(channels, 2 * channels, (rows, kernel)) for _ in range(layers))
+        self.right = nn.ModuleList(nn.Conv2d(channels, 2 * channels, (1, rows)) for _ in range(layers))
+        self.link = nn.ModuleList(nn.Conv2d(2 * channels, 2 * channels, 1) for _ in range(layers))
+        self.out = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(layers))
+        self.kinds = nn.Embedding(classes, layers * 4 * channels) if classes else None
+        self.cond = nn.Conv2d(cond, layers * 2 * channels, 1) if cond else None
+        self.head = nn.Conv2d(channels, channels, 1)
+        self.logits = nn.Conv2d(channels, symbols, 1)
+
+    def forward(self, symbols: Symbols, kinds: Tensor | None = None, cond: PictureCond | None = None) -> PictureLogits:
+        """The logits of every symbol given those before it in reading order, all in parallel.
+
+        Args:
+            symbols: (batch, height, width), the symbols themselves; they are shifted here.
+            kinds: (batch,), the class of each picture.
+            cond: (batch, cond, height, width).
+        """
+        x = self.embed(symbols).permute(0, 3, 1, 2)
+        v, h = F.pad(x, (0, 0, 1, 0))[:, :, :-1], F.pad(x, (1, 0))[:, :, :, :-1]
+        side, rows = self.kernel // 2, self.kernel // 2
+        biases, told = self._biases(len(symbols), kinds), self._told(cond)
+        for layer in range(len(self.down)):
+            vertical = self.down[layer](F.pad(v, (side, side, rows, 0)))
+            right = self.right[layer](F.pad(h, (rows, 0)))
+            h = self._step(layer, h, right, vertical, biases, told)
+            v = _gate(vertical + biases[layer][0])
+        return self.logits(F.relu(self.head(F.relu(h))))
+
+    @torch.no_grad()
+    def generate(
+        self, uniforms: Tensor, kinds: Tensor | None = None, cond: PictureCond | None = None, temperature: float = 1.0
+    ) -> Symbols:
+        """Draws pictures symbol by symbol: each is the one in whose interval of the distribution its uniform falls.
+
+        What a symbol depends on is kept: a row of the vertical stack is computed when the row above is whole, and of
+        the horizontal stack one place at a time.
+
+        Args:
+            uniforms: (batch, height, width) in [0, 1).
+            temperature: the logits are divided by it.
+        """
+        batch, height, width = uniforms.shape
+        side, rows = self.kernel // 2, self.kernel // 2
+        biases, told = self._biases(batch, kinds), self._told(cond)
+        drawn = torch.zeros(batch, height, width, dtype=torch.long, device=uniforms.device)
+        blank = uniforms.new_zeros(batch, self.channels, rows + 1, width)
+        above = [blank.clone() for _ in self.down]  # the rows that a layer hears, the newest last
+        for row in range(height):
+            v = self.embed(drawn[:, row - 1]).transpose(1, 2)[:, :, None] if row else blank[:, :, :1]
+            verticals = []
+            for layer, down in enumerate(self.down):
+                above[layer] = torch.cat([above[layer][:, :, 1:], v], dim=2)
+                verticals.append(down(F.pad(above[layer], (side, side))))
+                v = _gate(verticals[-1] + biases[layer][0])
+            left = [uniforms.new_zeros(batch, self.channels, 1, rows + 1) for _ in self.right]
+            for column in range(width):
+                h = self.embed(drawn[:, row, column - 1])[:, :, None, None] if column else blank[:, :, :1, :1]
+                for layer, right in enumerate(self.right):
+                    left[layer] = torch.cat([left[layer][:, :, :, 1:], h], dim=3)
+                    vertical = verticals[layer][:, :, :, column : column + 1]
+                    here = None if told is None else told[:, :, row : row + 1, column : column + 1]
+                    h = self._step(layer, h, right(left[layer]), vertical, biases, here)
+                logits = self.logits(F.relu(self.head(F.relu(h))))[:, :, 0, 0]
+                drawn[:, row, column] = _choose(logits / temperature, uniforms[:, row, column])
+        return drawn
+
+    def _step(
+        self, layer: int, h: Tensor, right: Tensor, vertical: Tensor, biases: list["_Bias"], told: Tensor | None
+    ) -> Tensor:
+        heard = right + self.link[layer](vertical) + biases[layer][1]
+        if told is not None:
+            size = 2 * self.channels
+            heard = heard + told[:, layer * size : (layer + 1) * size]
+        return h + self.out[layer](_gate(heard))
+
+    def _biases(self, batch: int, kinds: Tensor | None) -> list["_Bias"]:
+        """What the class of a picture adds to each layer's two sums."""
+        if self.kinds is None or kinds is None:
+            zero = self.logits.weight.new_zeros(batch, 2 * self.channels, 1, 1)
+            return [_Bias(zero, zero)] * len(self.down)
+        parts = self.kinds(kinds)[:, :, None, None].chunk(2 * len(self.down), dim=1)
+        return [_Bias(*pair) for pair in zip(parts[::2], parts[1::2], strict=True)]
+
+    def _told(self, cond: Tensor | None) -> Tensor | None:
+        return self.cond(cond) if self.cond is not None and cond is not None else None
+
+
+class _Bias(NamedTuple):
+    vertical: Tensor
+    horizontal: Tensor
+
+
+def _gate(x: Tensor) -> Tensor:
+    a, b = x.chunk(2, dim=1)
+    return torch.tanh(a) * torch.sigmoid(b)
+
+
+def _choose(logits: Tensor, uniforms: Tensor) -> Tensor:
+    """One symbol each: (batch, symbols), (batch,) -> (batch,)."""
+    until = torch.softmax(logits.double(), dim=1).cumsum(1)
+    return (until <= uniforms[:, None] * until[:, -1:]).sum(1).clamp_max(logits.shape[1] - 1)
