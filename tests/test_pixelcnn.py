@@ -9,7 +9,7 @@ from vqspeech.nn.pixelcnn import PixelCNN
 def drawn(classes: int = 0, cond: int = 0, kernel: int = 3, layers: int = 3, scale: float = 2.0) -> PixelCNN:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        net = PixelCNN(7, 6, layers, kernel, classes, cond).eval()
+        net = PixelCNN(7, 16, layers, kernel, classes, cond).eval()
         for parameter in net.parameters():
             parameter.data.mul_(scale)  # as drawn, the logits are nearly alike
         return net
