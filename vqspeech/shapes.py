@@ -25,6 +25,10 @@ Uniforms = Float[Tensor, "batch time"]
 """Random numbers in [0, 1), one per draw."""
 Logits = Float[Tensor, "batch classes time"]
 """Unnormalised log probabilities of the next symbol."""
+Pictures = Float[Tensor, "batch bands height width"]
+"""Pictures, in [-1, 1]."""
+PictureLatents = Float[Tensor, "batch dim rows columns"]
+"""What an encoder says of a picture, before or after quantisation."""
 Symbols = Int[Tensor, "batch height width"]
 """Pictures of symbols of an alphabet: codes, or levels of grey."""
 PictureCond = Float[Tensor, "batch cond height width"]

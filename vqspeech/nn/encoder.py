@@ -1,10 +1,10 @@
-"""The strided convolutional encoder: a wave, or spectra of it, to latents, one a frame."""
+"""The strided convolutional encoder: a wave, spectra of it, or a picture, to latents."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqspeech.shapes import Latents, Signal
+from vqspeech.shapes import Latents, PictureLatents, Pictures, Signal
 
 
 class Encoder(nn.Module):
@@ -16,7 +16,7 @@ class Encoder(nn.Module):
     ```
     Each convolution is padded by half its stride (rounded up) on both sides, so nothing shifts and no frame is lost.
     They are convolutions of pictures of one line, which have the channels of a sample side by side in memory: these
-    are faster than those of lines.
+    are faster than those of lines.  Of a picture, windows and strides are the same in both directions.
 
     Args:
         bands: of what is heard; 1 of a wave.
@@ -24,24 +24,31 @@ class Encoder(nn.Module):
         strides: one a layer; their product is the hop.
         residual_blocks: ReLU, 3x1, ReLU, 1x1 and a shortcut, at the rate of the codes.
         dim: numbers in a latent.
+        pictures: whether what comes has a height.
 
     Source: van den Oord et al. (2017), section 4.3 (six layers, stride 2, window 4); the residual blocks
         are those of its section 4.1.
     """
 
-    def __init__(self, bands: int, channels: int, strides: tuple[int, ...], residual_blocks: int, dim: int) -> None:
+    def __init__(
+        self, bands: int, channels: int, strides: tuple[int, ...], residual_blocks: int, dim: int,
+        pictures: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
+        self.pictures = pictures
+
+        def conv(before: int, window: int, stride: int, padding: int) -> nn.Conv2d:
+            tall = (window, stride, padding) if pictures else (1, 1, 0)
+            return nn.Conv2d(before, channels, (tall[0], window), (tall[1], stride), (tall[2], padding))
+
         self.down = nn.ModuleList(
-            nn.Conv2d(channels if layer else bands, channels, (1, 2 * stride), (1, stride), (0, (stride + 1) // 2))
+            conv(channels if layer else bands, 2 * stride, stride, (stride + 1) // 2)
             for layer, stride in enumerate(strides)
         )
         self.blocks = nn.ModuleList(
-            nn.Sequential(
-                nn.ReLU(), nn.Conv2d(channels, channels, (1, 3), padding=(0, 1)),
-                nn.ReLU(), nn.Conv2d(channels, channels, 1),
-            )
+            nn.Sequential(nn.ReLU(), conv(channels, 3, 1, 1), nn.ReLU(), conv(channels, 1, 1, 0))
             for _ in range(residual_blocks)
-        )  # fmt: skip
+        )
         self.latents = nn.Conv2d(channels, dim, 1)
 
     @property
@@ -49,11 +56,15 @@ class Encoder(nn.Module):
         """Frames on either side of a frame beyond which nothing can change its latent."""
         return 1 + len(self.blocks)
 
-    def forward(self, signal: Signal) -> Latents:
-        """(batch, bands, time) -> (batch, dim, frames); time must be a multiple of the product of the strides."""
-        x: Tensor = signal[:, :, None]  # a picture of one line
+    def forward(self, signal: Signal | Pictures) -> Latents | PictureLatents:
+        """(batch, bands, time) -> (batch, dim, frames), or of pictures (batch, dim, rows, columns).
+
+        Time, or height and width, must be multiples of the product of the strides.
+        """
+        x: Tensor = signal if self.pictures else signal[:, :, None]  # a picture of one line
         for layer, down in enumerate(self.down):
             x = down(F.relu(x) if layer else x).contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
             x = x + block(x)
-        return self.latents(F.relu(x))[:, :, 0]
+        x = self.latents(F.relu(x))
+        return x if self.pictures else x[:, :, 0]

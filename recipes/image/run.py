@@ -1,0 +1,171 @@
+#!/usr/bin/env python
+"""The paper's sections 4.1 and 4.2 on pictures; each command begins from nothing and ends in a table.
+
+run.py compare                        VAE, VQ-VAE and VIMCO on patches of photographs, some minutes of two cores
+run.py compare --data cifar10 --units 256 --minutes 60 --seeds 3
+run.py compress --size 128            a picture in 32x32 codes, and what comes back
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+
+sys.path.insert(0, str(Path(__file__).parent))
+from likelihood import bits_per_dimension
+from networks import VAE, VIMCO, VQVAE, Batch, Sizes
+from pictures import Pictures, load
+
+from vqspeech import InputError, config, fitting
+from vqspeech.nn.quantiser import usage
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+PAPER = {"VAE": 4.51, "VQ-VAE": 4.67, "VIMCO": 5.14}
+TEST_BATCH = 50
+
+
+class Drawn(torch.utils.data.Dataset):
+    """Endless random pictures: example n depends on seed and n alone."""
+
+    def __init__(self, pictures: Pictures, seed: int, flip: bool = True) -> None:
+        self.pictures, self.seed, self.flip = pictures, seed, flip
+
+    def __len__(self) -> int:
+        return len(self.pictures.levels)
+
+    def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
+        epoch, place = divmod(number, len(self))
+        at = np.random.default_rng([self.seed, epoch]).permutation(len(self))[place]
+        picture = self.pictures.levels[at]
+        mirrored = self.flip and np.random.default_rng([self.seed, 1, number]).random() < 0.5
+        return torch.from_numpy(picture[:, :, ::-1].copy() if mirrored else picture), number
+
+
+def batch_of(examples: list[tuple[torch.Tensor, int]]) -> Batch:
+    """Examples, stacked; the draws of a batch depend on its first example's number."""
+    pictures, numbers = zip(*examples, strict=True)
+    return Batch(torch.stack(pictures), numbers[0])
+
+
+@torch.inference_mode()
+def measure(model: Any, pictures: Pictures) -> tuple[np.ndarray, np.ndarray]:
+    """Bits per dimension of each picture, and those of them that the latents cost."""
+    bits, cost = [], []
+    for start in range(0, len(pictures.levels), TEST_BATCH):
+        levels = torch.from_numpy(pictures.levels[start : start + TEST_BATCH])
+        for found, nats in zip((bits, cost), model.nats(Batch(levels, start)), strict=True):
+            found.append(bits_per_dimension(nats, levels[0].numel()).numpy())
+    return np.concatenate(bits), np.concatenate(cost)
+
+
+def train(model: Any, train_: Pictures, test: Pictures, out: Path, seed: int, minutes: float, batch: int) -> Any:
+    """Trains a model; what is evaluated and kept is the average of its weights."""
+    from safetensors.torch import load_file, save_file
+
+    settings = config.Training(
+        seed=seed, batch=batch, learning_rate=2e-4, final_learning_rate=2e-5, warmup_steps=50, average=0.999,
+        max_steps=250_000, max_minutes=minutes, evaluate_every=1000, save_every=1000, keep=1, precision="float32",
+    )  # fmt: skip
+    few = test._replace(levels=test.levels[:200])
+    out.mkdir(parents=True, exist_ok=True)
+    fitting.fit(
+        model, Drawn(train_, seed), batch_of, settings, out,
+        save=lambda learner: save_file(dict(learner.state_dict()), out / "model.safetensors"),
+        evaluate=lambda learner: fitting.Measured(
+            {"held_out_bits_per_dim": float(measure(learner.eval(), few)[0].mean())}, {}, 0
+        ),
+        report=lambda now: print(
+            f"\r{out.name} {100 * now.fraction:.0f} % step {now.step} "
+            + " ".join(f"{name} {value:.3f}" for name, value in now.numbers.items() if "bits_per_dim" in name),
+            end="", file=sys.stderr,
+        ),
+    )  # fmt: skip
+    print(file=sys.stderr)
+    model.load_state_dict(load_file(out / "model.safetensors"))
+    return model.eval()
+
+
+@app.command()
+def compare(
+    data: Annotated[str, typer.Option(help="patches, cifar10, or a folder or tar of pictures.")] = "patches",
+    units: Annotated[int, typer.Option(help="Of every layer; the paper's 256.")] = 64,
+    batch: Annotated[int, typer.Option(help="The paper's 128.")] = 32,
+    samples: Annotated[int, typer.Option(help="Of VIMCO; the paper's 50.")] = 10,
+    minutes: Annotated[float, typer.Option(help="For each model.")] = 1.5,
+    seeds: Annotated[int, typer.Option(min=1, help="How often each is trained.")] = 1,
+    out: Annotated[Path, typer.Option(help="Where runs and the table go.")] = Path("exp/image/compare"),
+) -> None:
+    """Section 4.1: continuous against discrete latents, at 32x32 through 8x8."""
+    train_, test = load(data, 32)
+    sizes, rows = Sizes(units), []
+    makers = {"VAE": lambda: VAE(sizes), "VQ-VAE": lambda: VQVAE(sizes), "VIMCO": lambda: VIMCO(sizes, samples)}
+    for name, make in makers.items():
+        found = []
+        for seed in range(seeds):
+            torch.manual_seed(seed)
+            size = max(1, batch // samples) if name == "VIMCO" else batch
+            model = train(make(), train_, test, out / f"{name.lower()}-{seed}", seed, minutes, size)
+            found.append(measure(model, test))
+        bits, cost = (np.stack(column) for column in zip(*found, strict=True))
+        low, high = _interval(bits.mean(axis=0))
+        rows.append({"model": name, "bits": bits.mean(), "low": low, "high": high, "latents": cost.mean()})
+        rows[-1] |= {"seeds": bits.mean(axis=1).tolist(), "paper": PAPER[name]}
+    (out / "table.json").write_text(json.dumps({"data": data, "rows": rows}, indent=1, default=float) + "\n")
+    print("| model | bits per dimension | 95 % over pictures | each seed | of these, latents | paper, CIFAR-10 |")
+    print("|---|---|---|---|---|---|")
+    for row in rows:
+        each = ", ".join(f"{one:.3f}" for one in row["seeds"])
+        latents = f"{row['latents']:.3f}" if row["latents"] else "within"
+        print(f"| {row['model']} | {row['bits']:.3f} | {row['low']:.3f} to {row['high']:.3f} | {each} ", end="")
+        print(f"| {latents} | {row['paper']} |")
+
+
+@app.command()
+def compress(
+    data: Annotated[str, typer.Option(help="patches, cifar10, or a folder or tar of pictures.")] = "patches",
+    size: Annotated[int, typer.Option(help="128 becomes 32x32 codes, 84 becomes 21x21.")] = 128,
+    units: Annotated[int, typer.Option(help="Of every layer.")] = 64,
+    batch: Annotated[int, typer.Option(help="Pictures in a step.")] = 8,
+    minutes: Annotated[float, typer.Option(help="Of training.")] = 3.0,
+    out: Annotated[Path, typer.Option(help="Where runs and pictures go.")] = Path("exp/image/compress"),
+) -> None:
+    """Section 4.2: a picture in a quarter of its width and height of codes."""
+    from PIL import Image
+
+    train_, test = load(data, size)
+    torch.manual_seed(0)
+    model = train(VQVAE(Sizes(units)), train_, test, out / "vqvae", 0, minutes, batch)
+    with torch.inference_mode():
+        codes = torch.cat([model.encode(torch.from_numpy(part)) for part in np.array_split(test.levels, 20)])
+        shown = torch.from_numpy(test.levels[:8])
+        pair = torch.cat([shown, model.reconstruct(shown)])
+    used, perplexity = usage(torch.bincount(codes.flatten(), minlength=512))
+    kept = size * size * 3 * 8 / (codes[0].numel() * 9)
+    print(f"{size}x{size}x3 to {codes.shape[1]}x{codes.shape[2]}: {kept:.1f} times fewer bits; ", end="")
+    print(f"{used} of 512 codes in use on test, perplexity {perplexity:.0f}")
+    Image.fromarray(_sheet(pair, 8)).save(out / "reconstructions.png")
+
+
+def _sheet(pictures: torch.Tensor, columns: int) -> np.ndarray:
+    """Pictures in rows of `columns`, (height, width, 3)."""
+    rows = pictures.unflatten(0, (-1, columns)).permute(0, 3, 1, 4, 2)
+    return rows.flatten(0, 1).flatten(1, 2).numpy()
+
+
+def _interval(bits: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of the mean, by a bootstrap over pictures."""
+    rng = np.random.default_rng(0)
+    means = bits[rng.integers(0, len(bits), (1000, len(bits)))].mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except InputError as error:
+        sys.exit(f"run.py: {error}")
