@@ -132,7 +132,13 @@ def _convert_tab(gr: Any, studio: Studio, voice_list: Callable[..., Any]) -> Non
                 vqs = gr.DownloadButton("Download codes (.vqs)", interactive=False)
     alt = "Mel spectrograms of the recording and the conversion, and the codes as a strip of colours under them."
     picture = gr.Image(
-        label="Recording, conversion and codes", interactive=False, visible=False, elem_id="picture", alt_text=alt
+        label="Recording, conversion and codes",
+        show_label=False,
+        interactive=False,
+        visible=False,
+        elem_id="picture",
+        alt_text=alt,
+        buttons=["fullscreen", "download"],
     )
 
     def convert(recording: str, voice: str, temperature: float, level: str, progress: Any = gr.Progress()):
@@ -263,7 +269,9 @@ def _codes_tab(gr: Any, studio: Studio, probed: dict[str, list[int]], voice_list
 
 
 def _recording(gr: Any, label: str) -> Any:
-    return gr.Audio(label=label, sources=["upload", "microphone"], type="filepath", editable=False)
+    return gr.Audio(
+        label=label, sources=["upload", "microphone"], type="filepath", editable=False, buttons=["download"]
+    )
 
 
 def _on(gr: Any, event: Any, act: Callable[..., Any], inputs: list[Any], outputs: list[Any], name: str) -> Any:
