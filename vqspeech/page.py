@@ -132,14 +132,9 @@ def _convert_tab(gr: Any, studio: Studio, voice_list: Callable[..., Any]) -> Non
                 vqs = gr.DownloadButton("Download codes (.vqs)", interactive=False)
     alt = "Mel spectrograms of the recording and the conversion, and the codes as a strip of colours under them."
     picture = gr.Image(
-        label="Recording, conversion and codes",
-        show_label=False,
-        interactive=False,
-        visible=False,
-        elem_id="picture",
-        alt_text=alt,
-        buttons=["fullscreen", "download"],
-    )
+        label="Recording, conversion and codes", show_label=False, interactive=False, visible=False,
+        elem_id="picture", alt_text=alt, buttons=["fullscreen", "download"],
+    )  # fmt: skip
 
     def convert(recording: str, voice: str, temperature: float, level: str, progress: Any = gr.Progress()):
         said = studio.convert(recording, voice, temperature, level, progress=_shown(progress, f"speaking as {voice}"))
