@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "recipes/image"))
 import likelihood
 import networks
 import pictures
+import priors
 
 
 def shapes(number: int, size: int, seed: int = 0) -> pictures.Pictures:
@@ -94,6 +95,26 @@ def test_codes_cost_what_they_are_and_the_bound_of_one_draw_is_its_own():
     many = networks.VIMCO(SIZES, 40)
     many.load_state_dict(model.state_dict())
     assert many.nats(networks.Batch(data, 5))[0].mean() < model.nats(networks.Batch(data, 5))[0].mean()
+
+
+def test_a_second_model_tells_its_pixelcnn_what_to_draw():
+    """Rows of one code each: three latents say which, and the decoder obeys them instead of going its own way."""
+    torch.manual_seed(0)
+    model, random = priors.Second(8, 6, 16, 8, 8, 2).train(), torch.Generator().manual_seed(0)
+    adam = torch.optim.Adam(model.parameters(), 5e-3)
+    for _ in range(150):
+        codes = torch.randint(8, (16, 1, 1), generator=random).expand(-1, 6, 6)
+        loss = model.loss(priors.CodeBatch(codes, None))
+        adam.zero_grad()
+        loss.total.backward()
+        adam.step()
+    model.eval()
+    codes = torch.arange(8)[:, None, None].expand(-1, 6, 6)
+    chosen = model.encode(codes)
+    assert len({tuple(one) for one in chosen.tolist()}) >= 6
+    with torch.no_grad():
+        out = model.decode(chosen, torch.full((8, 6, 6), 0.5))
+    assert (out == codes).float().mean() > 0.7
 
 
 def test_patches_of_a_test_photograph_are_never_trained_on():

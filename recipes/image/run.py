@@ -3,7 +3,8 @@
 
 run.py compare                        VAE, VQ-VAE and VIMCO on patches of photographs, some minutes of two cores
 run.py compare --data cifar10 --units 256 --minutes 60 --seeds 3
-run.py compress --size 128            a picture in 32x32 codes, and what comes back
+run.py compress --size 128            a picture in 32x32 codes, what comes back, and samples of a PixelCNN over codes
+run.py compress --size 84             in 21x21 codes, and these in three more of a second VQ-VAE
 """
 
 import json
@@ -19,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from likelihood import bits_per_dimension
 from networks import VAE, VIMCO, VQVAE, Batch, Sizes
 from pictures import Pictures, load
+from priors import CodeBatch, Prior, Second
 
 from vqspeech import InputError, config, fitting
 from vqspeech.nn.quantiser import usage
@@ -62,31 +64,61 @@ def measure(model: Any, pictures: Pictures) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(bits), np.concatenate(cost)
 
 
-def train(model: Any, train_: Pictures, test: Pictures, out: Path, seed: int, minutes: float, batch: int) -> Any:
-    """Trains a model; what is evaluated and kept is the average of its weights."""
+def train(
+    model: Any, data: torch.utils.data.Dataset, collate: Any, held_out: Any, out: Path, seed: int, minutes: float,
+    batch: int, learning_rate: float = 2e-4,
+) -> Any:  # fmt: skip
+    """Trains a learner; what is evaluated, by `held_out`, and kept is the average of its weights."""
     from safetensors.torch import load_file, save_file
 
     settings = config.Training(
-        seed=seed, batch=batch, learning_rate=2e-4, final_learning_rate=2e-5, warmup_steps=50, average=0.999,
+        seed=seed, batch=batch, learning_rate=learning_rate, final_learning_rate=2e-5, warmup_steps=50, average=0.999,
         max_steps=250_000, max_minutes=minutes, evaluate_every=1000, save_every=1000, keep=1, precision="float32",
     )  # fmt: skip
-    few = test._replace(levels=test.levels[:200])
     out.mkdir(parents=True, exist_ok=True)
+
+    def shown(now: fitting.Progress) -> None:
+        numbers = " ".join(f"{name} {value:.3f}" for name, value in now.numbers.items() if "bits_per" in name)
+        print(f"\r{out.name} {100 * now.fraction:.0f} % step {now.step} {numbers} ", end="", file=sys.stderr)
+
     fitting.fit(
-        model, Drawn(train_, seed), batch_of, settings, out,
+        model, data, collate, settings, out,
         save=lambda learner: save_file(dict(learner.state_dict()), out / "model.safetensors"),
-        evaluate=lambda learner: fitting.Measured(
-            {"held_out_bits_per_dim": float(measure(learner.eval(), few)[0].mean())}, {}, 0
-        ),
-        report=lambda now: print(
-            f"\r{out.name} {100 * now.fraction:.0f} % step {now.step} "
-            + " ".join(f"{name} {value:.3f}" for name, value in now.numbers.items() if "bits_per_dim" in name),
-            end="", file=sys.stderr,
-        ),
+        evaluate=lambda learner: fitting.Measured(held_out(learner.eval()), {}, 0), report=shown,
     )  # fmt: skip
     print(file=sys.stderr)
     model.load_state_dict(load_file(out / "model.safetensors"))
     return model.eval()
+
+
+def train_on_pictures(
+    model: Any, parts: tuple[Pictures, Pictures], out: Path, seed: int, minutes: float, batch: int
+) -> Any:
+    """The same on pictures."""
+    few = parts[1]._replace(levels=parts[1].levels[:200])
+    held = lambda learner: {"held_out_bits_per_dim": float(measure(learner, few)[0].mean())}  # noqa: E731
+    return train(model, Drawn(parts[0], seed), batch_of, held, out, seed, minutes, batch)
+
+
+class DrawnCodes(torch.utils.data.Dataset):
+    """Endless random pictures of codes, (codes, class): example n depends on seed and n alone."""
+
+    def __init__(self, codes: torch.Tensor, kinds: np.ndarray, seed: int) -> None:
+        self.codes, self.kinds, self.seed = codes, kinds, seed
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
+        epoch, place = divmod(number, len(self))
+        at = np.random.default_rng([self.seed, epoch]).permutation(len(self))[place]
+        return self.codes[at], int(self.kinds[at]) if len(self.kinds) else -1
+
+
+def codes_of(examples: list[tuple[torch.Tensor, int]]) -> CodeBatch:
+    """Examples, stacked."""
+    codes, kinds = zip(*examples, strict=True)
+    return CodeBatch(torch.stack(codes), None if kinds[0] < 0 else torch.tensor(kinds))
 
 
 @app.command()
@@ -108,7 +140,7 @@ def compare(
         for seed in range(seeds):
             torch.manual_seed(seed)
             size = max(1, batch // samples) if name == "VIMCO" else batch
-            model = train(make(), train_, test, out / f"{name.lower()}-{seed}", seed, minutes, size)
+            model = train_on_pictures(make(), (train_, test), out / f"{name.lower()}-{seed}", seed, minutes, size)
             found.append(measure(model, test))
         bits, cost = (np.stack(column) for column in zip(*found, strict=True))
         low, high = _interval(bits.mean(axis=0))
@@ -130,24 +162,70 @@ def compress(
     size: Annotated[int, typer.Option(help="128 becomes 32x32 codes, 84 becomes 21x21.")] = 128,
     units: Annotated[int, typer.Option(help="Of every layer.")] = 64,
     batch: Annotated[int, typer.Option(help="Pictures in a step.")] = 8,
-    minutes: Annotated[float, typer.Option(help="Of training.")] = 3.0,
+    minutes: Annotated[float, typer.Option(help="For each of the three models.")] = 3.0,
+    samples: Annotated[int, typer.Option(help="Pictures that are made up.")] = 8,
     out: Annotated[Path, typer.Option(help="Where runs and pictures go.")] = Path("exp/image/compress"),
 ) -> None:
-    """Section 4.2: a picture in a quarter of its width and height of codes."""
-    from PIL import Image
-
+    """Section 4.2: pictures as codes, samples of a prior over them, and a second VQ-VAE on top."""
     train_, test = load(data, size)
     torch.manual_seed(0)
-    model = train(VQVAE(Sizes(units)), train_, test, out / "vqvae", 0, minutes, batch)
-    with torch.inference_mode():
-        codes = torch.cat([model.encode(torch.from_numpy(part)) for part in np.array_split(test.levels, 20)])
-        shown = torch.from_numpy(test.levels[:8])
-        pair = torch.cat([shown, model.reconstruct(shown)])
-    used, perplexity = usage(torch.bincount(codes.flatten(), minlength=512))
-    kept = size * size * 3 * 8 / (codes[0].numel() * 9)
-    print(f"{size}x{size}x3 to {codes.shape[1]}x{codes.shape[2]}: {kept:.1f} times fewer bits; ", end="")
+    model = train_on_pictures(VQVAE(Sizes(units)), (train_, test), out / "vqvae", 0, minutes, batch)
+    known, new = _encoded(model, train_), _encoded(model, test)
+    used, perplexity = usage(torch.bincount(new.flatten(), minlength=512))
+    kept = size * size * 3 * 8 / (new[0].numel() * 9)
+    print(f"{size}x{size}x3 to {new.shape[1]}x{new.shape[2]}: {kept:.1f} times fewer bits; ", end="")
     print(f"{used} of 512 codes in use on test, perplexity {perplexity:.0f}")
-    Image.fromarray(_sheet(pair, 8)).save(out / "reconstructions.png")
+    shown = torch.from_numpy(test.levels[:8])
+    _save(torch.cat([shown, model.decode(new[:8])]), 8, out / "reconstructions.png")
+
+    def held(learner: Any) -> dict[str, float]:
+        with torch.inference_mode():
+            kinds = torch.from_numpy(test.kinds[:64]) if len(test.kinds) else None
+            return {"held_out_bits_per_code": float(learner.loss(CodeBatch(new[:64], kinds)).parts["bits_per_code"])}
+
+    uniforms = torch.from_numpy(np.random.default_rng(0).random((samples, *new.shape[1:]), dtype=np.float32))
+    prior = Prior(512, units, 8, len(train_.names))
+    drawn = DrawnCodes(known, train_.kinds, 0)
+    prior = train(prior, drawn, codes_of, held, out / "prior", 0, minutes, batch, 1e-3)
+    kinds = torch.arange(samples) % len(train_.names) if train_.names else None
+    made = model.decode(prior.net.generate(uniforms, kinds))
+    _save(torch.cat([made, _nearest(made, train_)]), samples, out / "samples.png")
+    print(f"prior: {held(prior)['held_out_bits_per_code']:.2f} bits a code, 9 if all are alike")
+
+    second = Second(512, new.shape[1], units, 32, units, 6)
+    second = train(second, drawn, codes_of, held, out / "second", 0, minutes, batch, 1e-3)
+    with torch.inference_mode():
+        chosen = second.encode(new)
+        used, perplexity = usage(torch.bincount(chosen.flatten(), minlength=512))
+        rows = [second.decode(chosen[:samples], uniforms)]
+        for place in range(Second.LATENTS):  # the same pictures, one latent each taken from another
+            other = chosen[:samples].clone()
+            other[:, place] = chosen[samples : 2 * samples, place]
+            rows.append(second.decode(other, uniforms))
+    _save(torch.cat([torch.from_numpy(test.levels[:samples]), *map(model.decode, rows)]), samples, out / "second.png")
+    moved = [float((row != rows[0]).float().mean()) for row in rows[1:]]
+    print(f"second: {held(second)['held_out_bits_per_code']:.2f} bits a code, told {Second.LATENTS} latents; ", end="")
+    print(f"{used} of 512 in use, perplexity {perplexity:.0f}; another latent changes ", end="")
+    print(", ".join(f"{100 * share:.0f} %" for share in moved) + " of the codes")
+
+
+def _encoded(model: VQVAE, pictures: Pictures) -> torch.Tensor:
+    with torch.inference_mode():
+        parts = np.array_split(pictures.levels, max(1, len(pictures.levels) // TEST_BATCH))
+        return torch.cat([model.encode(torch.from_numpy(part)) for part in parts])
+
+
+def _nearest(made: torch.Tensor, pictures: Pictures) -> torch.Tensor:
+    """The training picture nearest to each, by squared difference: has it been learned by heart?"""
+    known = torch.from_numpy(pictures.levels).float().flatten(1)
+    near = torch.cdist(made.float().flatten(1), known).argmin(dim=1)
+    return torch.from_numpy(pictures.levels[near.numpy()])
+
+
+def _save(pictures: torch.Tensor, columns: int, path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(_sheet(pictures, columns)).save(path)
 
 
 def _sheet(pictures: torch.Tensor, columns: int) -> np.ndarray:
