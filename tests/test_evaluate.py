@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from vqspeech import InputError, audio, corpus, evaluate, measures, peers
+from vqspeech import InputError, audio, checkpoint, corpus, evaluate, measures, peers
 from vqspeech.cli import app
 from vqspeech.corpus import Utterance
+from vqspeech.models.vqvae import VQVAE
 from vqspeech.synthesis import Model
 
 
@@ -107,3 +108,14 @@ def test_an_unknown_voice_is_refused_before_anything_is_measured(run, pairs):
     rows = evaluate.read_pairs(pairs)
     with pytest.raises(InputError, match="unknown speaker 'bob'"):
         evaluate.evaluate(Model(run), [*rows, rows[0]._replace(speaker="bob")])
+
+
+def test_bits_are_measured_on_the_speakers_that_the_model_has(tiny, packed, tmp_path, run):
+    (tmp_path / "data").mkdir()
+    packed.rename(tmp_path / "data/packed")
+    checkpoint.start(tmp_path / "few", tiny, ["s1"])
+    checkpoint.save(tmp_path / "few", VQVAE(tiny.model, 1))
+    numbers = evaluate.bits_per_sample(checkpoint.load(tmp_path / "few"), tmp_path / "data")
+    assert 5 < numbers["held_out_bits_per_sample"] < 9
+    with pytest.raises(InputError, match="knows none of its speakers"):
+        evaluate.bits_per_sample(checkpoint.load(run), tmp_path / "data")

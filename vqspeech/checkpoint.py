@@ -263,6 +263,7 @@ def _write_whole(path: Path, content: bytes) -> None:
 
 
 def _sync_and_rename(part: Path, path: Path) -> None:
+    part.chmod(0o644)  # safetensors lets nobody but the owner read
     with part.open("rb") as file:
         os.fsync(file.fileno())
     part.replace(path)

@@ -95,10 +95,11 @@ def evaluate(
     from vqspeech.synthesis import Model
 
     rows, awake = evaluate.read_pairs(pairs), Model(model)
+    bits = evaluate.bits_per_sample(awake.run, held_out) if held_out else {}
     with bar("evaluation", 1.0, "") as update:
         found = evaluate.evaluate(awake, rows, voices, temperature, top_p, seed, update)
-    if held_out:
-        found["held_out"] = evaluate.bits_per_sample(awake.run, held_out)
+    if bits:
+        found["held_out"] = bits
         typer.echo(", ".join(f"{name} {value:.4g}" for name, value in found["held_out"].items()))
     evaluate.write(found, out or results_of(model))
     summary = evaluate.summary(found)

@@ -133,14 +133,15 @@ def write(found: dict[str, Any], directory: Path) -> None:
 
 
 def bits_per_sample(run: checkpoint.Run, held_out: Path, seconds: float = 120.0) -> dict[str, float]:
-    """Bits per sample and codebook usage on packed speech, as training measures them.
+    """Bits per sample and codebook usage on packed speech of the speakers that the model has, as training measures them.
 
     Raises:
-        InputError: it is not packed, or has a speaker whom the model does not know.
+        InputError: it is not packed, or has none of them.
     """
     packed = Packed(held_out / "packed")
-    if strangers := sorted(set(packed.speakers) - set(run.speakers)):
-        raise InputError(f"{held_out}: the model does not know {strangers[0]}; measure on speakers that it has")
+    packed.rows = [row for row in packed.rows if row.speaker in run.speakers]
+    if not packed.rows:
+        raise InputError(f"{held_out}: the model knows none of its speakers; measure on some that it has")
     return training.measure(run, [packed], seconds).numbers
 
 
