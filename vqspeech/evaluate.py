@@ -133,7 +133,7 @@ def write(found: dict[str, Any], directory: Path) -> None:
 
 
 def bits_per_sample(run: checkpoint.Run, held_out: Path, seconds: float = 120.0) -> dict[str, float]:
-    """Bits per sample and codebook usage on packed speech of the speakers that the model has, as training measures them.
+    """Bits per sample and codebook usage on packed speech of the speakers that the model has; see `training.measure`.
 
     Raises:
         InputError: it is not packed, or has none of them.
