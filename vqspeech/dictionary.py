@@ -26,8 +26,9 @@ class Dictionary:
             told, counts = found["phone_of_code"], np.array(found["codes_by_phone"], np.int64)
         except (OSError, ValueError, TypeError, KeyError):
             return
-        if counts.shape == self._counts.shape and len(told) == codes:
-            self._told, self._counts = told, counts
+        if len(told) == len(counts) <= codes and counts.shape[1:] == self._counts.shape[1:]:
+            self._told = [*told, *[""] * (codes - len(told))]  # a probe ends with the last code that it heard
+            self._counts[: len(counts)] = counts
 
     def phones(self) -> dict[str, list[int]]:
         """The codes that stand for each phone, the commonest first."""
