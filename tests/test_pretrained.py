@@ -54,7 +54,7 @@ def test_a_sentence_is_said_again_in_another_voice_as_loud_as_that_voice(model, 
 
 
 def test_it_expects_speech_and_not_noise(model, sentence):
-    """Bits a sample on speech that it never heard, synthetic as it is, below the 8 of knowing nothing; noise costs more."""
+    """Bits a sample on speech that it never heard are below the 8 of knowing nothing; noise costs more."""
     import torch
 
     from vqspeech.dataset import whole
