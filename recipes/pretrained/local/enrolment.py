@@ -31,6 +31,8 @@ def main(name: str, unseen: str, voices: str, sources: str, speakers: list[str])
         lengths = np.cumsum([(one.end_s or 4.0) - one.start_s for one in own])
         first = own[: int(np.searchsorted(lengths, ENROL_S)) + 1]
         herself = _voice(own[len(first) :], speaker)
+        if herself is None:
+            sys.exit(f"enrolment.py: {speaker} has no more than {ENROL_S:g} s in {unseen}")
         began = time.monotonic()
         enrol.enrol(model, f"new-{speaker}", [Path(one.path) for one in first])
         took = time.monotonic() - began
@@ -57,4 +59,4 @@ def _voice(utterances: list[corpus.Utterance], speaker: str) -> np.ndarray | Non
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5], sys.argv[5:])
+    main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5:])
