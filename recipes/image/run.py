@@ -9,6 +9,7 @@ run.py compress --size 84             in 21x21 codes, and these in three more of
 
 import json
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,11 +41,20 @@ class Drawn(torch.utils.data.Dataset):
         return len(self.pictures.levels)
 
     def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
-        epoch, place = divmod(number, len(self))
-        at = np.random.default_rng([self.seed, epoch]).permutation(len(self))[place]
+        at = _shuffled(number, len(self), self.seed)
         picture = self.pictures.levels[at]
         mirrored = self.flip and np.random.default_rng([self.seed, 1, number]).random() < 0.5
         return torch.from_numpy(picture[:, :, ::-1].copy() if mirrored else picture), number
+
+
+def _shuffled(number: int, size: int, seed: int) -> int:
+    """The example that comes at a place of an endless shuffled sequence; each epoch has its own order."""
+    return int(_order(number // size, size, seed)[number % size])
+
+
+@lru_cache(maxsize=4)
+def _order(epoch: int, size: int, seed: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(size)
 
 
 def batch_of(examples: list[tuple[torch.Tensor, int]]) -> Batch:
@@ -110,8 +120,7 @@ class DrawnCodes(torch.utils.data.Dataset):
         return len(self.codes)
 
     def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
-        epoch, place = divmod(number, len(self))
-        at = np.random.default_rng([self.seed, epoch]).permutation(len(self))[place]
+        at = _shuffled(number, len(self), self.seed)
         return self.codes[at], int(self.kinds[at]) if len(self.kinds) else -1
 
 
