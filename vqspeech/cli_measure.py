@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vqspeech.cli_options import ModelName, Seed, Temperature, TopP, results_of
+from vqspeech.cli_options import ModelName, Seed, Temperature, TopP, make_folder, results_of
 from vqspeech.errors import InputError
 from vqspeech.hub import DEFAULT
 from vqspeech.progress import bar
@@ -122,6 +122,7 @@ def report(
     """Write one HTML file of a run: curves, codebook, what `probe` and `evaluate` found, recordings to listen to."""
     from vqspeech import report
 
+    make_folder(None if out else results_of(str(model)))
     with bar("report", 1.0, "") as update:
-        path = report.write(model, out or model / "report.html", pairs, temperature, progress=update)
+        path = report.write(model, out or results_of(str(model)) / "report.html", pairs, temperature, progress=update)
     typer.echo(path)
