@@ -82,6 +82,7 @@ class Quantiser(nn.Module):
         """The codebook vectors of the codes."""
         return F.embedding(codes, self.codebook).transpose(1, 2)
 
+    @torch.compiler.disable  # what it learns in place, a compiled graph would still need as it was
     def forward(self, latents: Latents) -> Quantised:
         """Quantises; in training also learns the codebook, from the batch and after it was used."""
         latents = latents.float()
