@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from vqspeech import InputError, archives, checkpoint, config, dataset, fitting, mulaw, training
 from vqspeech.models.vqvae import VQVAE
+from vqspeech.muon import RMS, Muon, orthogonal
 
 
 def train(settings, packed: Path, run: Path, **changes) -> dict[str, float]:
@@ -47,8 +48,10 @@ def test_training_lowers_the_loss_and_leaves_a_run_directory(tiny, packed, tmp_p
     assert len(list((tmp_path / "run/state").iterdir())) == 2
 
 
-def test_a_run_that_was_stopped_and_resumed_equals_the_undisturbed_one(tiny, packed, tmp_path):
-    steady = config.from_tree(tiny.model_dump() | {"training": tiny.training.model_dump() | {"decay_steps": 6}}, "")
+@pytest.mark.parametrize("muon", [0.0, 5.0])
+def test_a_run_that_was_stopped_and_resumed_equals_the_undisturbed_one(tiny, packed, tmp_path, muon):
+    changes = {"decay_steps": 6, "muon": muon}
+    steady = config.from_tree(tiny.model_dump() | {"training": tiny.training.model_dump() | changes}, "")
     train(steady, packed, tmp_path / "whole")
     for steps in (1, 4, 6):
         train(steady, packed, tmp_path / "parts", max_steps=steps)
@@ -144,6 +147,51 @@ def test_a_batch_in_two_parts_takes_the_step_of_their_mean_gradient(tiny, packed
     taken = load_file(tmp_path / "run/state/00000002.safetensors")
     for name, tensor in model.state_dict().items():
         assert torch.allclose(tensor, taken[f"learner.{name}"], atol=1e-6), name
+
+
+def test_a_compiled_training_equals_a_plain_one(tiny, packed, tmp_path):
+    train(tiny, packed, tmp_path / "plain", max_steps=4)
+    # all of the compiler but the code that it writes at last; in a process whose types nobody checks, which it dislikes
+    traced = "import torch, functools; torch.compile = functools.partial(torch.compile, backend='aot_eager')"
+    program = tmp_path / "traced.py"
+    program.write_text(f"{traced}; from vqspeech.cli import main; main()\n")
+    _, *words = command(tiny, packed, tmp_path / "compiled", "", str(program))
+    words.remove("vqspeech")
+    words += ["training.max_steps=4", "training.compile=true"]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (load_file(tmp_path / run / "model.safetensors") for run in ("plain", "compiled"))
+    for name in one:
+        assert torch.allclose(one[name], two[name], rtol=1e-3, atol=1e-4), name
+
+
+def test_a_matrix_is_made_orthogonal_as_its_singular_values_would_be():
+    drawn = torch.randn(3, 24, 40, generator=torch.Generator().manual_seed(1))
+    for matrices in (drawn, drawn.mT):
+        u, _, vt = torch.linalg.svd(matrices, full_matrices=False)
+        along = u.mT @ orthogonal(matrices) @ vt.mT  # diagonal, if the singular vectors are kept
+        values = along.diagonal(dim1=1, dim2=2)
+        assert torch.allclose(along, torch.diag_embed(values), atol=1e-5)
+        assert values.min() > 0.6 and values.max() < 1.3
+
+
+def test_muon_steps_are_as_long_as_adams_and_what_is_no_matrix_takes_adams_own(tiny):
+    muons, adams = (VQVAE(tiny.model, 3) for _ in range(2))
+    adams.load_state_dict(muons.state_dict())
+    gradients = [torch.randn(one.shape, generator=torch.Generator().manual_seed(2)) for one in muons.parameters()]
+    before = {name: one.detach().clone() for name, one in muons.named_parameters()}
+    for net, optimiser in ((muons, Muon(muons, 1e-3, 1.0)), (adams, torch.optim.Adam(adams.parameters(), 1e-3))):
+        for one, gradient in zip(net.parameters(), gradients, strict=True):
+            one.grad = gradient.clone()
+        optimiser.step()
+    twins = dict(adams.named_parameters())
+    for name, one in muons.named_parameters():
+        layer = name.removesuffix(".weight")
+        if name != layer and isinstance(muons.get_submodule(layer), torch.nn.Conv1d | torch.nn.Conv2d):
+            step = (one - before[name]).flatten(1)
+            assert 0.6e-3 < float(step.detach().square().mean().sqrt()) / RMS < 1.3e-3, name
+        else:
+            assert torch.allclose(one, twins[name], atol=1e-7), name
 
 
 def test_the_clock_ends_a_training(tiny, packed, tmp_path):

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from vqspeech import checkpoint, config, machine
 from vqspeech.errors import InputError
 from vqspeech.journal import Journal
+from vqspeech.muon import Muon
 from vqspeech.nn.quantiser import usage
 from vqspeech.shapes import Loss
 
@@ -75,9 +76,10 @@ def fit(
         The newest numbers, by name.
     """
     machine.keep_freed_memory()
+    low = machine.in_bfloat16(settings.precision)
     accelerator: Any = Accelerator(
         cpu=not torch.cuda.is_available(),
-        mixed_precision="bf16" if machine.in_bfloat16(settings.precision) else "no",
+        mixed_precision="bf16" if low else "no",
         gradient_accumulation_steps=settings.accumulate,
         dataloader_config=DataLoaderConfiguration(split_batches=True),
     )
@@ -85,7 +87,11 @@ def fit(
     if settings.batch % parts:
         raise InputError(f"training.batch {settings.batch} cannot be shared out; make it a multiple of {parts}")
     averaged = AveragedModel(learner, multi_avg_fn=_moving_average(settings.average), use_buffers=True)
-    adam = torch.optim.Adam(learner.parameters(), settings.learning_rate, fused=True)
+    adam = (
+        Muon(learner, settings.learning_rate, settings.muon, torch.bfloat16 if low else torch.float32)
+        if settings.muon
+        else torch.optim.Adam(learner.parameters(), settings.learning_rate, fused=True)
+    )
     step, minutes = checkpoint.resume_(directory, learner, averaged, adam)
     began = time.monotonic() - 60 * minutes
     loader = DataLoader(
