@@ -172,7 +172,8 @@ def test_a_matrix_is_made_orthogonal_as_its_singular_values_would_be():
         along = u.mT @ orthogonal(matrices) @ vt.mT  # diagonal, if the singular vectors are kept
         values = along.diagonal(dim1=1, dim2=2)
         assert torch.allclose(along, torch.diag_embed(values), atol=1e-5)
-        assert values.min() > 0.6 and values.max() < 1.3
+        assert values.min() > 0.6
+        assert values.max() < 1.3
 
 
 def test_muon_steps_are_as_long_as_adams_and_what_is_no_matrix_takes_adams_own(tiny):
