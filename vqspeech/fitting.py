@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate.state import AcceleratorState
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -77,6 +78,7 @@ def fit(
     """
     machine.keep_freed_memory()
     low = machine.in_bfloat16(settings.precision)
+    AcceleratorState._reset_state()  # it would keep the precision of an earlier training in this process
     accelerator: Any = Accelerator(
         cpu=not torch.cuda.is_available(),
         mixed_precision="bf16" if low else "no",

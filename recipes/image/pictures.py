@@ -68,7 +68,7 @@ def patches(size: int, seed: int = 0, train: int = 8000, test: int = 1000) -> tu
                 zoom = int(rng.integers(1, 3))  # some from farther away
                 side = min(size * zoom, *whole.shape[:2])
                 top, left = (int(rng.integers(extent - side + 1)) for extent in whole.shape[:2])
-                found.append(_resized(whole[top : top + side, left : left + side], size))
+                found.append(resized(whole[top : top + side, left : left + side], size))
         levels = np.stack(found)[rng.permutation(len(found))[:number]]
         return Pictures(levels.transpose(0, 3, 1, 2).copy(), np.zeros(0, np.int64), [])
 
@@ -128,12 +128,12 @@ def _decoded(name: str, data: bytes, size: int) -> NDArray[np.uint8]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        return _resized(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")), size)
+        return resized(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")), size)
     except (UnidentifiedImageError, OSError, ValueError) as error:
         raise InputError(f"{name}: is no picture that can be read ({type(error).__name__}); leave it out") from None
 
 
-def _resized(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+def resized(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """The middle square of a picture, size x size."""
     from PIL import Image
 
@@ -148,7 +148,7 @@ def _resized(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 def _scaled(pictures: Pictures, size: int) -> Pictures:
     if size == pictures.levels.shape[-1]:
         return pictures
-    levels = np.stack([_resized(one.transpose(1, 2, 0), size) for one in pictures.levels])
+    levels = np.stack([resized(one.transpose(1, 2, 0), size) for one in pictures.levels])
     return pictures._replace(levels=levels.transpose(0, 3, 1, 2).copy())
 
 
@@ -170,3 +170,12 @@ def _downloaded(folder: Path = Path("downloads"), url: str = CIFAR_URL, md5: str
             raise InputError(f"{url}: is not what it should be (MD5 {found[:12]} instead of {md5[:12]}); try again")
         part.replace(path)
     return path
+
+
+def save(levels: NDArray[np.uint8], columns: int, path: Path) -> None:
+    """Writes pictures, (pictures, 3, height, width), as one, in rows of `columns`."""
+    from PIL import Image
+
+    number, _, height, width = levels.shape
+    rows = levels.reshape(number // columns, columns, 3, height, width).transpose(0, 3, 1, 4, 2)
+    Image.fromarray(rows.reshape(number // columns * height, columns * width, 3)).save(path)

@@ -9,7 +9,6 @@ run.py compress --size 84             in 21x21 codes, and these in three more of
 
 import json
 import sys
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,49 +17,18 @@ import torch
 import typer
 
 sys.path.insert(0, str(Path(__file__).parent))
+from learning import Drawn, DrawnCodes, batch_of, codes_of, train
 from likelihood import bits_per_dimension
 from networks import VAE, VIMCO, VQVAE, Batch, Sizes
-from pictures import Pictures, load
+from pictures import Pictures, load, save
 from priors import CodeBatch, Prior, Second
 
-from vqspeech import InputError, config, fitting
+from vqspeech import InputError
 from vqspeech.nn.quantiser import usage
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 PAPER = {"VAE": 4.51, "VQ-VAE": 4.67, "VIMCO": 5.14}
 TEST_BATCH = 50
-
-
-class Drawn(torch.utils.data.Dataset):
-    """Endless random pictures: example n depends on seed and n alone."""
-
-    def __init__(self, pictures: Pictures, seed: int, flip: bool = True) -> None:
-        self.pictures, self.seed, self.flip = pictures, seed, flip
-
-    def __len__(self) -> int:
-        return len(self.pictures.levels)
-
-    def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
-        at = _shuffled(number, len(self), self.seed)
-        picture = self.pictures.levels[at]
-        mirrored = self.flip and np.random.default_rng([self.seed, 1, number]).random() < 0.5
-        return torch.from_numpy(picture[:, :, ::-1].copy() if mirrored else picture), number
-
-
-def _shuffled(number: int, size: int, seed: int) -> int:
-    """The example that comes at a place of an endless shuffled sequence; each epoch has its own order."""
-    return int(_order(number // size, size, seed)[number % size])
-
-
-@lru_cache(maxsize=4)
-def _order(epoch: int, size: int, seed: int) -> np.ndarray:
-    return np.random.default_rng([seed, epoch]).permutation(size)
-
-
-def batch_of(examples: list[tuple[torch.Tensor, int]]) -> Batch:
-    """Examples, stacked; the draws of a batch depend on its first example's number."""
-    pictures, numbers = zip(*examples, strict=True)
-    return Batch(torch.stack(pictures), numbers[0])
 
 
 @torch.inference_mode()
@@ -74,60 +42,13 @@ def measure(model: Any, pictures: Pictures) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(bits), np.concatenate(cost)
 
 
-def train(
-    model: Any, data: torch.utils.data.Dataset, collate: Any, held_out: Any, out: Path, seed: int, minutes: float,
-    batch: int, learning_rate: float = 2e-4,
-) -> Any:  # fmt: skip
-    """Trains a learner; what is evaluated, by `held_out`, and kept is the average of its weights."""
-    from safetensors.torch import load_file, save_file
-
-    settings = config.Training(
-        seed=seed, batch=batch, learning_rate=learning_rate, final_learning_rate=2e-5, warmup_steps=50, average=0.999,
-        max_steps=250_000, max_minutes=minutes, evaluate_every=1000, save_every=1000, keep=1, precision="float32",
-    )  # fmt: skip
-    out.mkdir(parents=True, exist_ok=True)
-
-    def shown(now: fitting.Progress) -> None:
-        numbers = " ".join(f"{name} {value:.3f}" for name, value in now.numbers.items() if "bits_per" in name)
-        print(f"\r{out.name} {100 * now.fraction:.0f} % step {now.step} {numbers} ", end="", file=sys.stderr)
-
-    fitting.fit(
-        model, data, collate, settings, out,
-        save=lambda learner: save_file(dict(learner.state_dict()), out / "model.safetensors"),
-        evaluate=lambda learner: fitting.Measured(held_out(learner.eval()), {}, 0), report=shown,
-    )  # fmt: skip
-    print(file=sys.stderr)
-    model.load_state_dict(load_file(out / "model.safetensors"))
-    return model.eval()
-
-
 def train_on_pictures(
     model: Any, parts: tuple[Pictures, Pictures], out: Path, seed: int, minutes: float, batch: int
 ) -> Any:
     """The same on pictures."""
     few = parts[1]._replace(levels=parts[1].levels[:200])
     held = lambda learner: {"held_out_bits_per_dim": float(measure(learner, few)[0].mean())}  # noqa: E731
-    return train(model, Drawn(parts[0], seed), batch_of, held, out, seed, minutes, batch)
-
-
-class DrawnCodes(torch.utils.data.Dataset):
-    """Endless random pictures of codes, (codes, class): example n depends on seed and n alone."""
-
-    def __init__(self, codes: torch.Tensor, kinds: np.ndarray, seed: int) -> None:
-        self.codes, self.kinds, self.seed = codes, kinds, seed
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
-        at = _shuffled(number, len(self), self.seed)
-        return self.codes[at], int(self.kinds[at]) if len(self.kinds) else -1
-
-
-def codes_of(examples: list[tuple[torch.Tensor, int]]) -> CodeBatch:
-    """Examples, stacked."""
-    codes, kinds = zip(*examples, strict=True)
-    return CodeBatch(torch.stack(codes), None if kinds[0] < 0 else torch.tensor(kinds))
+    return train(model, Drawn(parts[0], seed), batch_of, held, out, seed=seed, max_minutes=minutes, batch=batch)
 
 
 @app.command()
@@ -185,7 +106,7 @@ def compress(
     print(f"{size}x{size}x3 to {new.shape[1]}x{new.shape[2]}: {kept:.1f} times fewer bits; ", end="")
     print(f"{used} of 512 codes in use on test, perplexity {perplexity:.0f}")
     shown = torch.from_numpy(test.levels[:8])
-    _save(torch.cat([shown, model.decode(new[:8])]), 8, out / "reconstructions.png")
+    save(torch.cat([shown, model.decode(new[:8])]).numpy(), 8, out / "reconstructions.png")
 
     def held(learner: Any) -> dict[str, float]:
         with torch.inference_mode():
@@ -195,14 +116,15 @@ def compress(
     uniforms = torch.from_numpy(np.random.default_rng(0).random((samples, *new.shape[1:]), dtype=np.float32))
     prior = Prior(512, units, 8, len(train_.names))
     drawn = DrawnCodes(known, train_.kinds, 0)
-    prior = train(prior, drawn, codes_of, held, out / "prior", 0, minutes, batch, 1e-3)
+    schedule = {"max_minutes": minutes, "batch": batch, "learning_rate": 1e-3}
+    prior = train(prior, drawn, codes_of, held, out / "prior", **schedule)
     kinds = torch.arange(samples) % len(train_.names) if train_.names else None
     made = model.decode(prior.net.generate(uniforms, kinds))
-    _save(torch.cat([made, _nearest(made, train_)]), samples, out / "samples.png")
+    save(torch.cat([made, _nearest(made, train_)]).numpy(), samples, out / "samples.png")
     print(f"prior: {held(prior)['held_out_bits_per_code']:.2f} bits a code, 9 if all are alike")
 
     second = Second(512, new.shape[1], units, 32, units, 6)
-    second = train(second, drawn, codes_of, held, out / "second", 0, minutes, batch, 1e-3)
+    second = train(second, drawn, codes_of, held, out / "second", **schedule)
     with torch.inference_mode():
         chosen = second.encode(new)
         used, perplexity = usage(torch.bincount(chosen.flatten(), minlength=512))
@@ -211,7 +133,8 @@ def compress(
             other = chosen[:samples].clone()
             other[:, place] = chosen[samples : 2 * samples, place]
             rows.append(second.decode(other, uniforms))
-    _save(torch.cat([torch.from_numpy(test.levels[:samples]), *map(model.decode, rows)]), samples, out / "second.png")
+    pictures = torch.cat([torch.from_numpy(test.levels[:samples]), *map(model.decode, rows)])
+    save(pictures.numpy(), samples, out / "second.png")
     moved = [float((row != rows[0]).float().mean()) for row in rows[1:]]
     print(f"second: {held(second)['held_out_bits_per_code']:.2f} bits a code, told {Second.LATENTS} latents; ", end="")
     print(f"{used} of 512 in use, perplexity {perplexity:.0f}; another latent changes ", end="")
@@ -229,18 +152,6 @@ def _nearest(made: torch.Tensor, pictures: Pictures) -> torch.Tensor:
     known = torch.from_numpy(pictures.levels).float().flatten(1)
     near = torch.cdist(made.float().flatten(1), known).argmin(dim=1)
     return torch.from_numpy(pictures.levels[near.numpy()])
-
-
-def _save(pictures: torch.Tensor, columns: int, path: Path) -> None:
-    from PIL import Image
-
-    Image.fromarray(_sheet(pictures, columns)).save(path)
-
-
-def _sheet(pictures: torch.Tensor, columns: int) -> np.ndarray:
-    """Pictures in rows of `columns`, (height, width, 3)."""
-    rows = pictures.unflatten(0, (-1, columns)).permute(0, 3, 1, 4, 2)
-    return rows.flatten(0, 1).flatten(1, 2).numpy()
 
 
 def _interval(bits: np.ndarray) -> tuple[float, float]:

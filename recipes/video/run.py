@@ -1,0 +1,284 @@
+#!/usr/bin/env python
+"""The paper's section 4.4: six frames and what is done, imagined on in codes alone; frames are decoded to be looked at.
+
+run.py all                            collects, trains, imagines: ten minutes of two cores
+run.py collect data/video --episodes 200 --steps 300
+run.py collect data/video/train --films FOLDER        films of one's own, told by FOLDER/actions.txt
+run.py train data/video exp/video --minutes 60 --units 128
+run.py imagine data/video exp/video                   films, a contact sheet, and how well it obeys, as a table
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "image"))
+sys.path.insert(0, str(Path(__file__).parent))
+import episodes
+import measures
+import networks
+from dreams import PAST, Dream, Moments, Sizes, draws, moments_of
+from episodes import Episode
+from learning import Drawn, batch_of, train
+from pictures import Pictures
+from worlds import ACTIONS, TEST_MAPS, TRAIN_MAPS, Doom, wander
+
+from vqspeech import InputError, parallel
+from vqspeech.nn.quantiser import usage
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+CODES = 512
+HORIZON = 10
+PLANS = ("forward", "left", "right")
+PART = 64
+"""Frames that go through the networks at once."""
+
+
+@app.command("collect")
+def collect(
+    folder: Annotated[Path, typer.Argument(help="Shards go to its train/ and test/, films into itself.")],
+    count: Annotated[int, typer.Option("--episodes", min=1, help="To train on; a tenth more to test on.")] = 24,
+    steps: Annotated[int, typer.Option(min=PAST + HORIZON, help="Actions in an episode.")] = 200,
+    seed: Annotated[int, typer.Option(help="Of the walks.")] = 0,
+    nj: Annotated[int, typer.Option(help="Games played at once.")] = 2,
+    films: Annotated[Path | None, typer.Option(help="A folder of films with actions.txt, not a game.")] = None,
+) -> None:  # fmt: skip
+    """Frames and actions: scripted walks through Doom's maps, or one's own films."""
+    if films:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, episode in episodes.filmed(films):
+            episodes.write(folder / f"{name}.npz", episode)
+            print(f"{name}: {len(episode.frames)} frames")
+        return
+    test = max(4, count // 10)
+    walks = []
+    for part, number, maps in (("train", count, TRAIN_MAPS), ("test", test, TEST_MAPS)):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        walks += [(folder / part, maps[at % len(maps)], seed + at, steps) for at in range(number)]
+    for _ in parallel.each(_walked, walks, nj, lambda done, of: print(f"\r{done}/{of} ", end="", file=sys.stderr)):
+        pass
+    print(f"{folder}: {count} and {test} episodes of {steps + 1} frames, to train and to test on")
+
+
+def _walked(walk: tuple[Path, str, int, int]) -> None:
+    folder, map_name, seed, steps = walk
+    path = folder / f"{map_name}-{seed:05d}.npz"
+    if path.exists():
+        return
+    world = Doom(map_name)
+    try:
+        actions = wander(steps, np.random.default_rng([seed, int(map_name[3:])]))
+        episodes.write(path, episodes.walk(world, seed, actions, f"{map_name} {seed}"))
+    finally:
+        world.close()
+
+
+@app.command("train")
+def learn(
+    data: Annotated[Path, typer.Argument(help="Folder with train/ and test/.")],
+    out: Annotated[Path, typer.Argument(help="Where the two models go.")],
+    units: Annotated[int, typer.Option(help="Of the VQ-VAE; the dream has as many channels.")] = 64,
+    minutes: Annotated[float, typer.Option(help="For both; the dream gets two thirds.")] = 7.0,
+    batch: Annotated[int, typer.Option(help="Frames, or moments, in a step.")] = 16,
+) -> None:
+    """The VQ-VAE of frames, then the dream over its codes.  The same command goes on with what was stopped."""
+    known, new = (episodes.load(data / part) for part in ("train", "test"))
+    sizes = Sizes(CODES, channels=units)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "sizes.json").write_text(json.dumps(sizes._asdict()) + "\n")
+    few = torch.from_numpy(_levels(new)[:: max(1, sum(len(one.frames) for one in new) // 64)].copy())
+
+    def held_pictures(learner: Any) -> dict[str, float]:
+        with torch.inference_mode():
+            bits = learner.loss(networks.Batch(few, 0)).parts["bits_per_dim"]
+            return {"held_out_bits_per_dim": float(bits)}
+
+    schedule = {"batch": batch, "learning_rate": 1e-3, "muon": 5.0, "evaluate_every": 500, "save_every": 500}
+    torch.manual_seed(0)
+    pictures = Pictures(_levels(known), np.zeros(0, np.int64), [])
+    frames = train(
+        networks.VQVAE(_frame_sizes(sizes)), Drawn(pictures, 0), batch_of, held_pictures, out / "vqvae",
+        max_minutes=minutes / 3, **schedule,
+    )  # fmt: skip
+    unseen = Moments(_in_codes(frames, new), 0)
+    held = moments_of([unseen[number] for number in range(min(128, len(unseen)))])
+
+    def held_moments(learner: Any) -> dict[str, float]:
+        with torch.inference_mode():
+            return {"held_out_bits_per_code": float(learner.loss(held).parts["bits_per_code"])}
+
+    torch.manual_seed(0)
+    train(
+        Dream(sizes, len(ACTIONS)), Moments(_in_codes(frames, known), 0), moments_of, held_moments, out / "dream",
+        max_minutes=minutes * 2 / 3, **schedule | {"precision": "auto"},
+    )  # fmt: skip
+
+
+@app.command("imagine")
+def imagine(
+    data: Annotated[Path, typer.Argument(help="Folder with test/.")],
+    run: Annotated[Path, typer.Argument(help="What `train` wrote; films and tables go there too.")],
+    starts: Annotated[int, typer.Option(min=2, help="Moments to imagine on from.")] = 24,
+    temperature: Annotated[float, typer.Option(help="Below 1 likely codes become likelier.")] = 0.7,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+) -> None:
+    """Ten frames from six, for each of three plans, beside the game itself doing the same."""
+    frames, dream = _trained(run)
+    tests = episodes.load(data / "test")
+    places = _places(tests, starts)
+    plans = [_plans(episode, at) for episode, at in places]
+    truth = np.stack([_truth(episode, at, some) for (episode, at), some in zip(places, plans, strict=True)])
+    told = np.stack([_told(episode, at, some) for (episode, at), some in zip(places, plans, strict=True)])
+    given = np.stack([episode.frames[at - PAST + 1 : at + 1] for episode, at in places])
+
+    many, each = told.shape[:2]
+    real, real_codes = truth.reshape(many * each, HORIZON, *truth.shape[3:]), _encode(frames, truth, many * each)
+    pasts = _encode(frames, given, many).repeat_interleave(each, dim=0)
+    actions = torch.from_numpy(told).flatten(0, 1)
+    astray = actions.clone()  # with what another plan would have done
+    astray[:, PAST - 1 :] = torch.from_numpy(np.roll(told, 1, axis=1)).flatten(0, 1)[:, PAST - 1 :]
+    uniforms = draws(seed, many * each, HORIZON, *pasts.shape[2:])
+    began = time.perf_counter()
+    made = dream.imagine(pasts, actions, uniforms, temperature)
+    rate = len(made) * HORIZON / (time.perf_counter() - began)
+    codes = {
+        "the dream": made,
+        "the same, told other actions": dream.imagine(pasts, astray, uniforms, temperature),
+        "the last frame, again": pasts[:, -1:].expand(-1, HORIZON, -1, -1),
+        "the truth through its codes": real_codes,
+    }
+    films = {name: _decoded(frames, one) for name, one in codes.items()}
+    last = np.repeat(given[:, -1:], each, axis=0)
+    rows = {name: measures.against(real, film, last) for name, film in films.items()}
+    used, perplexity = usage(torch.bincount(real_codes.flatten(), minlength=CODES))
+    about = {"starts": many, "temperature": temperature, "frames_per_s": rate, "codes": real_codes[0, 0].numel()}
+    about |= {"codes_used": used, "perplexity": perplexity, "bits_per_code": _bits(frames, dream, tests)}
+    (run / "table.json").write_text(json.dumps(about | {"rows": rows}, indent=1) + "\n")
+    _tell(about, rows)
+    names = [*PLANS, "as walked"][-each:]
+    measures.show(run, given, truth, films["the dream"].reshape(truth.shape), names)
+
+
+@app.command("all")
+def everything(
+    out: Annotated[Path, typer.Option(help="Where data, models and films go.")] = Path("exp/video"),
+    minutes: Annotated[float, typer.Option(help="Of training.")] = 7.0,
+) -> None:
+    """The tiny default: collects, trains and imagines within ten minutes on two cores."""
+    collect(out / "data", 24, 200, 0, 2, None)
+    learn(out / "data", out, 48, minutes, 16)
+    imagine(out / "data", out, 12, 0.7, 0)
+
+
+def _places(tests: list[Episode], starts: int) -> list[tuple[Episode, int]]:
+    """Moments with six frames before and ten after them, spread over all episodes."""
+    whole = [(one, at) for one in tests for at in range(PAST - 1, len(one.actions) - HORIZON + 1)]
+    if not whole:
+        raise InputError(f"no episode has {PAST} frames to be given and {HORIZON} to be imagined; collect longer ones")
+    return [whole[round(place)] for place in np.linspace(0, len(whole) - 1, starts)]
+
+
+def _plans(episode: Episode, at: int) -> list[NDArray]:
+    """What is to be done: three plans where the world can be asked, and what was done there."""
+    walked = episode.actions[at : at + HORIZON]
+    asked = [np.full(HORIZON, ACTIONS.index(name), np.uint8) for name in PLANS] if episode.origin else []
+    return [*asked, walked]
+
+
+def _truth(episode: Episode, at: int, plans: list[NDArray]) -> NDArray:
+    """(plans, HORIZON, SIZE, SIZE, 3): what the world shows, walked again from its beginning for each plan."""
+    found = [episode.frames[at + 1 : at + 1 + HORIZON]]
+    if episode.origin:
+        map_name, seed = episode.origin.split()
+        world = Doom(map_name)
+        try:
+            for plan in reversed(plans[:-1]):
+                actions = np.concatenate([episode.actions[:at], plan])
+                found.insert(0, episodes.walk(world, int(seed), actions, "").frames[at + 1 :])
+        finally:
+            world.close()
+    return np.stack(found)
+
+
+def _told(episode: Episode, at: int, plans: list[NDArray]) -> NDArray:
+    """(plans, PAST - 1 + HORIZON): the actions between the given frames, then the plan."""
+    before = episode.actions[at - PAST + 1 : at]
+    return np.stack([np.concatenate([before, plan]) for plan in plans])
+
+
+def _trained(run: Path) -> tuple[networks.VQVAE, Dream]:
+    try:
+        sizes = Sizes(**json.loads((run / "sizes.json").read_text()))
+        frames, dream = networks.VQVAE(_frame_sizes(sizes)), Dream(sizes, len(ACTIONS))
+        for model, name in ((frames, "vqvae"), (dream, "dream")):
+            model.load_state_dict(load_file(run / name / "model.safetensors"))
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+        raise InputError(
+            f"{run}: holds no whole models ({str(error).splitlines()[0]}); `run.py train` makes them"
+        ) from None
+    return frames.eval(), dream.eval()
+
+
+def _frame_sizes(sizes: Sizes) -> networks.Sizes:
+    return networks.Sizes(sizes.channels, codes=sizes.codes)
+
+
+def _levels(some: list[Episode]) -> NDArray:
+    return np.concatenate([one.frames for one in some]).transpose(0, 3, 1, 2)
+
+
+@torch.inference_mode()
+def _encode(frames: networks.VQVAE, levels: NDArray, films: int) -> torch.Tensor:
+    """(..., SIZE, SIZE, 3) -> (films, time, rows, columns)."""
+    parts = torch.from_numpy(levels.reshape(-1, *levels.shape[-3:])).permute(0, 3, 1, 2).split(PART)
+    return torch.cat([frames.encode(part) for part in parts]).unflatten(0, (films, -1))
+
+
+@torch.inference_mode()
+def _decoded(frames: networks.VQVAE, codes: torch.Tensor) -> NDArray:
+    """(many, time, rows, columns) -> (many, time, SIZE, SIZE, 3)."""
+    levels = torch.cat([frames.decode(part) for part in codes.flatten(0, 1).split(PART)])
+    return levels.permute(0, 2, 3, 1).unflatten(0, codes.shape[:2]).numpy()
+
+
+def _in_codes(frames: networks.VQVAE, some: list[Episode]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return [(_encode(frames, one.frames, 1)[0], torch.from_numpy(one.actions)) for one in some]
+
+
+@torch.inference_mode()
+def _bits(frames: networks.VQVAE, dream: Dream, tests: list[Episode], moments: int = 256) -> float:
+    """What the next frame's codes cost, told the true past; bits each."""
+    all_ = Moments(_in_codes(frames, tests), 0)
+    batches = torch.arange(min(moments, len(all_))).split(PART)
+    bits = [
+        float(dream.loss(moments_of([all_[int(one)] for one in batch])).parts["bits_per_code"]) for batch in batches
+    ]
+    return float(np.average(bits, weights=[len(batch) for batch in batches]))
+
+
+def _tell(about: dict[str, float], rows: dict[str, measures.Row]) -> None:
+    whole, each = about["codes"], about["bits_per_code"]
+    print(f"{about['codes_used']:.0f} of {CODES} codes in use, perplexity {about['perplexity']:.0f}; ", end="")
+    print(f"{whole * each:.0f} bits a frame ({whole * np.log2(CODES):.0f} if all codes are alike); ", end="")
+    print(f"{about['frames_per_s']:.1f} frames a second\n")
+    print("| | flow along the truth's | sideways, right way | error, frame 1 | 2 | 5 | 10 |")
+    print("|---|---|---|---|---|---|---|")
+    for name, row in rows.items():
+        errors = " | ".join(f"{row['error'][at - 1]:.1f}" for at in (1, 2, 5, 10))
+        print(f"| {name} | {row['along']:.2f} | {row['ways']:.2f} | {errors} |")
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except InputError as error:
+        sys.exit(f"run.py: {error}")

@@ -1,0 +1,100 @@
+"""Worlds to look at and act in: a world gives frames of 84x84x3 and takes one of ACTIONS, as gymnasium's do.
+
+Another one is one class with `reset(seed)` and `step(action)`, each of which gives a frame.
+"""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqspeech import InputError
+
+ACTIONS = ("stop", "forward", "left", "right", "strafe_left", "strafe_right")
+SIZE = 84
+Frame = NDArray[np.uint8]
+TRAIN_MAPS = tuple(f"MAP{number:02d}" for number in range(1, 17))
+TEST_MAPS = ("MAP17", "MAP18", "MAP19", "MAP20")
+
+
+class World(Protocol):
+    """A first-person world, (SIZE, SIZE, 3) a frame; the same seed and actions give the same frames."""
+
+    def reset(self, seed: int) -> Frame:
+        """Begins anew; the first frame."""
+        ...
+
+    def step(self, action: int) -> Frame:
+        """Does one of ACTIONS for a moment; the frame after it."""
+        ...
+
+    def close(self) -> None:
+        """Ends the world."""
+        ...
+
+
+class Doom:
+    """A map of Freedoom without monsters or weapon, by ViZDoom; an action lasts FRAME_SKIP of 35 ticks a second.
+
+    Raises:
+        InputError: ViZDoom is not installed.
+    """
+
+    FRAME_SKIP = 2
+    BUTTONS = ("MOVE_FORWARD", "TURN_LEFT", "TURN_RIGHT", "MOVE_LEFT", "MOVE_RIGHT")
+
+    def __init__(self, map_name: str) -> None:
+        try:
+            import vizdoom
+        except ImportError:
+            raise InputError("this world needs ViZDoom; pip install 'vqspeech[video]'") from None
+        game: Any = vizdoom.DoomGame()
+        game.load_config(f"{vizdoom.scenarios_path}/freedoom2.cfg")
+        game.set_doom_map(map_name)
+        game.add_game_args("-nomonsters")
+        game.set_window_visible(False)
+        game.set_sound_enabled(False)
+        for switch in ("hud", "weapon", "crosshair", "decals", "particles", "messages"):
+            getattr(game, f"set_render_{switch}")(False)
+        game.set_screen_resolution(vizdoom.ScreenResolution.RES_160X120)
+        game.set_screen_format(vizdoom.ScreenFormat.RGB24)
+        game.set_available_buttons([getattr(vizdoom.Button, name) for name in self.BUTTONS])
+        game.set_episode_timeout(0)
+        game.set_mode(vizdoom.Mode.PLAYER)
+        self._game, self._started = game, False
+
+    def reset(self, seed: int) -> Frame:
+        """Begins the map anew."""
+        self._game.set_seed(seed)
+        if self._started:
+            self._game.new_episode()
+        else:
+            self._game.init()
+            self._started = True
+        return self._frame()
+
+    def step(self, action: int) -> Frame:
+        """Presses a button for FRAME_SKIP ticks."""
+        if not 0 <= action < len(ACTIONS):
+            raise InputError(f"action {action} is none; choose 0 to {len(ACTIONS) - 1} ({', '.join(ACTIONS)})")
+        self._game.make_action([float(action == place + 1) for place in range(len(self.BUTTONS))], self.FRAME_SKIP)
+        return self._frame()
+
+    def close(self) -> None:
+        """Ends the game."""
+        self._game.close()
+
+    def _frame(self) -> Frame:
+        """The middle square of the screen."""
+        from PIL import Image
+
+        screen = self._game.get_state().screen_buffer[:, 20:140]
+        return np.asarray(Image.fromarray(screen).resize((SIZE, SIZE), Image.Resampling.BOX))
+
+
+def wander(steps: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """A scripted walk, (steps,) actions: each for some frames, forward most often, turns long enough to look around."""
+    chances, actions = np.array([0.06, 0.42, 0.18, 0.18, 0.08, 0.08]), np.zeros(0, np.int64)
+    while len(actions) < steps:
+        actions = np.append(actions, np.full(rng.integers(2, 9), rng.choice(len(ACTIONS), p=chances)))
+    return actions[:steps]
