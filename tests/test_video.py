@@ -10,8 +10,8 @@ import torch
 
 from vqspeech import InputError
 
-for recipe in ("image", "video"):
-    sys.path.insert(0, str(Path(__file__).parents[1] / "recipes" / recipe))
+sys.path.insert(0, str(Path(__file__).parents[1] / "recipes/image"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "recipes/video"))
 import dreams
 import episodes
 import measures
