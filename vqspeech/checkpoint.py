@@ -47,6 +47,11 @@ class Run(NamedTuple):
     voices: dict[str, Voice] = {}  # noqa: RUF012
     folder: Path | None = None
 
+    @property
+    def room(self) -> Path:
+        """Where what is made for this model is kept; see `hub.room`."""
+        return hub.room(self.folder or Path(), self.digest)
+
 
 class PriorRun(NamedTuple):
     """A trained prior as it lies on disk; `config.prior.model` is the digest of the model whose codes it knows."""

@@ -21,7 +21,7 @@ def speakers(
     as_json: Annotated[bool, typer.Option("--json", help="With what is known of each.")] = False,
 ) -> None:
     """List the voices of a model, one a line."""
-    from vqspeech import checkpoint, hub, voices
+    from vqspeech import checkpoint, voices
 
     run = checkpoint.load(model)
     if as_json:
@@ -30,7 +30,7 @@ def speakers(
         typer.echo(json.dumps(plain, ensure_ascii=False))
     else:
         typer.echo("\n".join(run.speakers))
-    room = hub.room(run.folder or Path(), run.digest)
+    room = run.room
     for file in voices.enrolled(room, run.digest, run.model.speaker.embedding_dim)[1]:
         typer.echo(f"vqspeech: {room / voices.FOLDER / file}: is no voice of this model; enrol it again", err=True)
 

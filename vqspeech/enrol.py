@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vqspeech import audio, dataset, hub, loudness, machine, mulaw, voices
+from vqspeech import audio, dataset, loudness, machine, mulaw, voices
 from vqspeech.errors import InputError
 from vqspeech.synthesis import Model, Wave
 from vqspeech.voices import Enrolled, Voice
@@ -74,7 +74,7 @@ def enrol(
     vector = _fitted(model, classes, max_steps, seed, progress)
     run = model.run
     voice = Voice(name, seconds, level + gain)
-    return voices.keep(hub.room(run.folder or Path(), run.digest), run.digest, Enrolled(voice, vector.numpy()))
+    return voices.keep(run.room, run.digest, Enrolled(voice, vector.numpy()))
 
 
 def remove(model: Model, name: str) -> None:
@@ -83,7 +83,7 @@ def remove(model: Model, name: str) -> None:
     Raises:
         InputError: there is none of that name; those that the model was trained on stay.
     """
-    voices.forget(hub.room(model.run.folder or Path(), model.run.digest), name)
+    voices.forget(model.run.room, name)
 
 
 def _heard(path: Path, sample_rate: int, warn: Callable[[str], None]) -> Wave:

@@ -63,7 +63,7 @@ class Studio:
     def enrolled(self, name: str = "") -> list[str]:
         """The voices that were enrolled, and may be removed."""
         run = self.model(name).run
-        known, _ = voices.enrolled(self._room(name), run.digest, run.model.speaker.embedding_dim)
+        known, _ = voices.enrolled(run.room, run.digest, run.model.speaker.embedding_dim)
         return [one.voice.name for one in known] if self.enrolment else []
 
     def rates(self) -> list[str]:
@@ -222,10 +222,6 @@ class Studio:
         """Loads the first model anew, with the voices that it has now."""
         first = next(iter(self._awake))
         self._awake[first] = Model(first)
-
-    def _room(self, name: str) -> Path:
-        run = self.model(name).run
-        return hub.room(run.folder or Path(), run.digest)
 
     def _picture(self, room: Path, model: Model, source: Wave, said: Wave, codes: NDArray, voice: str) -> Path:
         path = room / "picture.png"
