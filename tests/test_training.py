@@ -109,6 +109,19 @@ def test_ctrl_c_ends_with_one_line_and_keeps_the_step(tiny, packed, tmp_path):
     checkpoint.load(tmp_path / "run")
 
 
+def test_a_signal_does_not_wait_for_an_evaluation(tiny, packed, tmp_path, monkeypatch):
+    def measure(*_):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+        raise AssertionError("was not interrupted")
+
+    monkeypatch.setattr(training, "measure", measure)
+    with pytest.raises(InputError, match=r"stopped after step 3; it is kept"):
+        train(tiny, packed, tmp_path / "run", max_steps=100, evaluate_every=2)
+    assert _newest(tmp_path / "run") == 3
+    checkpoint.load(tmp_path / "run")
+
+
 def test_two_processes_with_the_same_global_batch_learn_the_same_codebook_as_one(tiny, packed, tmp_path):
     tree = tiny.model_dump()
     tree["training"] |= {"max_steps": 8, "learning_rate": 1e-3}

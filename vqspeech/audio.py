@@ -8,13 +8,15 @@ import struct
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vqspeech.errors import InputError
+from vqspeech.files import arriving
 
 if TYPE_CHECKING:
     import soundfile
@@ -163,7 +165,7 @@ class Writer:
 
     def __init__(self, path: str | Path, sample_rate: int) -> None:
         self.path, self.sample_rate = Path(path), sample_rate
-        self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        self._arriving = arriving(self.path)
 
     def __enter__(self) -> "Writer":
         import soundfile
@@ -171,22 +173,29 @@ class Writer:
         kind = (self.path.suffix[1:] or "wav").upper()
         if kind not in {"WAV", "FLAC"}:
             raise InputError(f"{self.path}: cannot write .{kind.lower()}; end the name in .wav or .flac")
-        try:
-            self._file = soundfile.SoundFile(self._part, "w", self.sample_rate, 1, subtype="PCM_16", format=kind)
-        except soundfile.LibsndfileError:
-            raise InputError(f"{self.path}: cannot be written; check that the folder exists and has room") from None
+        part = self._arriving.__enter__()
+        with self._told():
+            self._file = soundfile.SoundFile(part, "w", self.sample_rate, 1, subtype="PCM_16", format=kind)
         return self
 
     def write(self, wave: NDArray[np.floating]) -> None:
         """Appends samples; what is beyond [-1, 1] is clipped."""
-        self._file.write(np.clip(wave, -1.0, 1.0))
+        with self._told():
+            self._file.write(np.clip(wave, -1.0, 1.0))
 
-    def __exit__(self, kind: type | None, *_: object) -> None:
-        self._file.close()
-        if kind is None:
-            self._part.replace(self.path)
-        else:
-            self._part.unlink(missing_ok=True)
+    def __exit__(self, *error: Any) -> None:
+        with self._told():
+            self._file.close()
+        self._arriving.__exit__(*error)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        import soundfile
+
+        try:
+            yield
+        except soundfile.LibsndfileError:
+            raise InputError(f"{self.path}: cannot be written; check that the folder exists and has room") from None
 
 
 class PipeWriter:

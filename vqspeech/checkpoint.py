@@ -14,7 +14,6 @@ Files appear whole or not at all.  Nothing is pickled, so a run directory runs n
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +25,7 @@ from torch.optim import Optimizer
 
 from vqspeech import config, hub, voices
 from vqspeech.errors import InputError
+from vqspeech.files import arriving
 from vqspeech.models.prior import Prior
 from vqspeech.models.vqvae import VQVAE
 from vqspeech.voices import Voice
@@ -72,13 +72,13 @@ def start(directory: Path, resolved: config.Config | config.PriorConfig, speaker
     for name, text in ((CONFIG, config.to_yaml(resolved)), (SPEAKERS, "".join(f"{one}\n" for one in speakers))):
         path = directory / name
         if not path.exists():
-            _write_whole(path, text.encode())
+            _write(path, text)
         elif name == SPEAKERS and path.read_text(encoding="utf-8") != text:
             raise InputError(f"{path}: is not the speaker table of this data; choose another run directory")
         elif name == CONFIG and _sizes(config.load(path)) != _sizes(resolved):
             raise InputError(f"{path}: describes another model; choose another run directory or the same config")
         else:
-            _write_whole(path, text.encode())
+            _write(path, text)
     if (directory / WEIGHTS).exists():  # signed with the config of before: how it is trained may have been changed
         tensors, signed = _read_tensors(directory / WEIGHTS)
         found = _digests(directory, tensors)
@@ -256,19 +256,14 @@ def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    save_file(tensors, part, metadata=about)
-    _sync_and_rename(part, path)
+    with arriving(path) as part:
+        try:
+            save_file(tensors, part, metadata=about)
+        except SafetensorError as error:
+            raise OSError(str(error)) from None
+        part.chmod(0o644)  # safetensors lets nobody but the owner read
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    _sync_and_rename(part, path)
-
-
-def _sync_and_rename(part: Path, path: Path) -> None:
-    part.chmod(0o644)  # safetensors lets nobody but the owner read
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    part.replace(path)
+def _write(path: Path, text: str) -> None:
+    with arriving(path) as part:
+        part.write_text(text, encoding="utf-8")

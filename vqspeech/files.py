@@ -1,4 +1,4 @@
-"""Files that are there whole, or not at all."""
+"""Files that are there whole, or not at all, and folders that have one writer."""
 
 import os
 from collections.abc import Iterator
@@ -18,8 +18,45 @@ def arriving(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); check that the folder exists") from None
+        kept = "what was there is kept" if path.exists() else "check that the folder exists and has room"
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); {kept}") from None
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keeps a folder for one writer at a time, and clears away what an earlier one, killed, had begun to write there.
+
+    The lock goes with its process, however that ends.
+
+    Raises:
+        InputError: another process writes there, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("a")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from None
+    with lock:
+        if not _locked(lock.fileno()):
+            raise InputError(f"{folder}: another process writes there; wait for it, or choose another folder")
+        for part in folder.rglob(".*.part"):
+            part.unlink(missing_ok=True)
+        yield
+
+
+def _locked(file: int) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -63,7 +63,8 @@ def fit(
 
     Example n of `data` must be a function of n alone: then nothing but step, weights and moments is
     state, and a resumed run on one CPU process equals an undisturbed one bit for bit.  Under `accelerate
-    launch` each process takes its share of every batch.  SIGINT and SIGTERM end it after the step at hand.
+    launch` each process takes its share of every batch.  SIGINT and SIGTERM end it after the step at hand,
+    without an evaluation.
 
     Args:
         learner: what is trained, a `Learner`; its averaged copy is evaluated and saved.
@@ -139,10 +140,12 @@ def fit(
                 scalars = {name: float(accelerator.reduce(part.detach(), "mean")) for name, part in scalars.items()}
                 numbers |= scalars
                 journal.numbers(step, {**scalars, "gradient_norm": float(norm), "minutes": minutes})
-            if step % settings.evaluate_every == 0 or over:
+            if (step % settings.evaluate_every == 0 or over) and not stop:
                 used = _usage(accelerator, counts)
-                if accelerator.is_main_process:
-                    measured = evaluate(averaged.module)
+                measured = (
+                    interruption.unless(lambda: evaluate(averaged.module)) if accelerator.is_main_process else None
+                )
+                if measured:
                     numbers |= used | measured.numbers
                     journal.numbers(step, used | measured.numbers)
                     journal.recordings(step, measured.recordings, measured.sample_rate)

@@ -4,14 +4,19 @@ import contextlib
 import ctypes
 import os
 import signal
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 
 class Interruption:
     """Remembers SIGINT and SIGTERM instead of dying of them in the middle of a step."""
 
     signal = 0
+    _impatient = False
 
     def __enter__(self) -> "Interruption":
         self._before = {one: signal.signal(one, self._remember) for one in (signal.SIGINT, signal.SIGTERM)}
@@ -21,8 +26,25 @@ class Interruption:
         for one, handler in self._before.items():
             signal.signal(one, handler)
 
+    def unless(self, work: Callable[[], T]) -> T | None:
+        """What `work` returns; none if a signal came before or comes while it works, which then ends at once."""
+        try:
+            self._impatient = True
+            return None if self.signal else work()
+        except _InterruptedError:
+            return None
+        finally:
+            self._impatient = False
+
     def _remember(self, number: int, _: object) -> None:
         self.signal = number
+        if self._impatient:
+            self._impatient = False
+            raise _InterruptedError
+
+
+class _InterruptedError(BaseException):
+    pass
 
 
 def cores() -> int:

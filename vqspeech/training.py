@@ -3,8 +3,10 @@
 import copy
 import importlib.util
 import math
+import os
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from vqspeech import checkpoint, config, loudness, metrics, mulaw, voices
 from vqspeech.archives import Codes, Packed
 from vqspeech.dataset import CodeCrops, Crops, collate, collate_codes, whole
 from vqspeech.errors import InputError
+from vqspeech.files import alone
 from vqspeech.fitting import Measured, Progress, fit
 from vqspeech.models.prior import Prior
 from vqspeech.models.vqvae import VQVAE
@@ -54,9 +57,6 @@ def train_vqvae(
     model = _drawn(lambda: VQVAE(settings.model, len(speakers)), settings.training.seed)
     if settings.training.init:
         _take_weights_(model, speakers, settings.training.init, checkpoint.load)
-    checkpoint.start(directory, settings, speakers)
-    if not (directory / voices.TABLE).exists():
-        voices.write(directory, known_voices(parts))
     crops = Crops(
         parts, speakers, settings.training.crop, settings.model.hop, settings.training.seed,
         settings.training.drift_db, settings.training.noise, settings.training.balance,
@@ -67,10 +67,13 @@ def train_vqvae(
         run = checkpoint.Run(model, settings, speakers, digest="")  # type: ignore[arg-type]
         return measure(run, held, settings.training.evaluate_s, settings.training.listen)
 
-    return fit(
-        model, crops, collate, settings.training, directory,
-        save=lambda learner: checkpoint.save(directory, learner), evaluate=evaluate, report=report,
-    )  # fmt: skip
+    with _started(directory, settings, speakers):
+        if not (directory / voices.TABLE).exists():
+            voices.write(directory, known_voices(parts))
+        return fit(
+            model, crops, collate, settings.training, directory,
+            save=lambda learner: checkpoint.save(directory, learner), evaluate=evaluate, report=report,
+        )  # fmt: skip
 
 
 def known_voices(parts: Sequence[Packed]) -> list[Voice]:
@@ -157,7 +160,6 @@ def train_prior(
         _take_weights_(model, speakers, settings.training.init, checkpoint.load_prior)
     known = [codes for part in parts for codes in part]
     model.expect_(torch.bincount(torch.from_numpy(np.concatenate(known).astype(np.int64)), minlength=about["codes"]))
-    checkpoint.start(directory, settings, speakers)
     crops = CodeCrops(
         parts, speakers, settings.training.crop, settings.training.seed, about["codes"], settings.training.noise,
         settings.training.balance,
@@ -175,10 +177,11 @@ def train_prior(
         bits = measure_prior(model, places, speakers)  # type: ignore[arg-type]
         return Measured({"held_out_bits_per_code": bits} | simple, {}, 0)
 
-    return fit(
-        model, crops, collate_codes, settings.training, directory,
-        save=lambda learner: checkpoint.save(directory, learner), evaluate=evaluate, report=report,
-    )  # fmt: skip
+    with _started(directory, settings, speakers):
+        return fit(
+            model, crops, collate_codes, settings.training, directory,
+            save=lambda learner: checkpoint.save(directory, learner), evaluate=evaluate, report=report,
+        )  # fmt: skip
 
 
 @torch.inference_mode()
@@ -198,6 +201,16 @@ def _spread(parts: Sequence[Any], symbols: float) -> list[tuple[Any, int]]:
     places = [(part, at) for part in parts for at in range(len(part))]
     total = sum(part.rows[at].length for part, at in places)
     return places[:: max(1, int(total / symbols))]
+
+
+@contextmanager
+def _started(
+    directory: Path, settings: config.Config | config.PriorConfig, speakers: list[str]
+) -> Generator[None, None, None]:
+    """A run directory that no other training writes into; of several processes the first one sees to that."""
+    with alone(directory) if os.environ.get("RANK", "0") == "0" else nullcontext():
+        checkpoint.start(directory, settings, speakers)
+        yield
 
 
 def _drawn(make: Callable[[], Any], seed: int) -> Any:
