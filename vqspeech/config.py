@@ -112,7 +112,7 @@ class Training(_Section):
     noise: float = Field(default=0.0, ge=0)
     """In that past: in classes; of a prior, the share of codes that are random."""
     muon: float = Field(default=0.0, ge=0)
-    """Rate of the matrices' steps in learning_rates, if these are taken with Muon; 0: Adam for all."""
+    """Rate of the steps that Muon takes, in learning_rates; 0: Adam for all.  See `muon.Muon`."""
     learning_rate: float = Field(default=4e-4, gt=0)
     final_learning_rate: float = Field(default=2e-5, ge=0)
     warmup_steps: int = Field(default=200, ge=0)

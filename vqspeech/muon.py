@@ -5,6 +5,9 @@ from collections import defaultdict
 import torch
 from torch import Tensor, nn
 
+from vqspeech.nn.pixelcnn import PixelCNN
+from vqspeech.nn.wavenet import WaveNet
+
 MOMENTUM = 0.95
 ROUNDS = 5
 RMS = 0.2
@@ -12,7 +15,7 @@ RMS = 0.2
 
 
 class Muon(torch.optim.Adam):
-    """Muon for the weights of convolutions and linear layers, Adam for all else: tables, biases, scales.
+    """Muon for the convolutions of a WaveNet or a PixelCNN, Adam for all else: tables, biases, what feeds a quantiser.
 
     The step of a matrix is its gradient's moving average with all singular values made 1; a convolution is taken as
     the matrix (channels out, channels in times window).
@@ -28,7 +31,8 @@ class Muon(torch.optim.Adam):
     """
 
     def __init__(self, net: nn.Module, rate: float, ratio: float, dtype: torch.dtype = torch.float32) -> None:
-        layers = [one for one in net.modules() if isinstance(one, nn.Linear | nn.Conv1d | nn.Conv2d)]
+        nets = [one for one in net.modules() if isinstance(one, WaveNet | PixelCNN)]
+        layers = [one for part in nets for one in part.modules() if isinstance(one, nn.Conv1d | nn.Conv2d)]
         self.matrices, self.ratio, self.dtype = [one.weight for one in layers], ratio, dtype
         super().__init__(net.parameters(), rate, fused=True)
 
