@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test lint fuzz format clean
+.PHONY: setup test lint fuzz torture format clean
 setup: $(VENV)/.made
 
 $(VENV)/.made: pyproject.toml constraints.txt
@@ -35,6 +35,12 @@ SECONDS_OF_FUZZ ?= 60
 fuzz: setup
 	@$(BIN)/python -c 'import atheris' 2> /dev/null || $(BIN)/python -m pip install --quiet --constraint constraints.txt atheris
 	$(BIN)/python tests/fuzz/fuzz_vqs.py -max_total_time=$(SECONDS_OF_FUZZ) -verbosity=0
+
+# hours: what docs/reliability.md reports
+torture: setup
+	$(BIN)/python tests/torture.py kill
+	$(BIN)/python tests/torture.py hostile
+	$(BIN)/python tests/torture.py memory
 
 format: setup
 	$(BIN)/ruff check --fix .

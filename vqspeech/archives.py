@@ -41,13 +41,8 @@ class Packed:
 
     def __init__(self, directory: str | Path) -> None:
         directory = Path(directory)
-        try:
-            about = json.loads((directory / "packed.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise InputError(f"{directory}: holds no packed speech; run `vqspeech data pack` on its folder") from None
-        if about.get("format") != FORMAT:
-            raise InputError(f"{directory}: format {about.get('format')}, this version reads {FORMAT}; pack again")
-        self.sample_rate: int = about["sample_rate"]
+        about = _about(directory / "packed.json", "holds no packed speech; run `vqspeech data pack` on its folder")
+        self.sample_rate: int = _number(directory / "packed.json", about, "sample_rate")
         self.rows: list[Row] = []
         self._shards: list[Path] = sorted(directory.glob("shard-*.u8"))
         if len(self._shards) != about.get("shards"):
@@ -55,7 +50,7 @@ class Packed:
         for number, shard in enumerate(self._shards):
             rows, size = read_rows(shard.with_suffix(".tsv"), number), shard.stat().st_size
             end = max((row.offset + row.length for row in rows), default=0)
-            if end > size:
+            if end > size or any(row.offset < 0 or row.length < 0 for row in rows):
                 raise InputError(f"{shard}: {size} bytes, its table speaks of {end}; delete it and pack again")
             self.rows += rows
         if not self.rows:
@@ -93,14 +88,16 @@ class Codes:
     def __init__(self, directory: str | Path) -> None:
         directory = Path(directory)
         scp, about = directory / "codes.scp", directory / "codes" / "about.json"
+        self.about = _about(about, "holds no codes; run `vqspeech tokenize` on its directory")
+        if not isinstance(self.about.get("model"), str):
+            raise InputError(f"{about}: names no model; tokenize again")
+        for key in ("codes", "hop", "sample_rate"):
+            _number(about, self.about, key)
         try:
-            self.about: dict[str, Any] = json.loads(about.read_text(encoding="utf-8"))
             places = [line.split() for line in scp.read_text(encoding="utf-8").splitlines()]
             speakers = dict(line.split() for line in (directory / "utt2spk").read_text(encoding="utf-8").splitlines())
         except (OSError, ValueError):
             raise InputError(f"{directory}: has no codes; run `vqspeech tokenize` on it") from None
-        if self.about.get("format") != FORMAT:
-            raise InputError(f"{about}: format {self.about.get('format')}, this version reads {FORMAT}; tokenize again")
         self._archives: list[NDArray[np.uint16]] = []
         self.rows: list[Row] = []
         known: dict[str, int] = {}
@@ -133,6 +130,24 @@ class Codes:
         """The codes of one utterance, (frames,)."""
         row = self.rows[index]
         return self._archives[row.shard][row.offset : row.offset + row.length]
+
+
+def _about(path: Path, cure: str) -> dict[str, Any]:
+    """What is said of all shards together."""
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(f"{path.parent}: {cure}") from None
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        told = about.get("format") if isinstance(about, dict) else "unknown"
+        raise InputError(f"{path}: format {told}, this version reads {FORMAT}; make it again")
+    return about
+
+
+def _number(path: Path, about: dict[str, Any], key: str) -> int:
+    if not isinstance(value := about.get(key), int) or value < 1:
+        raise InputError(f"{path}: has no {key}; make it again")
+    return value
 
 
 def write_shard(shard: Path, utterances: Iterable[tuple[str, str, NDArray]]) -> None:

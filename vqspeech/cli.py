@@ -2,6 +2,7 @@
 
 import gc
 import json
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -40,6 +41,7 @@ app.add_typer(data, name="data")
 def main() -> None:
     """Runs a command; what a person can mend is one line on stderr and exit code 2."""
     warnings.filterwarnings("ignore", module=r"(?!vqspeech)")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a request to end is one, whoever makes it
     gc.set_threshold(100_000)  # imports make objects that stay: looking for dead ones among them takes 0.2 s
     try:
         app()

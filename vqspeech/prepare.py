@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vqspeech import archives, audio, corpus, mulaw
 from vqspeech.corpus import Skipped, Utterance
 from vqspeech.errors import InputError
+from vqspeech.files import alone
 from vqspeech.parallel import Progress, each
 from vqspeech.phones import PAUSES, read_htk
 
@@ -72,25 +73,27 @@ def pack(directory: str | Path, sample_rate: int, nj: int = 1, progress: Progres
     """
     directory, utterances = Path(directory), corpus.read(directory)
     folder = directory / "packed"
-    folder.mkdir(exist_ok=True)
-    groups = [utterances[start : start + SHARD_UTTERANCES] for start in range(0, len(utterances), SHARD_UTTERANCES)]
-    about = {"format": archives.FORMAT, "sample_rate": sample_rate, "shards": len(groups)}
-    about |= {"inputs": corpus.fingerprint(utterances)}
-    # packed.json is the seal that readers ask for: while shards are missing it goes by another name
-    seal, draft = folder / "packed.json", folder / "packing.json"
-    if not (_describes(seal, about) or _describes(draft, about)):
-        for old in folder.glob("shard-*"):
-            old.unlink()
-    corpus.write_whole(draft, json.dumps(about) + "\n")
-    seal.unlink(missing_ok=True)
-    shards = [(folder / f"shard-{number:05d}", group) for number, group in enumerate(groups)]
-    skipped = [one for part in each(partial(_pack_shard, sample_rate), shards, nj, progress) for one in part]
-    corpus.write_whole(folder / "skipped.tsv", archives.table(Skipped._fields, skipped))
-    if len(skipped) == len(utterances):
-        raise InputError(f"{directory}: none of {len(utterances)} recordings could be read; first: {skipped[0].reason}")
-    draft.replace(seal)
-    packed = archives.Packed(folder)
-    return Packing(len(packed), sum(row.length for row in packed.rows) / sample_rate / 3600, skipped)
+    with alone(folder):
+        groups = [utterances[start : start + SHARD_UTTERANCES] for start in range(0, len(utterances), SHARD_UTTERANCES)]
+        about = {"format": archives.FORMAT, "sample_rate": sample_rate, "shards": len(groups)}
+        about |= {"inputs": corpus.fingerprint(utterances)}
+        # packed.json is the seal that readers ask for: while shards are missing it goes by another name
+        seal, draft = folder / "packed.json", folder / "packing.json"
+        if not (_describes(seal, about) or _describes(draft, about)):
+            for old in folder.glob("shard-*"):
+                old.unlink()
+        corpus.write_whole(draft, json.dumps(about) + "\n")
+        seal.unlink(missing_ok=True)
+        shards = [(folder / f"shard-{number:05d}", group) for number, group in enumerate(groups)]
+        skipped = [one for part in each(partial(_pack_shard, sample_rate), shards, nj, progress) for one in part]
+        corpus.write_whole(folder / "skipped.tsv", archives.table(Skipped._fields, skipped))
+        if len(skipped) == len(utterances):
+            raise InputError(
+                f"{directory}: none of {len(utterances)} recordings could be read; first: {skipped[0].reason}"
+            )
+        draft.replace(seal)
+        packed = archives.Packed(folder)
+        return Packing(len(packed), sum(row.length for row in packed.rows) / sample_rate / 3600, skipped)
 
 
 def _cut(labels: Path | None, one: Utterance) -> tuple[Utterance, str]:

@@ -94,6 +94,8 @@ def merge(run: str | Path, directory: str | Path) -> list[Skipped]:
     for old in (directory / "codes").glob("*-*.*"):
         if old.stem not in own:
             old.unlink()
+    for part in (directory / "codes").glob(".*.part"):  # of processes that were killed
+        part.unlink()
     return skipped
 
 

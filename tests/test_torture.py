@@ -1,0 +1,41 @@
+"""The campaigns of torture.py in their short form."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import torture
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("torture") / "origin"
+    torture.workplace(folder)
+    return folder
+
+
+@pytest.mark.parametrize("verb", ["pack", "train", "encode"])
+def test_a_verb_that_is_killed_tears_nothing_and_ends_as_if_it_had_not_been(origin, verb):
+    tally = torture.killed(verb, 1, 3, origin)
+    assert not tally.faults
+    assert sum(tally.counts[one] for one in torture.SIGNALS)
+
+
+@pytest.mark.parametrize("kind", list(torture.HOSTILE))
+def test_mutated_files_are_read_or_refused_in_one_line(kind):
+    found = torture.HOSTILE[kind](150, 1)
+    assert not found.faults
+    assert found.refused
+
+
+def test_the_campaign_notices_what_is_torn(origin, monkeypatch, tmp_path):
+    monkeypatch.setattr(torture, "run", _tearing)
+    assert any("is torn" in fault for fault in torture.killed("encode", 1, 0, origin).faults)
+
+
+def _tearing(verb, folder, after_s=None, sent=9):
+    """A verb that writes half of its file when it is killed."""
+    (folder / "out.vqs").write_bytes(b"half" if after_s else b"half and half")
+    return torture.Ended(0, "", 0.1 if after_s else 0.0)
