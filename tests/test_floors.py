@@ -7,8 +7,8 @@ import vqspeech
 
 ROOT = Path(vqspeech.__file__).parent
 FLOORS = [
-    {"errors", "shapes", "compiling", "parallel"},
-    {"config", "mulaw", "files"},
+    {"errors", "shapes", "compiling"},
+    {"config", "mulaw", "files", "parallel"},
     {
         "archives",
         "audio",
@@ -40,7 +40,7 @@ FLOORS = [
         "nn.wavenet",
         "engines.loops",
     },
-    {"align", "dictionary", "models.vqvae", "models.prior", "engines.torch_engine", "engines.numba_engine"},
+    {"align", "dictionary", "muon", "models.vqvae", "models.prior", "engines.torch_engine", "engines.numba_engine"},
     {"checkpoint"},
     {"synthesis", "fitting"},
     {"composing"},
