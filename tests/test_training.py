@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -140,6 +141,45 @@ def test_two_processes_with_the_same_global_batch_learn_the_same_codebook_as_one
     for name in ("learner.quantiser.codebook", "learner.quantiser.counts", "learner.wavenet.head.weight"):
         assert torch.allclose(one[name], two[name], rtol=1e-3, atol=1e-4), name
     assert json.loads((tmp_path / "two/log.jsonl").read_text().splitlines()[-1])["step"] == 8
+
+
+def test_two_nodes_go_on_as_one_process_when_one_of_them_dies(tiny, packed, tmp_path):
+    tree = tiny.model_dump()
+    tree["training"] |= {"max_steps": 3000, "decay_steps": 3000, "save_every": 2, "evaluate_every": 10_000}
+    settings, port = config.from_tree(tree, "test"), str(_free_port())
+    nodes = []
+    for rank in ("0", "1"):
+        launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--node_rank", rank]
+        launch += ["--nproc_per_node", "1", "--master_addr", "127.0.0.1", "--master_port", port, "-m"]
+        words = command(settings, packed, tmp_path / "run", *launch)
+        nodes.append(
+            subprocess.Popen(
+                words,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+            )
+        )
+    while all(node.poll() is None for node in nodes) and not _newest(tmp_path / "run"):
+        time.sleep(0.05)
+    assert nodes[1].poll() is None, nodes[1].communicate()[1][-3000:]
+    workers = Path(f"/proc/{nodes[1].pid}/task/{nodes[1].pid}/children").read_text().split()
+    for worker in workers:
+        os.kill(int(worker), signal.SIGKILL)
+    told = nodes[0].communicate(timeout=100)[1]
+    assert nodes[0].returncode, told[-2000:]
+    assert "SIGKILL" in nodes[1].communicate(timeout=100)[1]
+    last = _newest(tmp_path / "run")
+    assert 0 < last < 3000
+    train(settings, packed, tmp_path / "run", max_steps=last + 2)
+    assert _newest(tmp_path / "run") == last + 2
+    checkpoint.load(tmp_path / "run")
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
 
 
 def test_a_batch_in_two_parts_takes_the_step_of_their_mean_gradient(tiny, packed, tmp_path):

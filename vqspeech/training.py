@@ -6,7 +6,7 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +67,7 @@ def train_vqvae(
         run = checkpoint.Run(model, settings, speakers, digest="")  # type: ignore[arg-type]
         return measure(run, held, settings.training.evaluate_s, settings.training.listen)
 
-    with _started(directory, settings, speakers):
-        if not (directory / voices.TABLE).exists():
-            voices.write(directory, known_voices(parts))
+    with _started(directory, settings, speakers, parts):
         return fit(
             model, crops, collate, settings.training, directory,
             save=lambda learner: checkpoint.save(directory, learner), evaluate=evaluate, report=report,
@@ -205,11 +203,16 @@ def _spread(parts: Sequence[Any], symbols: float) -> list[tuple[Any, int]]:
 
 @contextmanager
 def _started(
-    directory: Path, settings: config.Config | config.PriorConfig, speakers: list[str]
+    directory: Path, settings: config.Config | config.PriorConfig, speakers: list[str], spoken: Sequence[Packed] = ()
 ) -> Generator[None, None, None]:
-    """A run directory that no other training writes into; of several processes the first one sees to that."""
-    with alone(directory) if os.environ.get("RANK", "0") == "0" else nullcontext():
+    """A run directory that no other training writes into; of several processes the first one sees to that, alone."""
+    if os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    with alone(directory):
         checkpoint.start(directory, settings, speakers)
+        if spoken and not (directory / voices.TABLE).exists():
+            voices.write(directory, known_voices(spoken))
         yield
 
 
