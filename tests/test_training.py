@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch.optim.swa_utils import AveragedModel
 
-from vqspeech import InputError, archives, checkpoint, config, dataset, fitting, mulaw, training
+from vqspeech import InputError, archives, checkpoint, config, dataset, fitting, mulaw, training, voices
 from vqspeech.models.vqvae import VQVAE
 from vqspeech.muon import RMS, Muon, orthogonal
 
@@ -278,6 +278,15 @@ def test_balance_says_how_much_a_long_voice_is_heard_more_than_a_short_one(packe
     once = dataset.Schedule([part], speakers, 256, 3, 0.5)
     twice = dataset.Schedule([part, part], speakers, 256, 3, 0.5)
     assert len(twice) == 2 * len(once)
+
+
+def test_what_is_given_twice_is_heard_twice_and_was_not_said_twice(tiny, packed, tmp_path):
+    tree = tiny.model_dump()
+    tree["training"]["max_steps"] = 1
+    training.train_vqvae(config.from_tree(tree, "test"), [packed, packed], [packed], tmp_path / "run")
+    rows = archives.Packed(packed).rows
+    said = {name: sum(row.length for row in rows if row.speaker == name) / 16000 for name in ("s0", "s1", "s2")}
+    assert {name: one.seconds for name, one in voices.read(tmp_path / "run").items()} == pytest.approx(said, abs=0.06)
 
 
 def test_a_past_that_is_misheard_drifts_around_the_true_one():

@@ -67,7 +67,8 @@ def train_vqvae(
         run = checkpoint.Run(model, settings, speakers, digest="")  # type: ignore[arg-type]
         return measure(run, held, settings.training.evaluate_s, settings.training.listen)
 
-    with _started(directory, settings, speakers, parts):
+    distinct = list(dict(zip(train, parts, strict=True)).values())  # what is heard twice was not said twice
+    with _started(directory, settings, speakers, distinct):
         return fit(
             model, crops, collate, settings.training, directory,
             save=lambda learner: checkpoint.save(directory, learner), evaluate=evaluate, report=report,
