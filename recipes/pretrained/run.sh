@@ -36,17 +36,10 @@ if [ ! -e $data/.done ]; then
   touch $data/.done
 fi
 
-# what is given twice is heard twice as often; at the end mostly the voices that are listed
-often() { for _ in $(seq "$1"); do printf '%s\n' --data "$data/$2"; done; }
-others() { often 1 librispeech/train; often 1 speechocean/train; }
-mapfile -t mixture < <(often 4 vctk/train; often 2 all/npvcc; others)
-mapfile -t ending < <(often 8 vctk/train; often 12 all/npvcc; others)
-train() { $train_cmd train $here/conf/english-16k.yaml "$@" --held-out $data/vctk/dev --out $model; }
-# the decoder is told a past that it must doubt until the codes are in use; they stay so when it may trust it
-train "${mixture[@]}" training.max_steps=2650 training.drift_db=3 training.noise=0.5 "$@"
-train "${mixture[@]}" training.max_steps=3150 training.drift_db=2 "$@"
-train "${mixture[@]}" training.max_steps=5180 "$@"
-train "${ending[@]}" "$@"
+vctk=(--data $data/vctk/train) npvcc=(--data $data/all/npvcc) others=()  # what is given twice is heard twice as often
+for corpus in librispeech speechocean; do others+=(--data $data/$corpus/train); done
+mixture=("${vctk[@]}" "${vctk[@]}" "${vctk[@]}" "${vctk[@]}" "${npvcc[@]}" "${npvcc[@]}" "${others[@]}")
+$train_cmd train $here/conf/english-16k.yaml "$@" "${mixture[@]}" --held-out $data/vctk/dev --out $model
 
 # half the bytes, and only the voices with a minute of speech or more
 [ -e $out/model.safetensors ] || vqspeech export $model --out $out --bfloat16 --at-least-s 60

@@ -3,6 +3,7 @@
 Another one is one class with `reset(seed)` and `step(action)`, each of which gives a frame.
 """
 
+import tempfile
 from typing import Any, Protocol
 
 import numpy as np
@@ -48,7 +49,9 @@ class Doom:
             import vizdoom
         except ImportError:
             raise InputError("this world needs ViZDoom; pip install 'vqspeech[video]'") from None
+        self._room = tempfile.TemporaryDirectory()  # the game writes down its settings
         game: Any = vizdoom.DoomGame()
+        game.set_doom_config_path(f"{self._room.name}/settings.ini")
         game.load_config(f"{vizdoom.scenarios_path}/freedoom2.cfg")
         game.set_doom_map(map_name)
         game.add_game_args("-nomonsters")
@@ -83,6 +86,7 @@ class Doom:
     def close(self) -> None:
         """Ends the game."""
         self._game.close()
+        self._room.cleanup()
 
     def _frame(self) -> Frame:
         """The middle square of the screen."""
