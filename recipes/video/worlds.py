@@ -3,7 +3,9 @@
 Another one is one class with `reset(seed)` and `step(action)`, each of which gives a frame.
 """
 
+import contextlib
 import tempfile
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -87,6 +89,8 @@ class Doom:
         """Ends the game."""
         self._game.close()
         self._room.cleanup()
+        with contextlib.suppress(OSError):  # an empty folder that the game leaves wherever one is
+            Path("_vizdoom").rmdir()
 
     def _frame(self) -> Frame:
         """The middle square of the screen."""
