@@ -153,11 +153,11 @@ def test_a_film_that_is_the_truth_follows_it_and_one_that_turns_the_other_way_do
         return np.stack([np.repeat(ground[:, 60 + step * t : 144 + step * t, None], 3, axis=2) for t in range(5)])[None]
 
     truth, other = film(2), film(-2)
-    same = measures.against(truth[:, 1:], truth[:, 1:], truth[:, :1])
+    films = {"same": truth[:, 1:], "wrong": other[:, 1:]}
+    same, wrong = measures.beside(truth[:, 1:], films, truth[:, :1]).values()
     assert same["along"] == pytest.approx(1.0)
     assert same["ways"] == 1.0
     assert same["error"] == [0.0] * 4
-    wrong = measures.against(truth[:, 1:], other[:, 1:], truth[:, :1])
     assert wrong["along"] < -0.5
     assert wrong["ways"] == 0.0
     assert all(error > 5 for error in wrong["error"])

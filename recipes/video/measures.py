@@ -25,9 +25,14 @@ class Row(TypedDict):
     error: list[float]
 
 
-def against(truth: NDArray, films: NDArray, last: NDArray) -> Row:
-    """Films beside the truth, (many, time, height, width, 3) each; `last`: the frame before, (many, 1, ...)."""
-    real, made = (_flows(np.concatenate([last, one], axis=1)) for one in (truth, films))
+def beside(truth: NDArray, kinds: dict[str, NDArray], last: NDArray) -> dict[str, Row]:
+    """Kinds of films beside the truth, (many, time, height, width, 3) each; `last`: the frame before."""
+    real = _flows(np.concatenate([last, truth], axis=1))
+    return {name: _row(truth, films, real, last) for name, films in kinds.items()}
+
+
+def _row(truth: NDArray, films: NDArray, real: NDArray, last: NDArray) -> Row:
+    made = _flows(np.concatenate([last, films], axis=1))
     moving = np.linalg.norm(real, axis=2) > STILL
     product = (real * made).sum(axis=2)[moving].sum()
     lengths = [np.sqrt((one**2).sum(axis=2)[moving].sum()) for one in (real, made)]

@@ -158,7 +158,7 @@ def imagine(
     }
     films = {name: _decoded(frames, one) for name, one in codes.items()}
     last = np.repeat(given[:, -1:], each, axis=0)
-    rows = {name: measures.against(real, film, last) for name, film in films.items()}
+    rows = measures.beside(real, films, last)
     used, perplexity = usage(torch.bincount(real_codes.flatten(), minlength=CODES))
     about = {"starts": many, "temperature": temperature, "frames_per_s": rate, "codes": real_codes[0, 0].numel()}
     about |= {"codes_used": used, "perplexity": perplexity, "bits_per_code": _bits(frames, dream, tests)}
