@@ -125,7 +125,8 @@ def _frames(path: Path) -> NDArray[np.uint8]:
 
     try:
         with av.open(path) as film:
-            frames = [resized(frame.to_ndarray(format="rgb24"), SIZE) for frame in film.decode(video=0)]
+            levels = (np.asarray(one.to_ndarray(format="rgb24"), np.uint8) for one in film.decode(video=0))
+            frames = [resized(one, SIZE) for one in levels]
     except (av.FFmpegError, IndexError) as error:
         raise InputError(f"{path}: is no film that can be read ({error}); leave it out") from None
     if not frames:

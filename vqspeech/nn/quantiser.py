@@ -83,7 +83,7 @@ class Quantiser(nn.Module):
         return F.embedding(codes, self.codebook).transpose(1, 2)
 
     @torch.compiler.disable  # what it learns in place, a compiled graph would still need as it was
-    def forward(self, latents: Latents) -> Quantised:
+    def forward(self, latents: Latents) -> Quantised:  # type: ignore[override]
         """Quantises; in training also learns the codebook, from the batch and after it was used."""
         latents = latents.float()
         with torch.autocast(latents.device.type, enabled=False):
