@@ -20,7 +20,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 browser_only = pytest.mark.skipif(
     not CHROMIUM, reason="no Chromium to click through the page: apt-get install chromium"
 )
-WAIT_MS = 20_000
+WAIT_MS = 60_000
 
 
 @pytest.fixture(scope="module")
