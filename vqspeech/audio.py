@@ -8,7 +8,7 @@ import struct
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -165,7 +165,6 @@ class Writer:
 
     def __init__(self, path: str | Path, sample_rate: int) -> None:
         self.path, self.sample_rate = Path(path), sample_rate
-        self._arriving = arriving(self.path)
 
     def __enter__(self) -> "Writer":
         import soundfile
@@ -173,9 +172,12 @@ class Writer:
         kind = (self.path.suffix[1:] or "wav").upper()
         if kind not in {"WAV", "FLAC"}:
             raise InputError(f"{self.path}: cannot write .{kind.lower()}; end the name in .wav or .flac")
-        part = self._arriving.__enter__()
-        with self._told():
-            self._file = soundfile.SoundFile(part, "w", self.sample_rate, 1, subtype="PCM_16", format=kind)
+        with ExitStack() as stack:
+            part = stack.enter_context(arriving(self.path))
+            with self._told():
+                self._file = soundfile.SoundFile(part, "w", self.sample_rate, 1, subtype="PCM_16", format=kind)
+            stack.callback(self._close)
+            self._open = stack.pop_all()
         return self
 
     def write(self, wave: NDArray[np.floating]) -> None:
@@ -184,9 +186,11 @@ class Writer:
             self._file.write(np.clip(wave, -1.0, 1.0))
 
     def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
+
+    def _close(self) -> None:
         with self._told():
             self._file.close()
-        self._arriving.__exit__(*error)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
