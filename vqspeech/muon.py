@@ -61,7 +61,7 @@ class Muon(torch.optim.Adam):
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """(many, rows, columns) -> the same, with singular values of about 0.7 to 1.2, less if they were tiny, and their vectors."""
+    """(many, rows, columns) -> the same, with its vectors, singular values about 0.7 to 1.2 (tiny ones less)."""
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
