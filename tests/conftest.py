@@ -8,8 +8,8 @@ import torch
 from jaxtyping import install_import_hook
 
 CHECKED = (
-    "vqspeech.nn.encoder", "vqspeech.nn.mel", "vqspeech.nn.pixelcnn", "vqspeech.nn.quantiser", "vqspeech.nn.wavenet",
-    "vqspeech.models.vqvae", "vqspeech.engines.torch_engine",
+    "vqspeech.nn.encoder", "vqspeech.nn.mel", "vqspeech.nn.outline", "vqspeech.nn.pitch", "vqspeech.nn.pixelcnn",
+    "vqspeech.nn.quantiser", "vqspeech.nn.wavenet", "vqspeech.models.vqvae", "vqspeech.engines.torch_engine",
 )  # fmt: skip
 install_import_hook(CHECKED, "beartype.beartype")
 torch.set_num_threads(1)  # the tests' tensors are too small to share
@@ -31,16 +31,17 @@ def speech():
 
 
 @pytest.fixture
-def tiny():
-    """A config of a model small enough to train in a second."""
+def tiny(request):
+    """A config of a model small enough to train in a second; a test may say what else is in its decoder."""
     from vqspeech import config
 
+    more = getattr(request, "param", {})
     return config.from_tree(
         {
             "model": {
                 "encoder": {"channels": 8, "strides": [4, 4], "residual_blocks": 1},
                 "quantiser": {"codes": 16, "dim": 4},
-                "decoder": {"residual": 8, "skip": 12, "layers": 4, "stack": 3, "cond": 6, "speaker": 3},
+                "decoder": {"residual": 8, "skip": 12, "layers": 4, "stack": 3, "cond": 6, "speaker": 3} | more,
                 "jitter": 0.1,
             },
             "training": {

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vqspeech
-from vqspeech import InputError, audio, checkpoint, config, mulaw, synthesis
+from vqspeech import InputError, audio, checkpoint, config, mulaw, pieces, synthesis
 from vqspeech.engines import torch_engine
 from vqspeech.models.vqvae import VQVAE
 
@@ -29,7 +29,7 @@ def command(*arguments: object) -> subprocess.CompletedProcess:
 def test_pieces_hold_every_item_once_with_all_the_context_there_is(size, context, cuts):
     whole = np.arange(sum(cuts))
     found = []
-    for piece, before, after in synthesis._pieces(np.split(whole, np.cumsum(cuts)[:-1]), size, context):
+    for piece, before, after in pieces.pieces_of(np.split(whole, np.cumsum(cuts)[:-1]), size, context):
         middle = piece[before : len(piece) - after]
         assert before == min(context, middle[0])
         assert after == min(context, len(whole) - 1 - middle[-1])
@@ -65,6 +65,9 @@ def _loose_model():
     return synthesis.Model(checkpoint.Run(model.eval(), settings_, ["a"], ""))
 
 
+OUTLINED = {"outline": 8, "swing": 6}
+
+
 @pytest.fixture
 def short_segments(monkeypatch):
     """Segments of 30 frames of 16 samples, overlaps of 4 frames, fades of 8 samples."""
@@ -72,6 +75,7 @@ def short_segments(monkeypatch):
         monkeypatch.setattr(synthesis, name, seconds)
 
 
+@pytest.mark.parametrize("tiny", [{}, OUTLINED], indirect=True)
 @pytest.mark.parametrize("engine", synthesis.ENGINES)
 def test_speech_depends_on_codes_voice_and_seed_alone(run, engine, short_segments, monkeypatch):
     model, codes = vqspeech.load(run, engine), np.random.default_rng(0).integers(0, 16, 200)
@@ -92,7 +96,7 @@ def test_speech_depends_on_codes_voice_and_seed_alone(run, engine, short_segment
 
 def test_one_segment_is_what_the_engine_says(run):
     model, codes = vqspeech.load(run, "torch"), torch.arange(16)[None]
-    cond = model.model.condition(model.model.quantiser.decode(codes), torch.tensor([1]))
+    cond = model.model.condition(model.model.quantiser.decode(codes), torch.tensor([1])).cond
     uniforms = torch.from_numpy(np.random.default_rng(5).random((1, 256), dtype=np.float32))
     with torch.inference_mode():
         classes, _ = torch_engine.generate(model.model.wavenet, cond, uniforms)
@@ -114,7 +118,7 @@ def test_what_is_further_back_than_a_lead_is_not_heard(run, short_segments):
 def test_a_seam_is_no_rougher_than_what_it_joins(shift, pitch):
     time = np.arange(4000) / 16000
     first, second = (np.sin(2 * np.pi * pitch * time + phase).astype(np.float32) for phase in (0, shift))
-    joined = np.concatenate([*synthesis._joined([(first[:2000], 0), (second[500:], 1500)], 1024, 160)])
+    joined = np.concatenate([*pieces.joined([(first[:2000], 0), (second[500:], 1500)], 1024, 160)])
     assert len(joined) == 4000
     assert np.array_equal(joined[:976], first[:976])
     assert np.array_equal(joined[2000:], second[2000:])

@@ -8,7 +8,7 @@ import vqspeech
 ROOT = Path(vqspeech.__file__).parent
 FLOORS = [
     {"errors", "shapes", "compiling"},
-    {"config", "mulaw", "files", "parallel"},
+    {"config", "mulaw", "files", "parallel", "pieces"},
     {
         "archives",
         "audio",
@@ -38,8 +38,10 @@ FLOORS = [
         "nn.mel",
         "nn.pixelcnn",
         "nn.wavenet",
+        "nn.pitch",
         "engines.loops",
     },
+    {"nn.outline", "engines.limits"},
     {"align", "dictionary", "muon", "models.vqvae", "models.prior", "engines.torch_engine", "engines.numba_engine"},
     {"checkpoint"},
     {"synthesis", "fitting"},

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch.optim.swa_utils import AveragedModel
 
-from vqspeech import InputError, archives, checkpoint, config, dataset, fitting, mulaw, training, voices
+from vqspeech import InputError, archives, checkpoint, config, dataset, fitting, mulaw, synthesis, training, voices
 from vqspeech.models.vqvae import VQVAE
 from vqspeech.muon import RMS, Muon, orthogonal
 
@@ -47,6 +47,46 @@ def test_training_lowers_the_loss_and_leaves_a_run_directory(tiny, packed, tmp_p
     assert {"bits_per_sample", "quantiser_loss", "held_out_bits_per_sample", "epoch_codes_used"} <= set().union(*rows)
     assert list((tmp_path / "run/tensorboard").iterdir())
     assert len(list((tmp_path / "run/state").iterdir())) == 2
+
+
+@pytest.mark.parametrize("tiny", [{"outline": 16, "swing": 8}], indirect=True)
+def test_a_sketch_learns_its_outline_and_a_voice_begins_with_it(tiny, packed, tmp_path):
+    sketched = {"sketch": True, "max_steps": 150, "evaluate_every": 50, "learning_rate": 1e-2}
+    train(tiny, packed, tmp_path / "sketch", **sketched)
+    rows = [json.loads(line) for line in (tmp_path / "sketch/log.jsonl").read_text().splitlines()]
+    off = [row["held_out_outline_spectrum"] for row in rows if "held_out_outline_spectrum" in row]
+    assert off[-1] < 0.7 * off[0]
+    run = checkpoint.load(tmp_path / "sketch")
+    drawn = training._drawn(lambda: VQVAE(tiny.model, 3), 0)
+    assert all(
+        torch.equal(one, run.model.wavenet.state_dict()[name]) for name, one in drawn.wavenet.state_dict().items()
+    )
+    model = synthesis.Model(run)
+    codes = model.encode(np.zeros(1000, np.float32))
+    with pytest.raises(InputError, match=r"is a sketch, which has codes and no voice; train on with training\.init"):
+        model.decode(codes, "s0")
+    with pytest.raises(InputError, match="describes another model"):
+        train(tiny, packed, tmp_path / "sketch")
+    numbers = train(tiny, packed, tmp_path / "run", init=str(tmp_path / "sketch"), max_steps=2)
+    assert numbers["held_out_outline_spectrum"] < 1.2 * off[-1]
+    assert len(synthesis.Model(tmp_path / "run").decode(codes, "s0")) == 63 * 16
+
+
+def test_a_model_without_an_outline_may_be_begun_with_by_one_that_has(tiny, packed, tmp_path):
+    train(tiny, packed, tmp_path / "plain", max_steps=2)
+    tree = tiny.model_dump()
+    tree["model"]["decoder"] |= {"outline": 16, "swing": 8}
+    outlined = config.from_tree(tree, "")
+    train(outlined, packed, tmp_path / "run", init=str(tmp_path / "plain"), max_steps=1, learning_rate=1e-9)
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "run"))
+    assert all(torch.allclose(value, other[name], atol=1e-6) for name, value in one.items() if "quantiser" not in name)
+
+
+def test_a_sketch_needs_an_outline(tiny):
+    tree = tiny.model_dump()
+    tree["training"]["sketch"] = True
+    with pytest.raises(InputError, match="sketch needs an outline"):
+        config.from_tree(tree, "test")
 
 
 @pytest.mark.parametrize("muon", [0.0, 5.0])

@@ -11,7 +11,8 @@ import torch
 
 from vqspeech import machine
 from vqspeech.archives import Packed
-from vqspeech.engines import loops, numba_engine, torch_engine
+from vqspeech.engines import numba_engine, torch_engine
+from vqspeech.engines.limits import multiply_often, read_all
 from vqspeech.models.vqvae import VQVAE
 from vqspeech.nn.wavenet import WaveNet
 
@@ -55,9 +56,9 @@ def decoder(residual: int = 64, skip: int = 256, layers: int = 30) -> WaveNet:
 def limits(wavenet: WaveNet, seconds: float = 0.5) -> Limits:
     """Measures both limits of the core that this runs on."""
     numbers = numba_engine.aligned(np.linspace(0, 1e-3, 192, dtype=np.float32))
-    peak = _best(lambda: loops.multiply_often(numbers, 2_000_000), seconds)
+    peak = _best(lambda: multiply_often(numbers, 2_000_000), seconds)
     packed = numba_engine.pack(wavenet, "float32").matrices
-    reading = _best(lambda: loops.read_all(packed, 10), seconds)
+    reading = _best(lambda: read_all(packed, 10), seconds)
     layers = [*wavenet.taps, *wavenet.out, wavenet.head, wavenet.logits]
     return Limits(
         peak_per_s=12 * 16 * 2_000_000 / peak,
@@ -125,16 +126,20 @@ def divergence(model: VQVAE, packed: Packed, speakers: list[str], seconds: float
     """
     known = [number for number, row in enumerate(packed.rows) if row.speaker in speakers]
     frames = round(seconds * model.sample_rate / model.hop)
-    told: list[tuple[torch.Tensor, torch.Tensor]] = []
+    told = []
     for number in known[:: max(1, len(known) // 16)][:16]:
         classes = torch.from_numpy(packed[number][: frames * model.hop].copy())[None]
         classes = classes[:, : classes.shape[1] // model.hop * model.hop]
         speaker = torch.tensor([speakers.index(packed.rows[number].speaker)])
-        told.append((classes, model.condition(model.quantiser.decode(model.encode(classes)), speaker)))
+        latents = model.quantiser.decode(model.encode(classes))
+        told.append((classes, model.taught(classes, latents, model.speaker(speaker))))
 
     def shares(precision: str) -> list[torch.Tensor]:
-        heard = (numba_engine.logits(model.wavenet, classes, cond, precision=precision)[0] for classes, cond in told)
-        return [logits.log_softmax(1).double() for logits in heard]
+        return [
+            numba_engine.logits(model.wavenet, classes, one.cond, swing=one.swing, precision=precision)[0]
+            .log_softmax(1).double()
+            for classes, one in told
+        ]  # fmt: skip
 
     exact = shares("float32")
     samples = sum(one.shape[2] for one in exact)

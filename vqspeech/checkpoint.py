@@ -224,7 +224,8 @@ def _filled(model: Any, tensors: dict[str, Tensor], directory: str | Path) -> An
 
 
 def _sizes(resolved: config.Config | config.PriorConfig) -> dict[str, Any]:
-    return resolved.model_dump(exclude={"training"})
+    sketch = {"sketch": resolved.training.sketch}  # its state is another's
+    return resolved.model_dump(exclude={"training"}) | sketch
 
 
 def _states(directory: Path) -> list[Path]:

@@ -57,6 +57,17 @@ class Decoder(_Section):
     """Numbers that describe one frame's codes and their neighbours to the WaveNet."""
     speaker: int = Field(default=64, ge=1)
     """Numbers that describe a speaker to the WaveNet."""
+    outline: int = Field(default=0, ge=0)
+    """Channels of the network that tells from the codes and the speaker how a frame will sound, see `nn.outline`; 0 for
+    none."""
+    swing: int = Field(default=0, ge=0)
+    """Steps into which the cycle of the voice is cut, for the WaveNet to be told; 0 for none; needs an outline."""
+
+    @model_validator(mode="after")
+    def _pitch_is_known(self) -> "Decoder":
+        if self.swing and not self.outline:
+            raise ValueError("swing needs an outline, which knows the pitch; set outline, to 256 say")
+        return self
 
 
 class Model(_Section):
@@ -99,6 +110,8 @@ class Training(_Section):
     seed: int = 0
     init: str = ""
     """Run directory whose weights are begun with; its voices are kept by name, others begin as their mean."""
+    sketch: bool = False
+    """Whether a VQ-VAE learns only its codes and their outline, fast, for another run to begin with (init)."""
     batch: int = Field(default=16, ge=1)
     """Crops in a global batch: over all processes and accumulated parts together."""
     accumulate: int = Field(default=1, ge=1)
@@ -147,6 +160,8 @@ class Config(_Section):
     def _crop_is_whole_frames(self) -> "Config":
         if self.training.crop % self.model.hop:
             raise ValueError(f"training.crop {self.training.crop} is no multiple of the hop {self.model.hop}")
+        if self.training.sketch and not self.model.decoder.outline:
+            raise ValueError("training.sketch needs an outline to learn; set model.decoder.outline, to 256 say")
         return self
 
 

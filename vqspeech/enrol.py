@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -161,15 +160,15 @@ def _beginning(model: Model, tests: tuple[Tensor, Tensor]) -> tuple[Tensor, floa
 
 
 def _nats(model: Model, classes: Tensor, past: Tensor, vector: Tensor) -> Tensor:
-    """What a voice makes of crops, (batch, time): nats a sample, each crop told its own codes and a past."""
+    """What a voice makes of crops, (batch, time), told their codes and a past: nats a sample, and how far off it is."""
     net, device = model.model, model.device
     classes, past = classes.to(device), past.to(device)
     with torch.no_grad():
         latents = net.quantiser.decode(net.encode(classes))
-    cond = net.condition_on(latents, vector.to(device).expand(len(classes), -1))
+    voices = vector.to(device).expand(len(classes), -1)
     with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=machine.in_bfloat16("auto")):
-        logits = net.wavenet(past, cond)
-    return F.cross_entropy(logits.float().transpose(1, 2).flatten(0, 1), classes.long().flatten())
+        nats, off = net.nats(classes, past, latents, voices)
+    return nats + sum(off.values())
 
 
 def _crop(parts: list[NDArray[np.uint8]], size: int, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from vqspeech import checkpoint, machine, mulaw
 from vqspeech.errors import InputError
+from vqspeech.pieces import joined, pieces_of
 
 PIECE_FRAMES = 256
 """Frames that are encoded at once, and steps of conditioning that are projected at once."""
@@ -49,11 +50,12 @@ class Request(NamedTuple):
 
 
 class _Segment(NamedTuple):
-    """A stretch of a request: cond (cond, frames) and uniforms (time,), of which the first `lead` frames lead in."""
+    """A stretch of a request: cond (cond, frames), uniforms and swing (time,); the first `lead` frames lead in."""
 
     number: int
     cond: Tensor
     uniforms: Tensor
+    swing: Tensor
     lead: int
 
 
@@ -127,7 +129,7 @@ class Model:
         """The codes of a wave that arrives in blocks of any size, a piece at a time."""
         hop, context = self.hop, self.model.margin
         classes = (mulaw.compress(block) for block in blocks)
-        for piece, before, after in _pieces(classes, PIECE_FRAMES * hop, context * hop):
+        for piece, before, after in pieces_of(classes, PIECE_FRAMES * hop, context * hop):
             short = -len(piece) % hop  # only the last piece: silence fills its last frame
             padded = np.pad(piece, (0, short), constant_values=mulaw.SILENCE)
             codes = self.model.encode(torch.from_numpy(padded).to(self.device)[None])[0].cpu().numpy()
@@ -155,6 +157,10 @@ class Model:
             progress: told the seconds that have been spoken, of all together.
         """
         check_choice(temperature, top_p)
+        if self.run.config.training.sketch:
+            raise InputError(
+                f"{self.run.folder}: is a sketch, which has codes and no voice; train on with training.init"
+            )
         spoken = 0.0
 
         def tell(samples: int) -> None:
@@ -166,7 +172,7 @@ class Model:
         groups = iter(lambda: list(islice(segments, STREAMS * self.threads)), [])
         waves = (pair for group in groups for pair in self._speak(group, temperature, top_p, tell))
         for number, parts in groupby(waves, lambda pair: pair[0].number):
-            for wave in _joined(((wave, one.lead * self.hop) for one, wave in parts), *self._seam):
+            for wave in joined(((wave, one.lead * self.hop) for one, wave in parts), *self._seam):
                 yield number, wave
 
     @property
@@ -181,15 +187,22 @@ class Model:
         length = max(round(SEGMENT_S * self.sample_rate / hop), 2 * lead)
         speakers = torch.tensor([self.speaker_index(request.speaker)], device=self.device)
         draws, held = np.random.default_rng(request.seed), np.zeros(0, np.float32)
+        foresight, place, swung = self.model.foresight, 0.0, torch.zeros(0, dtype=torch.long, device=self.device)
         pieces = (np.asarray(piece, np.int64) for piece in request.pieces)
-        for piece, before, after in _pieces(pieces, length, lead + 1):  # + 1: the convolution over neighbours
+        for piece, before, after in pieces_of(pieces, length, lead + foresight):
             if piece.min() < 0 or piece.max() >= size:
                 raise InputError(f"code {piece.max() if piece.max() >= size else piece.min()} is not in 0..{size - 1}")
             latents = self.model.quantiser.decode(torch.from_numpy(piece).to(self.device)[None])
-            own, led = len(piece) - before - after, max(0, before - 1)
-            cond = self.model.condition(latents, speakers)[0, :, before - led : before + own]
+            own, led = len(piece) - before - after, max(0, before - foresight)
+            cond, pitch = self.model.condition(latents, speakers)
+            new = torch.full((own * hop,), -1, device=self.device)
+            if pitch is not None:
+                steps, place = self.model.swing(pitch[:, before * hop : (before + own) * hop], place)
+                new = steps[0]
             held = np.concatenate([held[len(held) - led * hop :], draws.random(own * hop, dtype=np.float32)])
-            yield _Segment(number, cond, torch.from_numpy(held).to(self.device), led)
+            swung = torch.cat([swung[len(swung) - led * hop :], new])
+            uniforms = torch.from_numpy(held).to(self.device)
+            yield _Segment(number, cond[0, :, before - led : before + own], uniforms, swung, led)
 
     def _speak(
         self, segments: list[_Segment], temperature: float, top_p: float, tell: Callable[[int], None]
@@ -201,12 +214,24 @@ class Model:
         generate, state, heard = engine_of(self.engine).generate, None, []
         longest = max(one.cond.shape[1] for one in segments)  # the others are silent after their end
         cond = torch.stack([F.pad(one.cond, (0, longest - one.cond.shape[1])) for one in segments])
-        uniforms = torch.stack([F.pad(one.uniforms, (0, longest * self.hop - len(one.uniforms))) for one in segments])
+        uniforms, swing = (
+            torch.stack([F.pad(one, (0, longest * self.hop - len(one))) for one in rows])
+            for rows in ([one.uniforms for one in segments], [one.swing for one in segments])
+        )
         step = max(1, PIECE_FRAMES * 4 // len(segments))
         for start in range(0, longest, step):
             part = cond[:, :, start : start + step]
-            drawn = uniforms[:, start * self.hop : (start + step) * self.hop]
-            classes, state = generate(self.model.wavenet, part, drawn, temperature, state, top_p=top_p, **options)
+            now = slice(start * self.hop, (start + step) * self.hop)
+            classes, state = generate(
+                self.model.wavenet,
+                part,
+                uniforms[:, now],
+                temperature,
+                state,
+                top_p=top_p,
+                swing=swing[:, now],
+                **options,
+            )
             heard.append(classes.cpu().numpy())
             ends = [min(start + step, one.cond.shape[1]) for one in segments]
             tell(self.hop * sum(max(0, end - max(start, one.lead)) for end, one in zip(ends, segments, strict=True)))
@@ -251,43 +276,3 @@ def _device(name: str) -> str:
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {name!r} cannot be used ({str(error).splitlines()[0]}); try cpu") from None
     return name
-
-
-def _pieces(blocks: Iterable[NDArray], size: int, context: int) -> Iterator[tuple[NDArray, int, int]]:
-    """Blocks of any size, cut anew into pieces of `size` with `context` items on either side.
-
-    Yields (piece with its context, items of context before, items after); at the two ends there is less
-    context, or none.  Every item is in exactly one piece's middle.  `context` is smaller than `size`.
-    """
-    before, held = 0, None
-    for block in blocks:
-        held = block if held is None else np.concatenate([held, block])
-        while len(held) > before + size + context:
-            yield held[: before + size + context], before, context
-            held = held[before + size - context :]
-            before = context
-    while held is not None and len(held) > before:
-        after = min(context, max(0, len(held) - before - size))
-        yield held[: before + size + after], before, after
-        held = held[before + size - context :] if after else None
-        before = context
-
-
-def _joined(parts: Iterable[tuple[Wave, int]], overlap: int, fade: int) -> Iterator[Wave]:
-    """Waves, each beginning `lead` samples before the end of the one before, as one wave without leads.
-
-    Within the last `overlap` samples before that end, the waves are faded into one another where the fade
-    changes them least: the place of the smallest squared difference over `fade` samples.
-    """
-    held: Wave = np.zeros(0, np.float32)
-    for wave, lead in parts:
-        if lead:
-            old, new = held[len(held) - overlap :], wave[lead - overlap : lead]
-            gap = np.concatenate([[0.0], np.cumsum(np.square(old - new, dtype=np.float64))])
-            at = int(np.argmin(gap[fade:] - gap[:-fade]))
-            rise = np.clip((np.arange(overlap) - at + 0.5) / fade, 0, 1).astype(np.float32)
-            yield held[: len(held) - overlap]
-            held = np.concatenate([old + rise * (new - old), wave[lead:]]).astype(np.float32)
-        else:
-            held = wave
-    yield held

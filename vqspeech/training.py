@@ -23,13 +23,15 @@ from vqspeech.errors import InputError
 from vqspeech.files import alone
 from vqspeech.fitting import Measured, Progress, fit
 from vqspeech.models.prior import Prior
-from vqspeech.models.vqvae import VQVAE
+from vqspeech.models.vqvae import VQVAE, Sketch
 from vqspeech.nn.quantiser import usage
 from vqspeech.synthesis import Model
 from vqspeech.voices import Voice
 
 LISTEN_S = 3.0
 LEVEL_S = 180.0
+NEW = ("outline.", "wavenet.swing.")
+"""Parts that a model may have which one that it begins with has not."""
 
 
 def train_vqvae(
@@ -62,16 +64,20 @@ def train_vqvae(
         settings.training.drift_db, settings.training.noise, settings.training.balance,
     )  # fmt: skip
 
+    learner = Sketch(model) if settings.training.sketch else model
+
+    def learned(learner: nn.Module) -> VQVAE:
+        return learner.model if isinstance(learner, Sketch) else learner  # type: ignore[return-value]
+
     def evaluate(learner: nn.Module) -> Measured:
-        model = copy.deepcopy(learner).cpu().eval()
-        run = checkpoint.Run(model, settings, speakers, digest="")  # type: ignore[arg-type]
+        run = checkpoint.Run(copy.deepcopy(learned(learner)).cpu().eval(), settings, speakers, digest="")
         return measure(run, held, settings.training.evaluate_s, settings.training.listen)
 
     distinct = list(dict(zip(train, parts, strict=True)).values())  # what is heard twice was not said twice
     with _started(directory, settings, speakers, distinct):
         return fit(
-            model, crops, collate, settings.training, directory,
-            save=lambda learner: checkpoint.save(directory, learner), evaluate=evaluate, report=report,
+            learner, crops, collate, settings.training, directory,
+            save=lambda learner: checkpoint.save(directory, learned(learner)), evaluate=evaluate, report=report,
         )  # fmt: skip
 
 
@@ -92,30 +98,33 @@ def known_voices(parts: Sequence[Packed]) -> list[Voice]:
 
 @torch.inference_mode()
 def measure(run: checkpoint.Run, held_out: list[Packed], seconds: float, listen: int = 0) -> Measured:
-    """Held-out bits per sample and codebook usage, over whole utterances, in float32.
+    """Held-out bits per sample, or of a sketch how far the outline is off, and codebook usage; in float32.
 
-    The utterances are spread evenly over all of them, enough to make up `seconds`; the first `listen` are
+    Whole utterances, spread evenly over all of them, enough to make up `seconds`; the first `listen` are
     also spoken again from their codes, LISTEN_S of each, where numba is installed: does their loudness follow?
     """
     index = {speaker: number for number, speaker in enumerate(run.speakers)}
-    bits = samples = 0.0
+    heard: dict[str, float] = defaultdict(float)
+    samples, sketch = 0, run.config.training.sketch
     counts, recordings, contours = torch.zeros(run.config.model.quantiser.codes), {}, []
     for number, (part, at) in enumerate(_spread(held_out, seconds * run.model.sample_rate)):
         row, classes = part.rows[at], part[at]
         batch = whole(classes, index[row.speaker], run.model.hop)
-        loss = run.model.loss(batch)
+        parts = (run.model.sketch if sketch else run.model.loss)(batch).parts
+        counts += parts.pop("code_counts")
         size = batch.classes.shape[1]
-        bits, samples = bits + float(loss.parts["bits_per_sample"]) * size, samples + size
-        counts += loss.parts["code_counts"]
-        if number < listen and importlib.util.find_spec("numba"):
+        samples += size
+        for name, value in parts.items():
+            heard[name] += float(value) * size
+        if number < listen and not sketch and importlib.util.find_spec("numba"):
             awake, frames = Model(run, engine="numba"), int(LISTEN_S * run.model.sample_rate) // run.model.hop
             codes = run.model.encode(batch.classes)[0, :frames].numpy()
             recordings[f"reconstruction/{row.key}"] = spoken = awake.decode(codes, row.speaker)
             source = mulaw.LEVELS[batch.classes[0, : len(spoken)].numpy()]
             contours.append(metrics.contour_correlation(source, spoken, run.model.sample_rate))
     used, perplexity = usage(counts)
-    numbers = {"held_out_bits_per_sample": bits / samples, "held_out_codes_used": used}
-    numbers |= {"held_out_perplexity": perplexity}
+    numbers = {f"held_out_{name}": value / samples for name, value in heard.items()}
+    numbers |= {"held_out_codes_used": used, "held_out_perplexity": perplexity}
     if contours:
         numbers |= {"held_out_contour": sum(contours) / len(contours)}
     return Measured(numbers, recordings, run.model.sample_rate)
@@ -232,10 +241,15 @@ def _check_speakers(path: Path, speakers: list[str], known: list[str]) -> None:
 def _take_weights_(
     model: nn.Module, speakers: list[str], directory: str, load: Callable[[str], checkpoint.Run | checkpoint.PriorRun]
 ) -> None:
-    """Puts the weights of a run into a model of the same sizes, each voice by its name or as the mean of all."""
+    """Puts the weights of a run into a model of the same sizes, each voice by its name or as the mean of all.
+
+    An outline, and what is recalled, stay as they were drawn where the run has none.
+    """
     run = load(directory)
     weights, table = run.model.state_dict(), "speaker.weight"
     for name, own in model.state_dict().items():
+        if name.startswith(NEW) and name not in weights:
+            weights[name] = own
         if name != table and (name not in weights or weights[name].shape != own.shape):
             there = tuple(weights[name].shape) if name in weights else "none"
             raise InputError(

@@ -94,9 +94,9 @@ def _add_one_(out, x, matrices, scales, at, column):
         for i in range(inputs):
             one = spread(x, i)
             w0, w1, w2, w3 = load_panel(matrices, at)
-            a0, a1, a2, a3 = _sums(one, w0, w1, w2, w3, a0, a1, a2, a3)
+            a0, a1, a2, a3 = sums(one, w0, w1, w2, w3, a0, a1, a2, a3)
             w0, w1, w2, w3 = load_panel(matrices, at + beside)
-            b0, b1, b2, b3 = _sums(one, w0, w1, w2, w3, b0, b1, b2, b3)
+            b0, b1, b2, b3 = sums(one, w0, w1, w2, w3, b0, b1, b2, b3)
             at += PANEL
         at += beside
         add_sums_(out, panel, scales, column + panel, a0, a1, a2, a3)
@@ -120,10 +120,10 @@ def _add_many_(out, x, matrices, scales, at, column):
                 w0, w1, w2, w3 = load_panel(matrices, place)
                 a, b = spread(x, i), spread(x, i + inputs)
                 c, d = spread(x, i + 2 * inputs), spread(x, i + 3 * inputs)
-                a0, a1, a2, a3 = _sums(a, w0, w1, w2, w3, a0, a1, a2, a3)
-                b0, b1, b2, b3 = _sums(b, w0, w1, w2, w3, b0, b1, b2, b3)
-                c0, c1, c2, c3 = _sums(c, w0, w1, w2, w3, c0, c1, c2, c3)
-                d0, d1, d2, d3 = _sums(d, w0, w1, w2, w3, d0, d1, d2, d3)
+                a0, a1, a2, a3 = sums(a, w0, w1, w2, w3, a0, a1, a2, a3)
+                b0, b1, b2, b3 = sums(b, w0, w1, w2, w3, b0, b1, b2, b3)
+                c0, c1, c2, c3 = sums(c, w0, w1, w2, w3, c0, c1, c2, c3)
+                d0, d1, d2, d3 = sums(d, w0, w1, w2, w3, d0, d1, d2, d3)
                 place += PANEL
             row = stream * outputs + panel
             add_sums_(out, row, scales, column + panel, a0, a1, a2, a3)
@@ -134,7 +134,8 @@ def _add_many_(out, x, matrices, scales, at, column):
 
 
 @compiled
-def _sums(x, w0, w1, w2, w3, s0, s1, s2, s3):
+def sums(x, w0, w1, w2, w3, s0, s1, s2, s3):
+    """Four sums of sixteen, each with one more product."""
     return multiply_add(x, w0, s0), multiply_add(x, w1, s1), multiply_add(x, w2, s2), multiply_add(x, w3, s3)
 
 
@@ -196,6 +197,14 @@ def _copy_(target, at, source, start, count):
 
 
 @compiled
+def _add_(target, at, source, start, count):
+    """target.flat[at : at + count] += source.flat[start : start + count], in whole lanes."""
+    one = fill(np.float32(1))
+    for c in range(0, count, WIDTH):
+        store(target, at + c, multiply_add(one, load(source, start + c), load(target, at + c)))
+
+
+@compiled
 def _rectify_(target, at, source, start, count):
     """The same of what is above 0."""
     zero, most = fill(np.float32(0)), fill(np.float32(3e38))
@@ -204,13 +213,17 @@ def _rectify_(target, at, source, start, count):
 
 
 @compiled
-def speak_(weights, scratch, gates, uniforms, temperature, top_p, clock, taught, memory, previous, classes, heard):
+def speak_(
+    weights, scratch, gates, uniforms, temperature, top_p, clock, places, taught, memory, previous, classes, heard
+):  # fmt: skip
     """All symbols of some streams, in step; fills `classes`, moves `memory` and `previous` on.
 
     Where symbols are `taught`, they are followed instead of drawn and the logits are written to `heard`.
     """
     past, ab, z, flow, hidden, head, logits = scratch
-    matrices, scales, embed, residual_bias, skip_bias, head_bias, logits_bias, _, _, _, dilations, rings = weights
+    matrices, scales, embed, swing, residual_bias, skip_bias, head_bias, logits_bias, _, _, _, dilations, rings = (
+        weights
+    )
     streams, frames, width = gates.shape
     layers, residual, skip = residual_bias.shape[0], z.shape[1], hidden.shape[1]
     double, time, alphabet = 2 * residual, uniforms.shape[1], logits.shape[1]
@@ -219,6 +232,8 @@ def speak_(weights, scratch, gates, uniforms, temperature, top_p, clock, taught,
         frame, at, column = now * frames // time, 0, 0
         for s in range(streams):
             _copy_(flow, s * flow.shape[1], embed, previous[s] * residual, residual)
+            if places[s, now] >= 0:
+                _add_(flow, s * flow.shape[1], swing, places[s, now] * residual, residual)
             _copy_(flow, s * flow.shape[1] + residual, skip_bias, 0, skip)
         for layer in range(layers):
             # [a|b] = taps [x(t-d) | x(t)] + cond: the past from the layer's ring, whose oldest place x(t) then takes
@@ -242,12 +257,8 @@ def speak_(weights, scratch, gates, uniforms, temperature, top_p, clock, taught,
                 for c in range(0, residual, WIDTH):
                     store(z, s * residual + c, gate(load(ab, a + c), load(ab, a + residual + c)))
             # [x | skips] += [residual | skip] z
-            one = fill(np.float32(1))
             for s in range(streams):
-                x = s * flow.shape[1]
-                for c in range(0, residual, WIDTH):
-                    bias = load(residual_bias, layer * residual + c)
-                    store(flow, x + c, multiply_add(one, bias, load(flow, x + c)))
+                _add_(flow, s * flow.shape[1], residual_bias, layer * residual, residual)
             at, column = add_product_(flow, z, matrices, scales, at, column)
         # logits = 1x1 relu 1x1 relu skips
         for s in range(streams):
@@ -266,33 +277,3 @@ def speak_(weights, scratch, gates, uniforms, temperature, top_p, clock, taught,
             else:
                 previous[s] = _draw(likely, uniforms[s, now], temperature, top_p)
             classes[s, now] = previous[s]
-
-
-@compiled
-def multiply_often(numbers, times):
-    """Multiply-adds that need no memory: 12 sums of 16 numbers, `times` each; what a core can do at most."""
-    a, b = spread(numbers, 0), spread(numbers, 1)
-    s0, s1, s2, s3 = load(numbers, 0), load(numbers, 16), load(numbers, 32), load(numbers, 48)
-    s4, s5, s6, s7 = load(numbers, 64), load(numbers, 80), load(numbers, 96), load(numbers, 112)
-    s8, s9, s10, s11 = load(numbers, 128), load(numbers, 144), load(numbers, 160), load(numbers, 176)
-    for _ in range(times):
-        s0, s1, s2, s3 = _sums(a, b, b, b, b, s0, s1, s2, s3)
-        s4, s5, s6, s7 = _sums(a, b, b, b, b, s4, s5, s6, s7)
-        s8, s9, s10, s11 = _sums(a, b, b, b, b, s8, s9, s10, s11)
-    add_sums_(numbers, 0, numbers, 0, s0, s1, s2, s3)
-    add_sums_(numbers, 64, numbers, 0, s4, s5, s6, s7)
-    add_sums_(numbers, 128, numbers, 0, s8, s9, s10, s11)
-
-
-@compiled
-def read_all(numbers, times):
-    """Reads float32 numbers, a multiple of 64, `times` over, and does no more with them than adding them up."""
-    s0 = s1 = s2 = s3 = fill(np.float32(0))
-    one = fill(np.float32(1))
-    for _ in range(times):
-        for at in range(0, len(numbers), PANEL):
-            w0, w1, w2, w3 = load_panel(numbers, at)
-            s0, s1, s2, s3 = _sums(one, w0, w1, w2, w3, s0, s1, s2, s3)
-    total = np.zeros(PANEL, np.float32)
-    add_sums_(total, 0, numbers, 0, s0, s1, s2, s3)
-    return total

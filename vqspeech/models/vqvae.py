@@ -1,6 +1,7 @@
 """The VQ-VAE of speech: encoder, quantiser and a WaveNet that is told the codes and the speaker."""
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,13 +11,30 @@ from vqspeech import config, mulaw
 from vqspeech.dataset import Batch
 from vqspeech.nn.encoder import Encoder
 from vqspeech.nn.mel import LogMel
+from vqspeech.nn.outline import Outline
+from vqspeech.nn.pitch import glide, pitch_hz, swing_at, swing_of, swing_steps
 from vqspeech.nn.quantiser import Quantiser, jitter, sum_over_processes_
 from vqspeech.nn.wavenet import WaveNet
-from vqspeech.shapes import Classes, Codes, Cond, Latents, Loss
+from vqspeech.shapes import Classes, Codes, Cond, Latents, Loss, Pitch, Swing, Wave
 
 VOICE_STD = 0.1
 """Spread of the voices' vectors to begin with: with 1 a voice that is seldom heard never leaves its place, and
 vectors that tell nothing of their neighbours are of no use to a new voice."""
+
+
+class Told(NamedTuple):
+    """What the WaveNet is told: `cond`, per frame, and the `pitch` of each sample, if there is an outline of it."""
+
+    cond: Cond
+    pitch: Pitch | None
+
+
+class Taught(NamedTuple):
+    """The same of a recording, with the steps of its `swing`; and how far the outline is `off`, by part."""
+
+    cond: Cond
+    swing: Swing | None
+    off: dict[str, Tensor]
 
 
 class VQVAE(nn.Module):
@@ -52,9 +70,12 @@ class VQVAE(nn.Module):
         self.context = nn.Conv1d(quantiser.dim, decoder.cond, 3, padding=1)
         self.speaker = nn.Embedding(speakers, decoder.speaker)
         nn.init.normal_(self.speaker.weight, std=VOICE_STD)
+        told = decoder.cond + decoder.speaker
+        self.outline = Outline(config.sample_rate, self.hop, told, decoder.outline) if decoder.outline else None
+        self.steps = decoder.swing
         self.wavenet = WaveNet(
             mulaw.CLASSES, mulaw.SILENCE, decoder.residual, decoder.skip, decoder.layers, decoder.stack,
-            decoder.kernel, decoder.cond + decoder.speaker,
+            decoder.kernel, told, decoder.swing,
         )  # fmt: skip
 
     def latents(self, classes: Classes) -> Latents:
@@ -62,8 +83,7 @@ class VQVAE(nn.Module):
         if self.mel is None:
             curved = classes.float() * (2 / mulaw.MU) - 1  # the mu-law curve itself: quiet sounds stay audible
             return self.encoder(curved[:, None])
-        levels = torch.from_numpy(mulaw.LEVELS).to(classes.device)
-        return self.encoder(self.mel(levels[classes.long()]))
+        return self.encoder(self.mel(_wave(classes)))
 
     @property
     def margin(self) -> int:
@@ -74,32 +94,77 @@ class VQVAE(nn.Module):
         """(batch, time) -> (batch, frames); time must be a multiple of the hop."""
         return self.quantiser.encode(self.latents(classes))
 
-    def condition(self, latents: Latents, speakers: Tensor) -> Cond:
-        """What the WaveNet is told: codebook vectors with their neighbours, and the speaker.
+    @property
+    def foresight(self) -> int:
+        """Frames on either side of a frame that change what the WaveNet is told of it."""
+        return 1 + (self.outline.context if self.outline else 0)
+
+    def condition(self, latents: Latents, speakers: Tensor) -> Told:
+        """What the WaveNet is told: codebook vectors with their neighbours, the speaker, and what follows from them.
 
         Args:
             latents: quantised, (batch, dim, frames); `quantiser.decode(codes)`.
             speakers: (batch,), indices into the speaker table.
         """
-        return self.condition_on(latents, self.speaker(speakers))
+        cond = self._cond(latents, self.speaker(speakers))
+        if not self.outline:
+            return Told(cond, None)
+        outlined = self.outline(cond)
+        return Told(outlined.cond, glide(outlined.pitch, self.hop))
 
-    def condition_on(self, latents: Latents, voices: Tensor) -> Cond:
-        """The same for voices given by their vectors, (batch, dim)."""
+    def swing(self, pitch: Pitch, start: float = 0.0) -> tuple[Swing, float]:
+        """How a voice of this pitch swings that was at `start` of its cycle, and where it is at the end."""
+        swing = swing_at(pitch, self.sample_rate, start)
+        return swing_steps(swing, pitch, self.steps), float(swing[0, -1])
+
+    def nats(
+        self, classes: Classes, past: Classes, latents: Latents, voices: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Nats a sample of recordings, told quantised latents and voices, (batch, dim); the outline's faults."""
+        cond, swing, off = self.taught(classes, latents, voices)
+        logits = self.wavenet(past, cond, swing)
+        return F.cross_entropy(logits.float().transpose(1, 2).flatten(0, 1), classes.long().flatten()), off
+
+    def taught(self, classes: Classes, latents: Latents, voices: Tensor) -> Taught:
+        """What the WaveNet is told of recordings: as `condition`, but how a voice swings is heard, not foreseen."""
+        cond = self._cond(latents, voices)
+        if not self.outline:
+            return Taught(cond, None, {})
+        wave, outlined, swing = _wave(classes), self.outline(cond), None
+        pitch = pitch_hz(wave, self.sample_rate, self.hop)
+        if self.steps:
+            fine = glide(pitch, self.hop)
+            swing = swing_steps(swing_of(wave, fine, self.sample_rate), fine, self.steps)
+        return Taught(outlined.cond, swing, self.outline.loss(outlined, wave, pitch))
+
+    def _cond(self, latents: Latents, voices: Tensor) -> Cond:
         return torch.cat([self.context(latents), voices[:, :, None].expand(-1, -1, latents.shape[2])], dim=1)
 
     def loss(self, batch: Batch) -> Loss:
-        """Bits per sample and the commitment; equation 3 of the paper, the likelihood averaged over samples."""
+        """Bits per sample and the commitment; equation 3 of the paper, the likelihood averaged over samples.
+
+        With an outline, how far that is off is added.
+        """
+        latents, commitment, parts = self._coded(batch)
+        nats, off = self.nats(batch.classes, batch.past, latents, self.speaker(batch.speakers))
+        return Loss(nats + commitment + sum(off.values()), {"bits_per_sample": nats / math.log(2)} | parts | off)
+
+    def sketch(self, batch: Batch) -> Loss:
+        """The commitment and the outline alone: what codes are good for, learned before there is any sound."""
+        latents, commitment, parts = self._coded(batch)
+        off = self.taught(batch.classes, latents, self.speaker(batch.speakers)).off
+        return Loss(commitment + sum(off.values()), parts | off)
+
+    def _coded(self, batch: Batch) -> tuple[Latents, Tensor, dict[str, Tensor]]:
+        """Quantised latents as the decoder is told them, their commitment, and what is logged of it."""
         if self.training and not self.quantiser.counts.any():
             self._standardise_(batch.classes)
         quantised = self.quantiser(self.latents(batch.classes))
         latents = quantised.latents
         if self.training and self.jitter:
             latents = jitter(latents, batch.uniforms, self.jitter)
-        logits = self.wavenet(batch.past, self.condition(latents, batch.speakers))
-        nats = F.cross_entropy(logits.float().transpose(1, 2).flatten(0, 1), batch.classes.long().flatten())
         counts = torch.bincount(quantised.codes.flatten(), minlength=len(self.quantiser.counts))
-        parts = {"bits_per_sample": nats / math.log(2), "quantiser_loss": quantised.loss, "code_counts": counts}
-        return Loss(nats + quantised.loss, parts)
+        return latents, quantised.loss, {"quantiser_loss": quantised.loss, "code_counts": counts}
 
     @torch.no_grad()
     def _standardise_(self, classes: Classes) -> None:
@@ -120,3 +185,22 @@ class VQVAE(nn.Module):
         last = self.encoder.latents
         last.weight.mul_(scale[:, None, None, None])
         last.bias.sub_(mean).mul_(scale)  # type: ignore[union-attr]
+
+
+class Sketch(nn.Module):
+    """A VQ-VAE that learns its codes by their outline alone, `VQVAE.sketch`, a hundred times as fast as with sound."""
+
+    def __init__(self, model: VQVAE) -> None:
+        super().__init__()
+        self.model = model
+        assert model.outline, "the config has seen to it"
+        for unheard in (model.wavenet, model.outline.told):
+            unheard.requires_grad_(False)
+
+    def loss(self, batch: Batch) -> Loss:
+        """See `VQVAE.sketch`."""
+        return self.model.sketch(batch)
+
+
+def _wave(classes: Classes) -> Wave:
+    return torch.from_numpy(mulaw.LEVELS).to(classes.device)[classes.long()]

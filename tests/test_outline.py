@@ -1,0 +1,119 @@
+"""The pitch of speech, and what codes foresee of it and of its spectra."""
+
+import numpy as np
+import pytest
+import torch
+
+from vqspeech import config
+from vqspeech.models.vqvae import VQVAE
+from vqspeech.nn.outline import Outline
+from vqspeech.nn.pitch import glide, pitch_hz, swing_at, swing_of, swing_steps
+
+RATE, HOP = 16000, 320
+
+
+def buzz(hertz: np.ndarray, harmonics: int = 10) -> torch.Tensor:
+    """A voice whose F0 is given for each sample, (1, time)."""
+    phase = 2 * np.pi * np.cumsum(hertz) / RATE
+    wave = sum(np.sin(k * phase) / k for k in range(1, harmonics + 1))
+    return torch.from_numpy(0.2 * wave.astype(np.float32))[None]
+
+
+@pytest.mark.parametrize("hertz", [70, 100, 155, 233, 390])
+@pytest.mark.parametrize("hop", [64, 320, 640])
+def test_the_pitch_of_a_buzz_is_its_fundamental(hertz, hop):
+    heard = pitch_hz(buzz(np.full(16640, hertz)), RATE, hop)
+    assert heard.shape == (1, 16640 // hop)
+    assert (heard[0, 1024 // hop + 1 : -1024 // hop - 1] / hertz - 1).abs().max() < 0.02
+
+
+def test_a_frame_has_the_pitch_of_its_own_middle():
+    glide = np.geomspace(90, 250, 32000)
+    heard = pitch_hz(buzz(glide), RATE, HOP)[0, 2:-2].numpy()
+    assert np.abs(heard / glide[HOP // 2 :: HOP][2:-2] - 1).max() < 0.04
+
+
+def test_noise_and_silence_have_no_pitch():
+    noise = torch.randn(1, 16000, generator=torch.Generator().manual_seed(0)) * 0.1
+    assert (pitch_hz(noise, RATE, HOP) > 0).float().mean() < 0.05
+    assert not pitch_hz(torch.zeros(1, 16000), RATE, HOP).any()
+    assert not pitch_hz(1e-4 * buzz(np.full(16000, 120)), RATE, HOP).any()
+
+
+def test_between_the_middles_of_two_frames_the_pitch_glides_in_semitones():
+    fine = glide(torch.tensor([[0.0, 100.0, 200.0, 0.0]]), HOP)[0].view(4, HOP)
+    assert not fine[0].any()
+    assert not fine[3].any()
+    assert torch.allclose(fine[1, : HOP // 2], torch.tensor(100.0))  # nothing to glide from
+    assert fine[1, -1] == pytest.approx(100 * 2**0.5, rel=0.01)
+    assert torch.allclose(fine[2, HOP // 2 :], torch.tensor(200.0))
+
+
+def test_a_swing_goes_on_from_where_it_was():
+    pitch = glide(torch.tensor([[90.0, 120.0, 0.0, 200.0]]), HOP)
+    whole = swing_at(pitch, RATE, 0.3)
+    one = swing_at(pitch[:, :500], RATE, 0.3)
+    other = swing_at(pitch[:, 500:], RATE, float(one[0, -1]))
+    apart = (torch.cat([one, other], 1) - whole + 0.5).frac() - 0.5
+    assert apart.abs().max() < 1e-4
+    assert whole[0, 0] == pytest.approx(0.3 + 90 / RATE)
+
+
+@pytest.mark.parametrize("start", [0.0, 0.25, 0.7])
+def test_how_a_recording_swings_is_found_again_in_what_was_made_to_swing(start):
+    pitch = torch.from_numpy(np.geomspace(90, 250, 32000).astype(np.float32))[None]
+    swing = swing_at(pitch, RATE, start)
+    loudness = torch.exp(-10 * swing)  # a click at the start of each cycle, and its ringing
+    wave = 0.1 * loudness * torch.randn(1, 32000, generator=torch.Generator().manual_seed(0))
+    found = swing_of(wave, pitch, RATE)
+    apart = ((found - swing)[0, 800:-800] * 2 * np.pi).numpy()
+    lag = np.angle(np.exp(1j * apart).mean())
+    assert abs(lag) < 1  # the middle of what rings is a little after the click
+    assert np.abs(np.angle(np.exp(1j * (apart - lag)))).max() < 1
+    assert np.abs(np.exp(1j * apart).mean()) > 0.95
+
+
+def test_steps_are_told_where_there_is_a_voice_and_nowhere_else():
+    swing, pitch = torch.tensor([[0.0, 0.26, 0.999, 0.5, 1.0]]), torch.tensor([[100.0, 100.0, 100.0, 0.0, 100.0]])
+    assert swing_steps(swing, pitch, 4).tolist() == [[0, 1, 3, -1, 3]]
+
+
+def sizes(hop: int = HOP, **decoder) -> config.Model:
+    encoder = {"mels": 20, "mel_step": 160, "channels": 16, "strides": [hop // 160]}
+    small = {"residual": 8, "skip": 8, "layers": 2, "stack": 2, "cond": 6, "speaker": 4, "outline": 16}
+    tree = {"encoder": encoder, "quantiser": {"codes": 8, "dim": 4}, "decoder": small | decoder}
+    return config.Model.model_validate(tree)
+
+
+def test_an_outline_says_how_far_it_is_off():
+    outline, wave = Outline(RATE, HOP, 5, 16), buzz(np.full(3200, 200.0))
+    pitch = pitch_hz(wave, RATE, HOP)
+    right = outline(torch.zeros(1, 5, 10))._replace(
+        spectra=outline.mel(wave).transpose(1, 2).reshape(1, 10, -1), voicing=torch.where(pitch > 0, 30.0, -30.0),
+        log_hz=pitch.clamp_min(1).log(),
+    )  # fmt: skip
+    assert all(value < 1e-6 for value in outline.loss(right, wave, pitch).values())
+    assert torch.allclose(right.pitch, pitch)
+    wrong = right._replace(spectra=right.spectra + 0.5, voicing=-right.voicing, log_hz=right.log_hz + np.log(2))
+    off = outline.loss(wrong, wave, pitch)
+    assert off["outline_spectrum"] == pytest.approx(0.5, abs=1e-5)
+    assert off["outline_octaves"] == pytest.approx(1, abs=1e-5)
+    assert off["outline_voicing"] == pytest.approx(30, abs=1e-3)
+
+
+def test_what_is_told_of_a_frame_depends_on_no_frame_beyond_the_foresight():
+    torch.manual_seed(0)
+    model = VQVAE(sizes(swing=8), 2).eval()
+    with torch.no_grad():
+        model.outline.told.weight.normal_()
+        latents = torch.randn(1, 4, 31)
+        changed = latents.clone()
+        changed[:, :, 15] += 1
+        one, other = (model.condition(each, torch.tensor([1])) for each in (latents, changed))
+    moved = (one.cond - other.cond).abs().amax((0, 1)).nonzero()[:, 0]
+    assert (moved - 15).abs().max() == model.foresight
+
+
+def test_to_swing_the_pitch_must_be_known():
+    with pytest.raises(ValueError, match="needs an outline"):
+        config.Decoder(swing=64)
