@@ -9,6 +9,7 @@ ROOT = Path(vqspeech.__file__).parent
 FLOORS = [
     {"errors", "shapes", "compiling"},
     {"config", "mulaw", "files", "parallel", "pieces"},
+    {"shelves"},
     {
         "archives",
         "audio",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vqspeech.errors import InputError
 from vqspeech.files import arriving
+from vqspeech.shelves import Elsewhere, Here, shelf
 
 FORMAT = 1
 
@@ -32,26 +33,27 @@ class Packed:
 
     Args:
         directory: a `packed` folder as `vqspeech data pack` writes it: `packed.json`, and
-            `shard-NNNNN.u8` with `shard-NNNNN.tsv` (key, speaker, offset, length).
+            `shard-NNNNN.u8` with `shard-NNNNN.tsv` (key, speaker, offset, length); its path, or its URL.
+        keep: of a URL, how many shards are kept on disk, 0 for all.
 
     Raises:
         InputError: the folder is missing, of another format, lacks a shard, or has one shorter than its
             table says.
     """
 
-    def __init__(self, directory: str | Path) -> None:
-        directory = Path(directory)
-        about = _about(directory / "packed.json", "holds no packed speech; run `vqspeech data pack` on its folder")
-        self.sample_rate: int = _number(directory / "packed.json", about, "sample_rate")
+    def __init__(self, directory: str | Path, keep: int = 0) -> None:
+        self._shelf = shelf(directory, keep)
+        about = _about(self._shelf, "packed.json", "holds no packed speech; run `vqspeech data pack` on its folder")
+        seal = f"{self._shelf}/packed.json"
+        self.sample_rate: int = _number(seal, about, "sample_rate")
+        self._shards = [f"shard-{number:05d}" for number in range(_number(seal, about, "shards"))]
         self.rows: list[Row] = []
-        self._shards: list[Path] = sorted(directory.glob("shard-*.u8"))
-        if len(self._shards) != about.get("shards"):
-            raise InputError(f"{directory}: {len(self._shards)} of {about.get('shards')} shards are there; pack again")
-        for number, shard in enumerate(self._shards):
-            rows, size = read_rows(shard.with_suffix(".tsv"), number), shard.stat().st_size
-            end = max((row.offset + row.length for row in rows), default=0)
-            if end > size or any(row.offset < 0 or row.length < 0 for row in rows):
-                raise InputError(f"{shard}: {size} bytes, its table speaks of {end}; delete it and pack again")
+        self._ends: list[int] = []
+        for number, rows in enumerate(read_tables(self._shelf, [f"{shard}.tsv" for shard in self._shards])):
+            self._ends.append(max((row.offset + row.length for row in rows), default=0))
+            if any(row.offset < 0 or row.length < 0 for row in rows):
+                raise InputError(f"{self._shelf}/{self._shards[number]}.tsv: speaks of less than nothing; pack again")
+            self._check(number)
             self.rows += rows
         if not self.rows:
             raise InputError(f"{directory}: holds no utterance; pack again and look at skipped.tsv")
@@ -61,7 +63,11 @@ class Packed:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        """The mu-law classes of one utterance, (time,)."""
+        """The mu-law classes of one utterance, (time,).
+
+        Raises:
+            InputError: its shard cannot be fetched.
+        """
         row = self.rows[index]
         return self._map(row.shard)[row.offset : row.offset + row.length]
 
@@ -71,8 +77,21 @@ class Packed:
     def _map(self, shard: int) -> NDArray[np.uint8]:
         maps = self.__dict__.setdefault("_maps", {})
         if shard not in maps:
-            maps[shard] = np.memmap(self._shards[shard], dtype=np.uint8, mode="r")
+            path = self._shelf.file(f"{self._shards[shard]}.u8")
+            self._check(shard)
+            while isinstance(self._shelf, Elsewhere) and 0 < self._shelf.keep <= len(maps):
+                maps.pop(next(iter(maps)))  # or the disk would not be free of what was cleared away
+            maps[shard] = np.memmap(path, dtype=np.uint8, mode="r")
         return maps[shard]
+
+    def _check(self, shard: int) -> None:
+        path = f"{self._shelf}/{self._shards[shard]}.u8"
+        try:
+            size = self._shelf.bytes(f"{self._shards[shard]}.u8")
+        except OSError:
+            raise InputError(f"{path}: is not there; pack again") from None
+        if self._ends[shard] > size:
+            raise InputError(f"{path}: {size} bytes, its table speaks of {self._ends[shard]}; delete it and pack again")
 
 
 class Codes:
@@ -87,8 +106,8 @@ class Codes:
 
     def __init__(self, directory: str | Path) -> None:
         directory = Path(directory)
-        scp, about = directory / "codes.scp", directory / "codes" / "about.json"
-        self.about = _about(about, "holds no codes; run `vqspeech tokenize` on its directory")
+        scp, about = directory / "codes.scp", f"{directory}/codes/about.json"
+        self.about = _about(Here(directory / "codes"), "about.json", "holds no codes; run `vqspeech tokenize` on it")
         if not isinstance(self.about.get("model"), str):
             raise InputError(f"{about}: names no model; tokenize again")
         for key in ("codes", "hop", "sample_rate"):
@@ -132,19 +151,20 @@ class Codes:
         return self._archives[row.shard][row.offset : row.offset + row.length]
 
 
-def _about(path: Path, cure: str) -> dict[str, Any]:
+def _about(place: Here | Elsewhere, name: str, cure: str) -> dict[str, Any]:
     """What is said of all shards together."""
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise InputError(f"{path.parent}: {cure}") from None
+        about = json.loads(place.texts([name])[0])
+    except (OSError, ValueError) as error:
+        why = f" ({error})" if isinstance(place, Elsewhere) else ""
+        raise InputError(f"{place}: {cure}{why}") from None
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         told = about.get("format") if isinstance(about, dict) else "unknown"
-        raise InputError(f"{path}: format {told}, this version reads {FORMAT}; make it again")
+        raise InputError(f"{place}/{name}: format {told}, this version reads {FORMAT}; make it again")
     return about
 
 
-def _number(path: Path, about: dict[str, Any], key: str) -> int:
+def _number(path: str, about: dict[str, Any], key: str) -> int:
     if not isinstance(value := about.get(key), int) or value < 1:
         raise InputError(f"{path}: has no {key}; make it again")
     return value
@@ -170,14 +190,20 @@ def write_shard(shard: Path, utterances: Iterable[tuple[str, str, NDArray]]) -> 
 
 def read_rows(table: Path, shard: int) -> list[Row]:
     """The rows of a shard's table."""
+    return next(read_tables(Here(table.parent), [table.name], shard))
+
+
+def read_tables(place: Here | Elsewhere, names: list[str], first: int = 0) -> Iterator[list[Row]]:
+    """The rows of the tables of shards that are numbered from `first` on."""
+    name = names[0] if names else ""
     try:
-        with table.open(encoding="utf-8", newline="") as file:
-            return [
+        for shard, (name, text) in enumerate(zip(names, place.texts(names), strict=True), first):  # noqa: B007
+            yield [
                 Row(row["key"], row["speaker"], shard, int(row["offset"]), int(row["length"]))
-                for row in csv.DictReader(file, delimiter="\t")
+                for row in csv.DictReader(io.StringIO(text), delimiter="\t")
             ]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{table}: is no table of a shard ({error}); delete the shard and pack again") from None
+        raise InputError(f"{place}/{name}: is no table of a shard ({error}); delete the shard and pack again") from None
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable]) -> str:

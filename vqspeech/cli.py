@@ -118,9 +118,10 @@ def train(
         list[str] | None, typer.Argument(help="Such as training.batch=8.", metavar="KEY=VALUE")
     ] = None,
     data: Annotated[
-        list[Path], typer.Option("--data", help="A data directory, packed or tokenized; may be given again.")
+        list[str],
+        typer.Option("--data", help="A data directory, packed (or its URL) or tokenized; may be given again."),
     ] = [],  # noqa: B006
-    held_out: Annotated[list[Path], typer.Option("--held-out", help="To measure on; may be given again.")] = [],  # noqa: B006
+    held_out: Annotated[list[str], typer.Option("--held-out", help="To measure on; may be given again.")] = [],  # noqa: B006
     out: Annotated[Path, typer.Option("-o", "--out", help="The run directory; a run in it goes on.")] = Path(
         "exp/vqvae"
     ),
@@ -142,9 +143,10 @@ def train(
     with bar("training", 1.0, "") as update:
         report = lambda now: update(now.fraction, _told(now))  # noqa: E731
         if isinstance(settings, configs.PriorConfig):
-            numbers = training.train_prior(settings, data, held_out, out, report)
+            known, new = ([Path(one) for one in several] for several in (data, held_out))
+            numbers = training.train_prior(settings, known, new, out, report)
         else:
-            packed = [[one / "packed" for one in several] for several in (data, held_out)]
+            packed = [[f"{one.rstrip('/')}/packed" for one in several] for several in (data, held_out)]
             numbers = training.train_vqvae(settings, packed[0], packed[1], out, report)
     typer.echo(f"{out}: " + ", ".join(f"{name} {value:.4g}" for name, value in numbers.items()))
 

@@ -120,6 +120,9 @@ class Training(_Section):
     """Samples in a crop; of a prior, codes."""
     balance: float = Field(default=1.0, ge=0, le=1)
     """A speaker is heard in proportion to the length of their speech, to this power; 0: all speakers alike."""
+    mixed_shards: int = Field(default=0, ge=0)
+    """Shards that are gone through at a time, in random order; twice as many are kept on disk where they come from a
+    URL.  0: all."""
     drift_db: float = Field(default=0.0, ge=0)
     """Of the level of the past that the decoder is told; see `dataset.misheard`."""
     noise: float = Field(default=0.0, ge=0)

@@ -55,12 +55,14 @@ class Schedule:
         crop: the most symbols in a crop.
         balance: a speaker is heard in proportion to the length of their speech, to this power: 1 is as recorded, 0
             is all speakers alike.
+        mixed: how many shards are gone through at a time, those of each time at random; 0: all.
     """
 
     def __init__(
-        self, parts: Sequence[Packed | Codes], speakers: list[str], crop: int, seed: int, balance: float = 1.0
-    ) -> None:
-        self.parts, self.crop, self.seed = parts, crop, seed
+        self, parts: Sequence[Packed | Codes], speakers: list[str], crop: int, seed: int, balance: float = 1.0,
+        mixed: int = 0,
+    ) -> None:  # fmt: skip
+        self.parts, self.crop, self.seed, self.mixed = parts, crop, seed, mixed
         index = {speaker: number for number, speaker in enumerate(speakers)}
         rows = [(part, at, row) for part, one in enumerate(parts) for at, row in enumerate(one.rows)]
         self._where = np.array([(part, at, index[row.speaker]) for part, at, row in rows], dtype=np.int64)
@@ -69,6 +71,8 @@ class Schedule:
         voices = self._where[:, 0] * len(speakers) + self._where[:, 2]
         visits *= np.bincount(voices, visits)[voices] ** (balance - 1)
         self._until = np.cumsum(visits * (self._epoch / visits.sum()))
+        shards = [(part, row.shard) for part, _, row in rows]
+        self._shard = np.unique(np.array(shards), axis=0, return_inverse=True)[1].reshape(-1)
         self._order_of = (-1, np.zeros(0, np.int64))
 
     def __len__(self) -> int:
@@ -90,7 +94,11 @@ class Schedule:
             rng = np.random.default_rng([self.seed, 0, epoch])
             # systematic sampling: an utterance worth 2.3 visits has 2 or 3, and 2.3 on average over the epochs
             visits = np.searchsorted(self._until, np.arange(self._epoch) + rng.random(), side="right")
-            self._order_of = epoch, rng.permutation(np.minimum(visits, len(self._until) - 1))
+            order = rng.permutation(np.minimum(visits, len(self._until) - 1))
+            if self.mixed:
+                turn = rng.permutation(self._shard.max() + 1)[self._shard[order]] // self.mixed
+                order = order[np.argsort(turn, kind="stable")]
+            self._order_of = epoch, order
         return self._order_of[1]
 
 
@@ -98,16 +106,16 @@ class Crops(Dataset):
     """Crops of packed speech by a `Schedule`; what is shorter than a crop is followed by silence.
 
     Args:
-        packed, speakers, crop, seed, balance: as in `Schedule`; the crop is a multiple of the hop.
+        packed, speakers, crop, seed, balance, mixed: as in `Schedule`; the crop is a multiple of the hop.
         hop: samples per code.
         drift_db, noise: of the past that the decoder is told in half of the crops, see `misheard`.
     """
 
     def __init__(
         self, packed: list[Packed], speakers: list[str], crop: int, hop: int, seed: int,
-        drift_db: float = 0.0, noise: float = 0.0, balance: float = 1.0,
+        drift_db: float = 0.0, noise: float = 0.0, balance: float = 1.0, mixed: int = 0,
     ) -> None:  # fmt: skip
-        self.schedule, self.crop, self.hop = Schedule(packed, speakers, crop, seed, balance), crop, hop
+        self.schedule, self.crop, self.hop = Schedule(packed, speakers, crop, seed, balance, mixed), crop, hop
         self.drift_db, self.noise = drift_db, noise
 
     def __len__(self) -> int:

@@ -36,20 +36,21 @@ NEW = ("outline.", "wavenet.swing.")
 
 def train_vqvae(
     settings: config.Config,
-    train: list[Path],
-    held_out: list[Path],
+    train: Sequence[str | Path],
+    held_out: Sequence[str | Path],
     directory: Path,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> dict[str, float]:
-    """Trains a VQ-VAE on packed folders into a run directory; see `fit`.
+    """Trains a VQ-VAE on packed folders, or URLs of them, into a run directory; see `fit`.
 
     Raises:
         InputError: no packed speech, another sample rate than the config's, a held-out speaker that
             training does not know, or a run directory that holds something else.
     """
-    parts, held = [Packed(one) for one in train], [Packed(one) for one in held_out]
+    kept = 2 * settings.training.mixed_shards
+    parts, held = [Packed(one, kept) for one in train], [Packed(one) for one in held_out]
     speakers = sorted({speaker for part in parts for speaker in part.speakers})
-    for path, part in zip(train + held_out, parts + held, strict=True):
+    for path, part in zip([*train, *held_out], parts + held, strict=True):
         if part.sample_rate != settings.model.sample_rate:
             raise InputError(
                 f"{path}: packed at {part.sample_rate} Hz, the config wants {settings.model.sample_rate} Hz; "
@@ -61,7 +62,7 @@ def train_vqvae(
         _take_weights_(model, speakers, settings.training.init, checkpoint.load)
     crops = Crops(
         parts, speakers, settings.training.crop, settings.model.hop, settings.training.seed,
-        settings.training.drift_db, settings.training.noise, settings.training.balance,
+        settings.training.drift_db, settings.training.noise, settings.training.balance, settings.training.mixed_shards,
     )  # fmt: skip
 
     learner = Sketch(model) if settings.training.sketch else model
@@ -233,7 +234,7 @@ def _drawn(make: Callable[[], Any], seed: int) -> Any:
         return make()
 
 
-def _check_speakers(path: Path, speakers: list[str], known: list[str]) -> None:
+def _check_speakers(path: str | Path, speakers: list[str], known: list[str]) -> None:
     if strange := set(speakers) - set(known):
         raise InputError(f"{path}: speaker {min(strange)} is not in the training data; hold out sentences instead")
 
