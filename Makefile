@@ -41,6 +41,7 @@ torture: setup
 	$(BIN)/python tests/torture.py kill
 	$(BIN)/python tests/torture.py hostile
 	$(BIN)/python tests/torture.py memory
+	$(BIN)/python tests/crowd.py
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import threading
 import time
 import urllib.error
@@ -14,6 +15,9 @@ import pytest
 from vqspeech import InputError, audio, checkpoint, config
 from vqspeech.intake import Limits
 from vqspeech.studio import Studio
+
+sys.path.insert(0, str(Path(__file__).parent))
+import crowd
 
 gradio = pytest.importorskip("gradio", reason="the page needs gradio: pip install 'vqspeech[demo]'")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -374,3 +378,11 @@ def test_the_interface_for_programs_has_stable_names_and_limits(address, wav, tm
     (tmp_path / "large.wav").write_bytes(bytes(1_600_000))
     with pytest.raises(Exception, match=r"413|exceed|large|size"):
         client.predict(client_of.handle_file(tmp_path / "large.wav"), "p226", 0.9, "voice", api_name="/convert")
+
+
+def test_in_a_crowd_everybody_hears_their_own_and_nothing_is_left(run, tmp_path):
+    pytest.importorskip("gradio_client")
+    found = crowd.crowd(str(run), 4, 8.0, tmp_path, kept_s=2.0)
+    assert not found.faults
+    assert found.answers["right"] >= 4
+    assert found.answers["rubbish refused"]

@@ -1,6 +1,7 @@
 """The page: Gradio's components around a `Studio`, and how it is served."""
 
 import logging
+import math
 import os
 from collections.abc import Callable
 from functools import wraps
@@ -31,7 +32,8 @@ def build(studio: Studio) -> Any:
     """
     gr = _gradio()
     probed = studio.dictionary().phones()
-    with gr.Blocks(title="vqspeech", analytics_enabled=False, delete_cache=(300, 1800)) as page:
+    kept_s = math.ceil(studio.intake.limits.kept_s)
+    with gr.Blocks(title="vqspeech", analytics_enabled=False, delete_cache=(min(300, kept_s), kept_s)) as page:
         gr.Markdown("# vqspeech\nSpeech becomes a few codes, and codes become speech, in any of these voices.")
         voice_lists: list[Any] = []
 
