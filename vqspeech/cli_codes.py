@@ -13,10 +13,12 @@ from vqspeech.cli_options import (
     Precision,
     PriorName,
     Seed,
+    Split,
     Temperature,
     Threads,
     TopP,
     make_folder,
+    part_of,
     targets_of,
     tell,
 )  # fmt: skip
@@ -88,9 +90,7 @@ def tokenize(
     directory: Annotated[Path, typer.Argument(help="A Kaldi data directory.", metavar="DATA_DIR")],
     model: ModelName = DEFAULT,
     nj: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    split: Annotated[
-        str, typer.Option(help="Only the i-th of n parts of the work, as an array job does.", metavar="I/N")
-    ] = "",
+    split: Split = "",
     merge: Annotated[bool, typer.Option("--merge", help="Only write codes.scp, when all parts are there.")] = False,
     text: Annotated[Path | None, typer.Option(help="Also as text, an utterance a line.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="Also as Parquet, for Hugging Face datasets.")] = None,
@@ -102,7 +102,7 @@ def tokenize(
         raise InputError("--split makes one part; merge, and export, when all of them are there")
     if not merge:
         with bar(f"codes of {directory}", 1.0, "") as update:
-            tokens.make(model, directory, nj, _part(split), lambda done, total: update(done / total))
+            tokens.make(model, directory, nj, part_of(split), lambda done, total: update(done / total))
     if split:
         return
     skipped = tokens.merge(model, directory)
@@ -143,10 +143,3 @@ def sample(
     with bar(f"{n} of {speaker}", total, "s") as update:
         for path in sampling.speak(composer.model, composed, speaker, out_dir, drawing, update):
             typer.echo(path)
-
-
-def _part(split: str) -> tuple[int, int]:
-    number, _, parts = (split or "1/1").partition("/")
-    if not (number.isdecimal() and parts.isdecimal()):
-        raise InputError(f"--split {split} is no part; write it as 3/8")
-    return int(number), int(parts)

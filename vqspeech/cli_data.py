@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from vqspeech.cli_options import Split, part_of
 from vqspeech.progress import bar
 
 data = typer.Typer(no_args_is_help=True, help="Kaldi data directories: check, split, cut, pack.")
@@ -88,12 +89,18 @@ def pack(
     directory: Directory,
     sample_rate: Annotated[int, typer.Option(min=1000, help="Hz.")] = 16000,
     nj: Jobs = 1,
+    split: Split = "",
 ) -> None:
     """Write 8-bit mu-law shards to DATA_DIR/packed; what cannot be read is skipped and told."""
     from vqspeech import prepare
 
     with bar("packing", 1.0, "") as update:
-        done = prepare.pack(directory, sample_rate, nj, lambda done, total: update(done / total))
+        report = lambda done, total: update(done / total)  # noqa: E731
+        if split:
+            shards = prepare.pack_part(directory, sample_rate, part_of(split), nj, report)
+            typer.echo(f"{directory}: {shards} shards of part {split}; when all parts are there, pack without --split")
+            return
+        done = prepare.pack(directory, sample_rate, nj, report)
     _tell_skipped(done.skipped, f"skipped, for they could not be read; see {directory / 'packed' / 'skipped.tsv'}")
     typer.echo(f"{directory}: {done.utterances} utterances, {done.hours:.2f} hours packed")
 

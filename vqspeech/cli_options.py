@@ -23,6 +23,18 @@ PriorName = Annotated[
     str, typer.Option("--prior", help="A prior's run directory; by default the model's own.", metavar="PRIOR")
 ]
 
+Split = Annotated[
+    str, typer.Option("--split", help="Only the i-th of n parts of the work, an array job.", metavar="I/N")
+]
+
+
+def part_of(split: str) -> tuple[int, int]:
+    """What --split says."""
+    number, _, parts = (split or "1/1").partition("/")
+    if not (number.isdecimal() and parts.isdecimal()):
+        raise InputError(f"--split {split} is no part; write it as 3/8")
+    return int(number), int(parts)
+
 
 def results_of(model: str) -> Path:
     """Where results of a model go: its run directory, or, where it is none of the user's own, exp/NAME."""

@@ -29,10 +29,13 @@ def arriving(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, among_others: bool = False) -> Iterator[None]:
     """Keeps a folder for one writer at a time, and clears away what an earlier one, killed, had begun to write there.
 
     The lock goes with its process, however that ends.
+
+    Args:
+        among_others: waits for whoever else is alone there for a moment, and clears nothing away.
 
     Raises:
         InputError: another process writes there, or the folder cannot be written.
@@ -43,20 +46,20 @@ def alone(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from None
     with lock:
-        if not _locked(lock.fileno()):
+        if not _locked(lock.fileno(), among_others):
             raise InputError(f"{folder}: another process writes there; wait for it, or choose another folder")
-        for part in folder.rglob(".*.part"):
+        for part in () if among_others else folder.rglob(".*.part"):
             part.unlink(missing_ok=True)
         yield
 
 
-def _locked(file: int) -> bool:
+def _locked(file: int, waits: bool) -> bool:
     try:
         import fcntl
     except ImportError:  # no such locks on this system
         return True
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
     return True

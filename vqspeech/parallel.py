@@ -11,6 +11,18 @@ Progress = Callable[[int, int], None]
 """Is told how many items are done, of how many."""
 
 
+def shares(items: list, part: tuple[int, int]) -> list:
+    """The i-th of n parts of some items, (i, n) with i from 1 to n: every n-th.
+
+    Raises:
+        InputError: there is no such part.
+    """
+    number, parts = part
+    if not 1 <= number <= parts:
+        raise InputError(f"part {number}/{parts} is none; write i/n with i from 1 to n")
+    return items[number - 1 :: parts]
+
+
 def each(work: Callable, items: list, nj: int, progress: Progress) -> Iterator:
     """work(item) for each item, in their order, over nj processes; these end when nobody asks for more.
 

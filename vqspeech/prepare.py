@@ -14,12 +14,13 @@ from vqspeech import archives, audio, corpus, mulaw
 from vqspeech.corpus import Skipped, Utterance
 from vqspeech.errors import InputError
 from vqspeech.files import alone
-from vqspeech.parallel import Progress, each
+from vqspeech.parallel import Progress, each, shares
 from vqspeech.phones import PAUSES, read_htk
 
 MARGIN_S = 0.05
 """Silence left before the first sound and after the last."""
 SHARD_UTTERANCES = 256
+SEAL, DRAFT = "packed.json", "packing.json"
 
 
 class Packing(NamedTuple):
@@ -74,26 +75,58 @@ def pack(directory: str | Path, sample_rate: int, nj: int = 1, progress: Progres
     directory, utterances = Path(directory), corpus.read(directory)
     folder = directory / "packed"
     with alone(folder):
-        groups = [utterances[start : start + SHARD_UTTERANCES] for start in range(0, len(utterances), SHARD_UTTERANCES)]
-        about = {"format": archives.FORMAT, "sample_rate": sample_rate, "shards": len(groups)}
-        about |= {"inputs": corpus.fingerprint(utterances)}
-        # packed.json is the seal that readers ask for: while shards are missing it goes by another name
-        seal, draft = folder / "packed.json", folder / "packing.json"
-        if not (_describes(seal, about) or _describes(draft, about)):
-            for old in folder.glob("shard-*"):
-                old.unlink()
-        corpus.write_whole(draft, json.dumps(about) + "\n")
-        seal.unlink(missing_ok=True)
-        shards = [(folder / f"shard-{number:05d}", group) for number, group in enumerate(groups)]
+        shards = _begun(folder, utterances, sample_rate)
         skipped = [one for part in each(partial(_pack_shard, sample_rate), shards, nj, progress) for one in part]
         corpus.write_whole(folder / "skipped.tsv", archives.table(Skipped._fields, skipped))
         if len(skipped) == len(utterances):
             raise InputError(
                 f"{directory}: none of {len(utterances)} recordings could be read; first: {skipped[0].reason}"
             )
-        draft.replace(seal)
+        (folder / DRAFT).replace(folder / SEAL)
         packed = archives.Packed(folder)
         return Packing(len(packed), sum(row.length for row in packed.rows) / sample_rate / 3600, skipped)
+
+
+def pack_part(
+    directory: str | Path, sample_rate: int, part: tuple[int, int], nj: int = 1, progress: Progress = lambda *_: None
+) -> int:
+    """Writes some of the shards that `pack` would write, which then finds them there; for many machines at a time.
+
+    Args:
+        part: (i, n), the i-th of n parts of the work, 1 <= i <= n.
+
+    Returns:
+        How many shards this part has.
+    """
+    directory = Path(directory)
+    utterances, folder = corpus.read(directory), directory / "packed"
+    with alone(folder, among_others=True):
+        shards = _begun(folder, utterances, sample_rate, part=True)
+    own = shares(shards, part)
+    for _ in each(partial(_pack_shard, sample_rate), own, nj, progress):
+        pass
+    return len(own)
+
+
+def _begun(
+    folder: Path, utterances: list[Utterance], sample_rate: int, part: bool = False
+) -> list[tuple[Path, list[Utterance]]]:
+    """The shards that are to be there; those of other utterances are removed.
+
+    packed.json is the seal that readers ask for: while shards are missing it goes by another name.  A part of the work
+    leaves it where it is, if the whole was done before.
+    """
+    groups = [utterances[start : start + SHARD_UTTERANCES] for start in range(0, len(utterances), SHARD_UTTERANCES)]
+    about = {"format": archives.FORMAT, "sample_rate": sample_rate, "shards": len(groups)}
+    about |= {"inputs": corpus.fingerprint(utterances)}
+    seal, draft = folder / SEAL, folder / DRAFT
+    if not (_describes(seal, about) or _describes(draft, about)):
+        for old in folder.glob("shard-*"):
+            old.unlink()
+    if not (part and _describes(seal, about)):
+        corpus.write_whole(draft, json.dumps(about) + "\n")
+        seal.unlink(missing_ok=True)
+    return [(folder / f"shard-{number:05d}", group) for number, group in enumerate(groups)]
 
 
 def _cut(labels: Path | None, one: Utterance) -> tuple[Utterance, str]:

@@ -26,7 +26,7 @@ from vqspeech import archives, audio, corpus, machine
 from vqspeech.corpus import Skipped, Utterance
 from vqspeech.errors import InputError
 from vqspeech.files import arriving
-from vqspeech.parallel import Progress, each
+from vqspeech.parallel import Progress, each, shares
 from vqspeech.synthesis import Model
 
 SHARD_UTTERANCES = 64
@@ -49,12 +49,8 @@ def make(
     Raises:
         InputError: no such run or data directory, or a part that is none.
     """
-    number, parts = part
-    if not 1 <= number <= parts:
-        raise InputError(f"part {number}/{parts} is none; write i/n with i from 1 to n")
-    shards = _shards(run, Path(directory))
+    own = shares(_shards(run, Path(directory)), part)
     (Path(directory) / "codes").mkdir(exist_ok=True)
-    own = shards[number - 1 :: parts]
     for _ in each(partial(_encode_shard, str(run), max(1, machine.cores() // nj)), own, nj, progress):
         pass
     return len(own)
