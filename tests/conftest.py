@@ -8,8 +8,9 @@ import torch
 from jaxtyping import install_import_hook
 
 CHECKED = (
-    "vqspeech.nn.encoder", "vqspeech.nn.mel", "vqspeech.nn.outline", "vqspeech.nn.pitch", "vqspeech.nn.pixelcnn",
-    "vqspeech.nn.quantiser", "vqspeech.nn.wavenet", "vqspeech.models.vqvae", "vqspeech.engines.torch_engine",
+    "vqspeech.nn.draft", "vqspeech.nn.encoder", "vqspeech.nn.mel", "vqspeech.nn.outline", "vqspeech.nn.pitch",
+    "vqspeech.nn.pixelcnn", "vqspeech.nn.quantiser", "vqspeech.nn.wavenet", "vqspeech.models.vqvae",
+    "vqspeech.engines.torch_engine",
 )  # fmt: skip
 install_import_hook(CHECKED, "beartype.beartype")
 torch.set_num_threads(1)  # the tests' tensors are too small to share

@@ -8,14 +8,12 @@ from vqspeech.engines import lanes, loops, numba_engine, torch_engine
 from vqspeech.nn.wavenet import WaveNet
 
 ENGINES = [torch_engine, numba_engine]
-SWINGS = {"classes": 30, "start": 3, "residual": 24, "skip": 24, "layers": 2, "stack": 2, "kernel": 2, "steps": 9}
 SIZES = {
     "decoder": {"classes": 256, "start": 128, "residual": 48, "skip": 40, "layers": 7, "stack": 4, "kernel": 2},
     "odd": {"classes": 11, "start": 5, "residual": 7, "skip": 13, "layers": 3, "stack": 3, "kernel": 2},
     "one layer": {"classes": 30, "start": 0, "residual": 8, "skip": 8, "layers": 1, "stack": 1, "kernel": 2},
     "kernel 3": {"classes": 20, "start": 3, "residual": 16, "skip": 24, "layers": 4, "stack": 3, "kernel": 3},
     "kernel 1": {"classes": 20, "start": 3, "residual": 8, "skip": 8, "layers": 2, "stack": 2, "kernel": 1},
-    "swings": SWINGS,
 }
 PRIOR = {"classes": 512, "start": 256, "residual": 16, "skip": 16, "layers": 4, "stack": 2, "kernel": 2}
 HOPS = {**{name: (size, 8) for name, size in SIZES.items()}, "prior": (PRIOR, 1)}
@@ -140,37 +138,6 @@ def test_symbol_t_hears_the_frame_that_contains_it(talk):
         difference = (wavenet(classes, cond) - said).abs().amax((0, 1))
     assert torch.all(difference[: 9 * hop] < 1e-4)
     assert difference[9 * hop] > 1e-3
-
-
-@pytest.fixture
-def swing():
-    """Of a voice that comes and goes, and is another in each of three streams."""
-    return torch.randint(-4, 9, (3, 256), generator=torch.Generator().manual_seed(5)).clamp_min(-1)
-
-
-@pytest.mark.parametrize("talk", ["swings"], indirect=True)
-@pytest.mark.parametrize("engine", ENGINES)
-@torch.no_grad()
-def test_a_swing_says_step_by_step_what_it_says_in_parallel(engine, talk, swing):
-    wavenet, cond, classes, _ = talk
-    told = wavenet(classes, cond, swing)
-    assert (engine.logits(wavenet, classes, cond, swing=swing)[0] - told).abs().max() < 1e-4
-    assert (told - wavenet(classes, cond)).abs().max() > 0.1  # it matters
-    assert torch.equal(wavenet(classes, cond, torch.full_like(swing, -1)), wavenet(classes, cond))
-
-
-@pytest.mark.parametrize("talk", ["swings"], indirect=True)
-def test_two_engines_and_pieces_agree_on_how_it_swings(talk, swing):
-    wavenet, cond, _, uniforms = talk
-    whole = torch_engine.generate(wavenet, cond, uniforms, swing=swing)[0]
-    for engine in ENGINES:
-        state, pieces = None, []
-        for start in range(0, 256, 64):
-            part = slice(start, start + 64)
-            told = cond[:, :, start // 8 : start // 8 + 8]
-            said, state = engine.generate(wavenet, told, uniforms[:, part], 1.0, state, swing=swing[:, part])
-            pieces.append(said)
-        assert torch.equal(torch.cat(pieces, 1), whole)
 
 
 def test_a_training_step_reaches_the_compiled_engine():

@@ -6,8 +6,10 @@ import torch
 
 from vqspeech import config
 from vqspeech.models.vqvae import VQVAE
+from vqspeech.nn.draft import draft
+from vqspeech.nn.mel import LogMel
 from vqspeech.nn.outline import Outline
-from vqspeech.nn.pitch import glide, pitch_hz, swing_at, swing_of, swing_steps
+from vqspeech.nn.pitch import glide, phase, pitch_hz
 
 RATE, HOP = 16000, 320
 
@@ -49,33 +51,14 @@ def test_between_the_middles_of_two_frames_the_pitch_glides_in_semitones():
     assert torch.allclose(fine[2, HOP // 2 :], torch.tensor(200.0))
 
 
-def test_a_swing_goes_on_from_where_it_was():
+def test_a_phase_goes_on_from_where_it_was():
     pitch = glide(torch.tensor([[90.0, 120.0, 0.0, 200.0]]), HOP)
-    whole = swing_at(pitch, RATE, 0.3)
-    one = swing_at(pitch[:, :500], RATE, 0.3)
-    other = swing_at(pitch[:, 500:], RATE, float(one[0, -1]))
+    whole = phase(pitch, RATE, 0.3)
+    one = phase(pitch[:, :500], RATE, 0.3)
+    other = phase(pitch[:, 500:], RATE, float(one[0, -1]))
     apart = (torch.cat([one, other], 1) - whole + 0.5).frac() - 0.5
     assert apart.abs().max() < 1e-4
     assert whole[0, 0] == pytest.approx(0.3 + 90 / RATE)
-
-
-@pytest.mark.parametrize("start", [0.0, 0.25, 0.7])
-def test_how_a_recording_swings_is_found_again_in_what_was_made_to_swing(start):
-    pitch = torch.from_numpy(np.geomspace(90, 250, 32000).astype(np.float32))[None]
-    swing = swing_at(pitch, RATE, start)
-    loudness = torch.exp(-10 * swing)  # a click at the start of each cycle, and its ringing
-    wave = 0.1 * loudness * torch.randn(1, 32000, generator=torch.Generator().manual_seed(0))
-    found = swing_of(wave, pitch, RATE)
-    apart = ((found - swing)[0, 800:-800] * 2 * np.pi).numpy()
-    lag = np.angle(np.exp(1j * apart).mean())
-    assert abs(lag) < 1  # the middle of what rings is a little after the click
-    assert np.abs(np.angle(np.exp(1j * (apart - lag)))).max() < 1
-    assert np.abs(np.exp(1j * apart).mean()) > 0.95
-
-
-def test_steps_are_told_where_there_is_a_voice_and_nowhere_else():
-    swing, pitch = torch.tensor([[0.0, 0.26, 0.999, 0.5, 1.0]]), torch.tensor([[100.0, 100.0, 100.0, 0.0, 100.0]])
-    assert swing_steps(swing, pitch, 4).tolist() == [[0, 1, 3, -1, 3]]
 
 
 def sizes(hop: int = HOP, **decoder) -> config.Model:
@@ -103,17 +86,32 @@ def test_an_outline_says_how_far_it_is_off():
 
 def test_what_is_told_of_a_frame_depends_on_no_frame_beyond_the_foresight():
     torch.manual_seed(0)
-    model = VQVAE(sizes(swing=8), 2).eval()
+    model = VQVAE(sizes(), 2).eval()
     with torch.no_grad():
         model.outline.told.weight.normal_()
         latents = torch.randn(1, 4, 31)
         changed = latents.clone()
         changed[:, :, 15] += 1
         one, other = (model.condition(each, torch.tensor([1])) for each in (latents, changed))
-    moved = (one.cond - other.cond).abs().amax((0, 1)).nonzero()[:, 0]
+    moved = (one - other).abs().amax((0, 1)).nonzero()[:, 0]
     assert (moved - 15).abs().max() == model.foresight
 
 
-def test_to_swing_the_pitch_must_be_known():
-    with pytest.raises(ValueError, match="needs an outline"):
-        config.Decoder(swing=64)
+@pytest.mark.parametrize("hertz", [90, 160, 300])
+def test_a_draft_has_the_spectra_and_the_pitch_that_it_was_given(hertz):
+    """The inverse of what is heard: spectra of a recording in, the same spectra and pitch out."""
+    wave, mel = buzz(np.full(16000, hertz)), LogMel(RATE, 80, 160)
+    wave[:, 12000:] = 0.05 * torch.randn(1, 4000, generator=torch.Generator().manual_seed(0))
+    spectra, pitch = mel(wave).transpose(1, 2), glide(pitch_hz(wave, RATE, HOP), HOP)
+    noise = torch.rand(1, 16000, generator=torch.Generator().manual_seed(1))
+    spoken = draft(mel, spectra, pitch, phase(pitch, RATE), noise, RATE)
+    assert (mel(spoken).transpose(1, 2) - spectra).abs().mean() < 0.14  # 2.8 dB
+    heard = pitch_hz(spoken, RATE, HOP)[0]
+    assert (heard[2:34] / hertz - 1).abs().median() < 0.02
+    assert not (heard[40:48] > 0).any()
+
+
+def test_a_draft_of_silence_is_silence():
+    mel = LogMel(RATE, 80, 160)
+    spectra, pitch = mel(torch.zeros(1, 8000)).transpose(1, 2), torch.zeros(1, 8000)
+    assert draft(mel, spectra, pitch, pitch, torch.rand(1, 8000), RATE).abs().max() < 1e-4

@@ -126,20 +126,16 @@ def divergence(model: VQVAE, packed: Packed, speakers: list[str], seconds: float
     """
     known = [number for number, row in enumerate(packed.rows) if row.speaker in speakers]
     frames = round(seconds * model.sample_rate / model.hop)
-    told = []
+    told: list[tuple[torch.Tensor, torch.Tensor]] = []
     for number in known[:: max(1, len(known) // 16)][:16]:
         classes = torch.from_numpy(packed[number][: frames * model.hop].copy())[None]
         classes = classes[:, : classes.shape[1] // model.hop * model.hop]
         speaker = torch.tensor([speakers.index(packed.rows[number].speaker)])
-        latents = model.quantiser.decode(model.encode(classes))
-        told.append((classes, model.taught(classes, latents, model.speaker(speaker))))
+        told.append((classes, model.condition(model.quantiser.decode(model.encode(classes)), speaker)))
 
     def shares(precision: str) -> list[torch.Tensor]:
-        return [
-            numba_engine.logits(model.wavenet, classes, one.cond, swing=one.swing, precision=precision)[0]
-            .log_softmax(1).double()
-            for classes, one in told
-        ]  # fmt: skip
+        heard = (numba_engine.logits(model.wavenet, classes, cond, precision=precision)[0] for classes, cond in told)
+        return [logits.log_softmax(1).double() for logits in heard]
 
     exact = shares("float32")
     samples = sum(one.shape[2] for one in exact)

@@ -14,7 +14,7 @@ ModelName = Annotated[
 Temperature = Annotated[float, typer.Option(help="1 as the model believes, less is smoother.")]
 TopP = Annotated[float, typer.Option(help="Draw from the likeliest classes of this share.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of the draws.")]
-Engine = Annotated[str | None, typer.Option(help="numba (CPU) or torch (any device).")]
+Engine = Annotated[str | None, typer.Option(help="draft, or numba (CPU) or torch (any device) for the WaveNet.")]
 Device = Annotated[str, typer.Option(help="A torch device, such as cuda.")]
 Precision = Annotated[str | None, typer.Option(help="Of the weights in the numba engine: bfloat16, float32 or int8.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Of the numba engine; one a core.")]

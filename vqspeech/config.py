@@ -60,14 +60,6 @@ class Decoder(_Section):
     outline: int = Field(default=0, ge=0)
     """Channels of the network that tells from the codes and the speaker how a frame will sound, see `nn.outline`; 0 for
     none."""
-    swing: int = Field(default=0, ge=0)
-    """Steps into which the cycle of the voice is cut, for the WaveNet to be told; 0 for none; needs an outline."""
-
-    @model_validator(mode="after")
-    def _pitch_is_known(self) -> "Decoder":
-        if self.swing and not self.outline:
-            raise ValueError("swing needs an outline, which knows the pitch; set outline, to 256 say")
-        return self
 
 
 class Model(_Section):

@@ -1,5 +1,6 @@
 """What comes from strangers: files within limits, work that ends, and a folder for each request that goes again."""
 
+import math
 import shutil
 import tempfile
 import time
@@ -21,6 +22,11 @@ class Limits(NamedTuple):
     work_s: float = 300.0
     file_bytes: int = 20_000_000
     kept_s: float = 1800.0
+
+    @property
+    def swept_s(self) -> tuple[int, int]:
+        """How often uploads are looked through, and how old one is when it goes, in whole seconds."""
+        return min(300, math.ceil(self.kept_s)), math.ceil(self.kept_s)
 
 
 class Intake:

@@ -1,7 +1,6 @@
 """The page: Gradio's components around a `Studio`, and how it is served."""
 
 import logging
-import math
 import os
 from collections.abc import Callable
 from functools import wraps
@@ -11,7 +10,7 @@ from vqspeech.errors import InputError
 from vqspeech.studio import Studio
 
 QUEUE, WORKERS = 16, 8
-"""Requests that wait at most, and threads that answer what is quick; speaking is done one after the other."""
+"""Requests that wait at most, and threads that answer what is quick; only one speaks at a time."""
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' blob: data:; "
@@ -32,8 +31,7 @@ def build(studio: Studio) -> Any:
     """
     gr = _gradio()
     probed = studio.dictionary().phones()
-    kept_s = math.ceil(studio.intake.limits.kept_s)
-    with gr.Blocks(title="vqspeech", analytics_enabled=False, delete_cache=(min(300, kept_s), kept_s)) as page:
+    with gr.Blocks(title="vqspeech", analytics_enabled=False, delete_cache=studio.intake.limits.swept_s) as page:
         gr.Markdown("# vqspeech\nSpeech becomes a few codes, and codes become speech, in any of these voices.")
         voice_lists: list[Any] = []
 
@@ -123,7 +121,8 @@ def _convert_tab(gr: Any, studio: Studio, voice_list: Callable[..., Any]) -> Non
                 gr.Examples(paths, [recording], label="Or a synthetic voice", example_labels=names)
             voice = voice_list("Voice", info="Type to search.")
             with gr.Accordion("More", open=False):
-                temperature = gr.Slider(0.5, 1.0, 0.9, step=0.05, label="Temperature", info="Less is smoother, duller.")
+                shown = not studio.model().drafts
+                temperature = gr.Slider(0.5, 1.0, 0.9, step=0.05, label="Temperature (less is duller)", visible=shown)
                 level = gr.Radio(["voice", "source"], value="voice", label="As loud as the")
             go = gr.Button("Convert", variant="primary")
         with gr.Column():

@@ -23,8 +23,6 @@ Cond = Float[Tensor, "batch cond frames"]
 """What the WaveNet is told, once per frame."""
 Pitch = Float[Tensor, "batch frames"] | Float[Tensor, "batch time"]
 """F0 in Hz, of frames or of samples, 0 where there is no voice."""
-Swing = Int[Tensor, "batch time"]
-"""The step of the voice's cycle at which a sample is, -1 where there is no voice."""
 Uniforms = Float[Tensor, "batch time"]
 """Random numbers in [0, 1), one per draw."""
 Logits = Float[Tensor, "batch classes time"]

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vqspeech import checkpoint, machine, mulaw
+from vqspeech.drafting import drafted
 from vqspeech.errors import InputError
 from vqspeech.pieces import joined, pieces_of
 
@@ -36,6 +37,8 @@ SEGMENT_S, OVERLAP_S, FADE_S = 3.75, 0.064, 0.01
 STREAMS = 16
 """Segments that a core speaks at once."""
 ENGINES = ("numba", "torch")
+DRAFT = "draft"
+"""Instead of an engine: the draft of a model that has an outline, and no WaveNet."""
 
 Wave = NDArray[np.float32]
 Codes = NDArray[np.integer]
@@ -50,12 +53,11 @@ class Request(NamedTuple):
 
 
 class _Segment(NamedTuple):
-    """A stretch of a request: cond (cond, frames), uniforms and swing (time,); the first `lead` frames lead in."""
+    """A stretch of a request: cond (cond, frames) and uniforms (time,), of which the first `lead` frames lead in."""
 
     number: int
     cond: Tensor
     uniforms: Tensor
-    swing: Tensor
     lead: int
 
 
@@ -64,7 +66,8 @@ class Model:
 
     Args:
         run: a run directory or another name of a model (see `hub.find`), or what `checkpoint.load` gave.
-        engine: "numba" (one core, compiled) or "torch" (the reference, any device).
+        engine: "numba" (one core, compiled) or "torch" (the reference, any device) speaks by the WaveNet, "draft"
+            by the outline of the codes; by default the draft, of a model that has an outline.
         device: a torch device; other than "cpu" it needs the torch engine.
         precision: in which the numba engine stores the weights: "bfloat16" (the default), "float32" or "int8".
         threads: of the numba engine; by default one for each core.
@@ -81,9 +84,9 @@ class Model:
         self, run: str | Path | checkpoint.Run, engine: str | None = None, device: str = "cpu",
         precision: str | None = None, threads: int | None = None,
     ) -> None:  # fmt: skip
-        engine = engine or ("numba" if device == "cpu" else "torch")
-        if engine not in ENGINES:
-            raise InputError(f"engine {engine!r} is unknown; choose from {', '.join(ENGINES)}")
+        asked, engine = engine, engine if engine in ENGINES else "numba" if device == "cpu" else "torch"
+        if asked not in (None, DRAFT, *ENGINES):
+            raise InputError(f"engine {asked!r} is unknown; choose from {', '.join((*ENGINES, DRAFT))}")
         if engine == "numba" and device != "cpu":
             raise InputError(f"the numba engine runs on the CPU, not on {device!r}; choose --engine torch")
         if precision is not None and engine == "numba" and precision not in (known := engine_of(engine).PRECISIONS):
@@ -92,6 +95,9 @@ class Model:
         self.precision, self.threads = precision, threads or machine.cores()
         self.run = run if isinstance(run, checkpoint.Run) else checkpoint.load(run, _device(device))
         self.model, self.device, self.engine = self.run.model, device, engine
+        self.drafts = bool(self.model.outline) and asked in (None, DRAFT)
+        if asked == DRAFT and not self.drafts:
+            raise InputError(f"{self.run.folder}: has no outline to make a draft of; choose from {', '.join(ENGINES)}")
 
     @property
     def sample_rate(self) -> int:
@@ -157,10 +163,8 @@ class Model:
             progress: told the seconds that have been spoken, of all together.
         """
         check_choice(temperature, top_p)
-        if self.run.config.training.sketch:
-            raise InputError(
-                f"{self.run.folder}: is a sketch, which has codes and no voice; train on with training.init"
-            )
+        if not self.drafts and self.run.config.training.sketch:
+            raise InputError(f"{self.run.folder}: is a sketch, whose WaveNet has learned nothing; take --engine draft")
         spoken = 0.0
 
         def tell(samples: int) -> None:
@@ -168,6 +172,12 @@ class Model:
             spoken += samples / self.sample_rate
             progress(spoken)
 
+        if self.drafts:
+            for number, request in enumerate(requests):
+                for wave in drafted(self.model, self._checked(request.pieces), self._index(request), request.seed):
+                    tell(len(wave))
+                    yield number, wave
+            return
         segments = (one for number, request in enumerate(requests) for one in self._segments(number, request))
         groups = iter(lambda: list(islice(segments, STREAMS * self.threads)), [])
         waves = (pair for group in groups for pair in self._speak(group, temperature, top_p, tell))
@@ -182,27 +192,18 @@ class Model:
         return overlap, min(overlap, round(FADE_S * self.sample_rate))
 
     def _segments(self, number: int, request: Request) -> Iterator[_Segment]:
-        hop, size = self.hop, len(self.model.quantiser.counts)
+        hop = self.hop
         lead = math.ceil((self.model.wavenet.receptive_field + self._seam[0]) / hop)
         length = max(round(SEGMENT_S * self.sample_rate / hop), 2 * lead)
-        speakers = torch.tensor([self.speaker_index(request.speaker)], device=self.device)
+        speakers = self._index(request)
         draws, held = np.random.default_rng(request.seed), np.zeros(0, np.float32)
-        foresight, place, swung = self.model.foresight, 0.0, torch.zeros(0, dtype=torch.long, device=self.device)
-        pieces = (np.asarray(piece, np.int64) for piece in request.pieces)
-        for piece, before, after in pieces_of(pieces, length, lead + foresight):
-            if piece.min() < 0 or piece.max() >= size:
-                raise InputError(f"code {piece.max() if piece.max() >= size else piece.min()} is not in 0..{size - 1}")
+        foresight = self.model.foresight
+        for piece, before, after in pieces_of(self._checked(request.pieces), length, lead + foresight):
             latents = self.model.quantiser.decode(torch.from_numpy(piece).to(self.device)[None])
             own, led = len(piece) - before - after, max(0, before - foresight)
-            cond, pitch = self.model.condition(latents, speakers)
-            new = torch.full((own * hop,), -1, device=self.device)
-            if pitch is not None:
-                steps, place = self.model.swing(pitch[:, before * hop : (before + own) * hop], place)
-                new = steps[0]
+            cond = self.model.condition(latents, speakers)[0, :, before - led : before + own]
             held = np.concatenate([held[len(held) - led * hop :], draws.random(own * hop, dtype=np.float32)])
-            swung = torch.cat([swung[len(swung) - led * hop :], new])
-            uniforms = torch.from_numpy(held).to(self.device)
-            yield _Segment(number, cond[0, :, before - led : before + own], uniforms, swung, led)
+            yield _Segment(number, cond, torch.from_numpy(held).to(self.device), led)
 
     def _speak(
         self, segments: list[_Segment], temperature: float, top_p: float, tell: Callable[[int], None]
@@ -214,29 +215,29 @@ class Model:
         generate, state, heard = engine_of(self.engine).generate, None, []
         longest = max(one.cond.shape[1] for one in segments)  # the others are silent after their end
         cond = torch.stack([F.pad(one.cond, (0, longest - one.cond.shape[1])) for one in segments])
-        uniforms, swing = (
-            torch.stack([F.pad(one, (0, longest * self.hop - len(one))) for one in rows])
-            for rows in ([one.uniforms for one in segments], [one.swing for one in segments])
-        )
+        uniforms = torch.stack([F.pad(one.uniforms, (0, longest * self.hop - len(one.uniforms))) for one in segments])
         step = max(1, PIECE_FRAMES * 4 // len(segments))
         for start in range(0, longest, step):
             part = cond[:, :, start : start + step]
-            now = slice(start * self.hop, (start + step) * self.hop)
-            classes, state = generate(
-                self.model.wavenet,
-                part,
-                uniforms[:, now],
-                temperature,
-                state,
-                top_p=top_p,
-                swing=swing[:, now],
-                **options,
-            )
+            drawn = uniforms[:, start * self.hop : (start + step) * self.hop]
+            classes, state = generate(self.model.wavenet, part, drawn, temperature, state, top_p=top_p, **options)
             heard.append(classes.cpu().numpy())
             ends = [min(start + step, one.cond.shape[1]) for one in segments]
             tell(self.hop * sum(max(0, end - max(start, one.lead)) for end, one in zip(ends, segments, strict=True)))
         for one, classes in zip(segments, np.concatenate(heard, axis=1), strict=True):
             yield one, mulaw.expand(classes[: len(one.uniforms)])
+
+    def _checked(self, pieces: Iterable[Codes]) -> Iterator[NDArray[np.int64]]:
+        """Codes that are in the codebook."""
+        size = len(self.model.quantiser.counts)
+        for codes in pieces:
+            piece = np.asarray(codes, np.int64)
+            if len(piece) and (piece.min() < 0 or piece.max() >= size):
+                raise InputError(f"code {piece.max() if piece.max() >= size else piece.min()} is not in 0..{size - 1}")
+            yield piece
+
+    def _index(self, request: Request) -> Tensor:
+        return torch.tensor([self.speaker_index(request.speaker)], device=self.device)
 
     def speaker_index(self, name: str) -> int:
         """The place of a voice in the speaker table.

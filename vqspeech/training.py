@@ -30,8 +30,8 @@ from vqspeech.voices import Voice
 
 LISTEN_S = 3.0
 LEVEL_S = 180.0
-NEW = ("outline.", "wavenet.swing.")
-"""Parts that a model may have which one that it begins with has not."""
+NEW = "outline."
+"""A part that a model may have which one that it begins with has not."""
 
 
 def train_vqvae(
@@ -244,7 +244,7 @@ def _take_weights_(
 ) -> None:
     """Puts the weights of a run into a model of the same sizes, each voice by its name or as the mean of all.
 
-    An outline, and what is recalled, stay as they were drawn where the run has none.
+    An outline stays as it was drawn where the run has none.
     """
     run = load(directory)
     weights, table = run.model.state_dict(), "speaker.weight"

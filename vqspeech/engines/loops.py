@@ -213,17 +213,13 @@ def _rectify_(target, at, source, start, count):
 
 
 @compiled
-def speak_(
-    weights, scratch, gates, uniforms, temperature, top_p, clock, places, taught, memory, previous, classes, heard
-):  # fmt: skip
+def speak_(weights, scratch, gates, uniforms, temperature, top_p, clock, taught, memory, previous, classes, heard):
     """All symbols of some streams, in step; fills `classes`, moves `memory` and `previous` on.
 
     Where symbols are `taught`, they are followed instead of drawn and the logits are written to `heard`.
     """
     past, ab, z, flow, hidden, head, logits = scratch
-    matrices, scales, embed, swing, residual_bias, skip_bias, head_bias, logits_bias, _, _, _, dilations, rings = (
-        weights
-    )
+    matrices, scales, embed, residual_bias, skip_bias, head_bias, logits_bias, _, _, _, dilations, rings = weights
     streams, frames, width = gates.shape
     layers, residual, skip = residual_bias.shape[0], z.shape[1], hidden.shape[1]
     double, time, alphabet = 2 * residual, uniforms.shape[1], logits.shape[1]
@@ -232,8 +228,6 @@ def speak_(
         frame, at, column = now * frames // time, 0, 0
         for s in range(streams):
             _copy_(flow, s * flow.shape[1], embed, previous[s] * residual, residual)
-            if places[s, now] >= 0:
-                _add_(flow, s * flow.shape[1], swing, places[s, now] * residual, residual)
             _copy_(flow, s * flow.shape[1] + residual, skip_bias, 0, skip)
         for layer in range(layers):
             # [a|b] = taps [x(t-d) | x(t)] + cond: the past from the layer's ring, whose oldest place x(t) then takes

@@ -31,7 +31,6 @@ class Weights(NamedTuple):
     matrices: NDArray
     scales: Array
     embed: Array
-    swing: Array
     residual_bias: Array
     skip_bias: Array
     head_bias: Array
@@ -67,7 +66,7 @@ class Scratch(NamedTuple):
 @torch.inference_mode()
 def generate(
     wavenet: WaveNet, cond: Tensor, uniforms: Tensor, temperature: float = 1.0, state: State | None = None,
-    *, top_p: float = 1.0, swing: Tensor | None = None, precision: str = "float32", threads: int = 1,
+    *, top_p: float = 1.0, precision: str = "float32", threads: int = 1,
 ) -> tuple[Tensor, State]:  # fmt: skip
     """The same function as `torch_engine.generate`, compiled.
 
@@ -77,19 +76,18 @@ def generate(
         threads: over which the streams are spread; they change no symbol.
     """
     state = state or _begin(wavenet, len(cond), precision)
-    classes, state, _ = _run(wavenet, state, cond, uniforms.numpy(), (temperature, top_p), None, swing, threads)
+    classes, state, _ = _run(wavenet, state, cond, uniforms.numpy(), (temperature, top_p), None, threads)
     return torch.from_numpy(classes), state
 
 
 @torch.inference_mode()
 def logits(
-    wavenet: WaveNet, classes: Tensor, cond: Tensor, state: State | None = None, swing: Tensor | None = None,
-    *, precision: str = "float32",
-) -> tuple[Tensor, State]:  # fmt: skip
+    wavenet: WaveNet, classes: Tensor, cond: Tensor, state: State | None = None, *, precision: str = "float32"
+) -> tuple[Tensor, State]:
     """The same function as `torch_engine.logits`, compiled."""
     taught = classes.numpy().astype(np.int64)
     state = state or _begin(wavenet, len(cond), precision)
-    _, state, heard = _run(wavenet, state, cond, np.zeros(taught.shape, np.float32), (1.0, 1.0), taught, swing, 1)
+    _, state, heard = _run(wavenet, state, cond, np.zeros(taught.shape, np.float32), (1.0, 1.0), taught, 1)
     return torch.from_numpy(heard).transpose(1, 2), state
 
 
@@ -122,7 +120,6 @@ def pack(wavenet: WaveNet, precision: str = "float32") -> Weights:
         matrices=aligned(np.concatenate(panels)),
         scales=aligned(np.concatenate(scales)),
         embed=_numbers(wavenet.embed.weight, 1),
-        swing=_numbers(wavenet.embed.weight[:0] if wavenet.swing is None else wavenet.swing.weight, 1),
         residual_bias=_numbers(biases[:, :residual], 1),
         skip_bias=_numbers(biases[:, residual:].sum(0), 0),
         head_bias=_numbers(cast("Tensor", wavenet.head.bias), 0),
@@ -143,7 +140,7 @@ def _begin(wavenet: WaveNet, batch: int, precision: str) -> State:
 
 def _run(
     wavenet: WaveNet, state: State, cond: Tensor, uniforms: Array, choice: tuple[float, float],
-    taught: NDArray | None, swing: Tensor | None, threads: int,
+    taught: NDArray | None, threads: int,
 ) -> tuple[NDArray[np.int64], State, Array]:  # fmt: skip
     """The classes, the state after them and, where symbols are `taught`, the logits (batch, time, classes)."""
     batch, _, frames = cond.shape
@@ -157,16 +154,13 @@ def _run(
     heard = np.zeros((len(rows), time if teach else 0, wavenet.classes), np.float32)
     memory, previous, classes = state.memory[rows], state.previous[rows], np.zeros((len(rows), time), np.int64)
     uniforms = uniforms[rows]
-    places = np.full((len(rows), time), -1)
-    if swing is not None and len(state.weights.swing):
-        places = swing.numpy().astype(np.int64)[rows]
 
     def speak(tiles: NDArray[np.int64]) -> None:
         part = slice(tiles[0] * tile, (tiles[-1] + 1) * tile)
         scratch, gates = _scratch(state.weights, wavenet.kernel, len(tiles) * tile), _gates(state.weights, told[part])
         speak_(
             state.weights, scratch, gates, uniforms[part], np.float32(choice[0]), np.float32(choice[1]), state.clock,
-            places[part], taught[part], memory[part], previous[part], classes[part], heard[part],
+            taught[part], memory[part], previous[part], classes[part], heard[part],
         )  # fmt: skip
 
     tiles = np.arange(len(rows) // tile)

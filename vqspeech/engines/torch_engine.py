@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vqspeech.nn.wavenet import WaveNet
-from vqspeech.shapes import Classes, Cond, Logits, Swing, Uniforms
+from vqspeech.shapes import Classes, Cond, Logits, Uniforms
 
 UNRECORDED = 3
 """Steps on a GPU before one is recorded: in the first, libraries make what they need."""
@@ -28,7 +28,7 @@ class State(NamedTuple):
 @torch.inference_mode()
 def generate(
     wavenet: WaveNet, cond: Cond, uniforms: Uniforms, temperature: float = 1.0, state: State | None = None,
-    *, top_p: float = 1.0, swing: Swing | None = None,
+    *, top_p: float = 1.0,
 ) -> tuple[Classes, State]:  # fmt: skip
     """Draws symbols one by one: symbol t is the class in whose interval of the distribution uniform t falls.
 
@@ -42,7 +42,6 @@ def generate(
         state: where the piece before ended; none at the beginning.
         top_p: only the likeliest classes that together have this share are drawn from (nucleus sampling,
             Holtzman et al., 2020); 1 for all.
-        swing: of a WaveNet that is told it, see there; none: no voice.
 
     Returns:
         The classes, (batch, time), and the state after them.
@@ -54,13 +53,11 @@ def generate(
         drawn.index_copy_(1, now, chosen[:, None])
         return chosen
 
-    return drawn, _run(wavenet, cond, uniforms.shape[1], draw, state, swing)
+    return drawn, _run(wavenet, cond, uniforms.shape[1], draw, state)
 
 
 @torch.inference_mode()
-def logits(
-    wavenet: WaveNet, classes: Classes, cond: Cond, state: State | None = None, swing: Swing | None = None
-) -> tuple[Logits, State]:
+def logits(wavenet: WaveNet, classes: Classes, cond: Cond, state: State | None = None) -> tuple[Logits, State]:
     """The logits of each symbol given those before it, step by step; what the parallel pass computes at once.
 
     Returns:
@@ -72,7 +69,7 @@ def logits(
         heard.index_copy_(2, now, logits[:, :, None])
         return classes.index_select(1, now)[:, 0].long()
 
-    return heard, _run(wavenet, cond, classes.shape[1], listen, state, swing)
+    return heard, _run(wavenet, cond, classes.shape[1], listen, state)
 
 
 def choose(logits: Tensor, uniforms: Tensor, temperature: float, top_p: float = 1.0) -> Tensor:
@@ -91,9 +88,8 @@ def choose(logits: Tensor, uniforms: Tensor, temperature: float, top_p: float = 
 
 
 def _run(
-    wavenet: WaveNet, cond: Cond, time: int, choose: Callable[[Tensor, Tensor], Tensor], state: State | None,
-    swing: Swing | None,
-) -> State:  # fmt: skip
+    wavenet: WaveNet, cond: Cond, time: int, choose: Callable[[Tensor, Tensor], Tensor], state: State | None
+) -> State:
     """Steps through `time` symbols; `choose` is given the logits of each, and its place, and says which symbol it is.
 
     A step reads and writes tensors that stay where they are, the clock among them: it is the same work each time.
@@ -121,9 +117,6 @@ def _run(
         pasts = memory[:, starts + (clock - backs) % sizes].flatten(2)  # (batch, layers, past taps and residual)
         told = gates.index_select(0, now * frames // time)[0]
         x, skips = wavenet.embed(previous), cond.new_zeros(batch, wavenet.skip)
-        if wavenet.swing is not None and swing is not None:
-            place = swing.index_select(1, now)
-            x = x + wavenet.swing(place[:, 0].clamp_min(0)) * (place >= 0)
         for layer, (weight, bias) in enumerate(outs):
             heard.append(x)
             a, b = torch.addmm(told[layer], torch.cat([pasts[:, layer], x], dim=1), taps[layer]).chunk(2, dim=1)

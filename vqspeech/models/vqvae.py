@@ -1,7 +1,6 @@
 """The VQ-VAE of speech: encoder, quantiser and a WaveNet that is told the codes and the speaker."""
 
 import math
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,30 +10,15 @@ from vqspeech import config, mulaw
 from vqspeech.dataset import Batch
 from vqspeech.nn.encoder import Encoder
 from vqspeech.nn.mel import LogMel
-from vqspeech.nn.outline import Outline
-from vqspeech.nn.pitch import glide, pitch_hz, swing_at, swing_of, swing_steps
+from vqspeech.nn.outline import Outline, Outlined
+from vqspeech.nn.pitch import pitch_hz
 from vqspeech.nn.quantiser import Quantiser, jitter, sum_over_processes_
 from vqspeech.nn.wavenet import WaveNet
-from vqspeech.shapes import Classes, Codes, Cond, Latents, Loss, Pitch, Swing, Wave
+from vqspeech.shapes import Classes, Codes, Cond, Latents, Loss, Wave
 
 VOICE_STD = 0.1
 """Spread of the voices' vectors to begin with: with 1 a voice that is seldom heard never leaves its place, and
 vectors that tell nothing of their neighbours are of no use to a new voice."""
-
-
-class Told(NamedTuple):
-    """What the WaveNet is told: `cond`, per frame, and the `pitch` of each sample, if there is an outline of it."""
-
-    cond: Cond
-    pitch: Pitch | None
-
-
-class Taught(NamedTuple):
-    """The same of a recording, with the steps of its `swing`; and how far the outline is `off`, by part."""
-
-    cond: Cond
-    swing: Swing | None
-    off: dict[str, Tensor]
 
 
 class VQVAE(nn.Module):
@@ -72,10 +56,9 @@ class VQVAE(nn.Module):
         nn.init.normal_(self.speaker.weight, std=VOICE_STD)
         told = decoder.cond + decoder.speaker
         self.outline = Outline(config.sample_rate, self.hop, told, decoder.outline) if decoder.outline else None
-        self.steps = decoder.swing
         self.wavenet = WaveNet(
             mulaw.CLASSES, mulaw.SILENCE, decoder.residual, decoder.skip, decoder.layers, decoder.stack,
-            decoder.kernel, told, decoder.swing,
+            decoder.kernel, told,
         )  # fmt: skip
 
     def latents(self, classes: Classes) -> Latents:
@@ -99,46 +82,41 @@ class VQVAE(nn.Module):
         """Frames on either side of a frame that change what the WaveNet is told of it."""
         return 1 + (self.outline.context if self.outline else 0)
 
-    def condition(self, latents: Latents, speakers: Tensor) -> Told:
+    def condition(self, latents: Latents, speakers: Tensor) -> Cond:
         """What the WaveNet is told: codebook vectors with their neighbours, the speaker, and what follows from them.
 
         Args:
             latents: quantised, (batch, dim, frames); `quantiser.decode(codes)`.
             speakers: (batch,), indices into the speaker table.
         """
-        cond = self._cond(latents, self.speaker(speakers))
-        if not self.outline:
-            return Told(cond, None)
-        outlined = self.outline(cond)
-        return Told(outlined.cond, glide(outlined.pitch, self.hop))
+        return self._outlined(latents, self.speaker(speakers))[0]
 
-    def swing(self, pitch: Pitch, start: float = 0.0) -> tuple[Swing, float]:
-        """How a voice of this pitch swings that was at `start` of its cycle, and where it is at the end."""
-        swing = swing_at(pitch, self.sample_rate, start)
-        return swing_steps(swing, pitch, self.steps), float(swing[0, -1])
+    def foresee(self, latents: Latents, speakers: Tensor) -> Outlined:
+        """How codes will sound in a voice, for a model that has an outline; the arguments are those of `condition`."""
+        outlined = self._outlined(latents, self.speaker(speakers))[1]
+        assert outlined, "this model has no outline"
+        return outlined
 
     def nats(
         self, classes: Classes, past: Classes, latents: Latents, voices: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Nats a sample of recordings, told quantised latents and voices, (batch, dim); the outline's faults."""
-        cond, swing, off = self.taught(classes, latents, voices)
-        logits = self.wavenet(past, cond, swing)
-        return F.cross_entropy(logits.float().transpose(1, 2).flatten(0, 1), classes.long().flatten()), off
+        cond, outlined = self._outlined(latents, voices)
+        logits = self.wavenet(past, cond)
+        nats = F.cross_entropy(logits.float().transpose(1, 2).flatten(0, 1), classes.long().flatten())
+        return nats, self._off(outlined, classes)
 
-    def taught(self, classes: Classes, latents: Latents, voices: Tensor) -> Taught:
-        """What the WaveNet is told of recordings: as `condition`, but how a voice swings is heard, not foreseen."""
-        cond = self._cond(latents, voices)
-        if not self.outline:
-            return Taught(cond, None, {})
-        wave, outlined, swing = _wave(classes), self.outline(cond), None
-        pitch = pitch_hz(wave, self.sample_rate, self.hop)
-        if self.steps:
-            fine = glide(pitch, self.hop)
-            swing = swing_steps(swing_of(wave, fine, self.sample_rate), fine, self.steps)
-        return Taught(outlined.cond, swing, self.outline.loss(outlined, wave, pitch))
+    def _outlined(self, latents: Latents, voices: Tensor) -> tuple[Cond, Outlined | None]:
+        context = self.context(latents)
+        cond = torch.cat([context, voices[:, :, None].expand(-1, -1, latents.shape[2])], dim=1)
+        outlined = self.outline(cond) if self.outline else None
+        return outlined.cond if outlined else cond, outlined
 
-    def _cond(self, latents: Latents, voices: Tensor) -> Cond:
-        return torch.cat([self.context(latents), voices[:, :, None].expand(-1, -1, latents.shape[2])], dim=1)
+    def _off(self, outlined: Outlined | None, classes: Classes) -> dict[str, Tensor]:
+        if not self.outline or not outlined:
+            return {}
+        wave = _wave(classes)
+        return self.outline.loss(outlined, wave, pitch_hz(wave, self.sample_rate, self.hop))
 
     def loss(self, batch: Batch) -> Loss:
         """Bits per sample and the commitment; equation 3 of the paper, the likelihood averaged over samples.
@@ -152,7 +130,7 @@ class VQVAE(nn.Module):
     def sketch(self, batch: Batch) -> Loss:
         """The commitment and the outline alone: what codes are good for, learned before there is any sound."""
         latents, commitment, parts = self._coded(batch)
-        off = self.taught(batch.classes, latents, self.speaker(batch.speakers)).off
+        off = self._off(self._outlined(latents, self.speaker(batch.speakers))[1], batch.classes)
         return Loss(commitment + sum(off.values()), parts | off)
 
     def _coded(self, batch: Batch) -> tuple[Latents, Tensor, dict[str, Tensor]]:

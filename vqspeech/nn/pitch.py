@@ -1,18 +1,14 @@
 """The pitch of speech: where each moment finds itself again, one period before."""
 
-import math
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
-from vqspeech.shapes import Pitch, Swing, Wave
+from vqspeech.shapes import Pitch, Wave
 
 LOWEST_HZ, HIGHEST_HZ = 60.0, 400.0
 WINDOW_S = 0.032
 VOICED = 0.5
 """The likeness of a window to itself one period before, from -1 to 1, from which there is a voice."""
-STEP_S = 0.005
 FIRST = 0.9
 """The period is the shortest one whose likeness is this part of the greatest: later ones are its multiples."""
 QUIET = 1e-3
@@ -62,37 +58,7 @@ def glide(pitch: Pitch, hop: int) -> Pitch:
     return torch.where(pitch[:, own] > 0, torch.lerp(log[:, own], log[:, other], share).exp(), 0.0)
 
 
-def swing_at(pitch: Pitch, sample_rate: int, start: float = 0.0) -> Pitch:
-    """Where in its cycle a voice of this pitch is, 0 to 1, after it was at `start`: (batch, time) -> (batch, time)."""
-    swing = (pitch.double() / sample_rate).cumsum(1) + start
-    return (swing - swing.floor()).float()
-
-
-def swing_of(wave: Wave, pitch: Pitch, sample_rate: int) -> Pitch:
-    """Where in its cycle the voice of a recording is at each sample, 0 where its loudness swells: (batch, time), twice.
-
-    The loudness is the square of the wave, its low notes removed; how it swings at the pitch is looked up in windows of
-    WINDOW_S, every STEP_S, and the cycle goes on evenly between them.
-    """
-    window, step = round(WINDOW_S * sample_rate) // 2 * 2, max(1, round(STEP_S * sample_rate))
-    with torch.autocast(wave.device.type, enabled=False):
-        loud = F.pad(wave.float().diff(dim=1).square(), (window // 2 + 1, window // 2 + step))
-        places = torch.arange(0, wave.shape[1] + step, step, device=wave.device)
-        last = wave.shape[1] - 1
-        cycles = pitch[:, places.clamp_max(last)] / sample_rate  # a sample, (batch, places)
-        turned = torch.arange(-window // 2, window // 2, device=wave.device)[:, None] * cycles[:, None] * (-2 * math.pi)
-        hann = torch.hann_window(window, device=wave.device)[:, None]
-        heard = loud.unfold(1, window, step)[:, : len(places)].transpose(1, 2)  # (batch, window, places)
-        heard = (heard - heard.mean(1, keepdim=True)) * hann
-        at = torch.complex((heard * turned.cos()).sum(1), (heard * turned.sin()).sum(1)).angle() / (2 * math.pi)
-        expected = step * cycles[:, :-1]
-        surprise = at.diff(dim=1) - expected
-        on = expected + surprise - surprise.round()
-        within = torch.arange(step, device=wave.device) / step
-        swing = (at[:, :-1, None] + on[:, :, None] * within).flatten(1)[:, : wave.shape[1]]
-    return swing - swing.floor()
-
-
-def swing_steps(swing: Tensor, pitch: Pitch, steps: int) -> Swing:
-    """Places in a cycle as one of so many steps, -1 where there is no voice: (batch, time), all of them."""
-    return torch.where(pitch > 0, (swing * steps).long().clamp_max(steps - 1), -1)
+def phase(pitch: Pitch, sample_rate: int, start: float = 0.0) -> Pitch:
+    """The phase of a voice of this pitch, in cycles, 0 to 1, after it was at `start`: (batch, time), both."""
+    cycles = (pitch.double() / sample_rate).cumsum(1) + start
+    return (cycles - cycles.floor()).float()

@@ -1,16 +1,12 @@
 """A WaveNet over any alphabet: the decoder (256 mu-law classes) and the prior (K codes) are this class."""
 
-import math
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqspeech.shapes import Classes, Cond, Logits, Swing
-
-SWING_STD = 0.1
-"""Spread of what the cycle of a voice says to begin with, beside 1 of what the symbols say."""
+from vqspeech.shapes import Classes, Cond, Logits
 
 
 class WaveNet(nn.Module):
@@ -26,9 +22,6 @@ class WaveNet(nn.Module):
     The conditioning is given per frame and projected per frame, for all layers at once: a sample pays
     an addition for it.  Symbol t hears frame t // hop, the frame that contains it.
 
-    Where it is told the swing of a voice, at which of so many steps of its cycle each symbol is, that is embedded
-    beside the symbol before: when the next pulse comes is then what it need not find out.
-
     Args:
         classes: size of the alphabet.
         start: the symbol that stands before the first one.
@@ -36,25 +29,19 @@ class WaveNet(nn.Module):
         layers, stack: their number, and after how many the dilations 1, 2, 4... begin again.
         kernel: taps of the dilated convolution.
         cond: numbers in a frame of conditioning.
-        steps: of a cycle of the voice, if it is told them.
 
     Source: van den Oord et al., WaveNet (2016), sections 2.1 to 2.5; the conditioning is upsampled by
-        repetition and has no convolution of its own.  That the cycle is told is ours; to give a network that speaks
-        its excitation is after Wang et al., Neural Source-Filter Waveform Models (2019).
+        repetition and has no convolution of its own.
     """
 
     def __init__(
-        self, classes: int, start: int, residual: int, skip: int, layers: int, stack: int, kernel: int, cond: int,
-        steps: int = 0,
-    ) -> None:  # fmt: skip
+        self, classes: int, start: int, residual: int, skip: int, layers: int, stack: int, kernel: int, cond: int
+    ) -> None:
         super().__init__()
         self.classes, self.start, self.residual, self.skip = classes, start, residual, skip
         self.kernel = kernel
         self.dilations = tuple(2 ** (layer % stack) for layer in range(layers))
         self.embed = nn.Embedding(classes, residual)
-        self.swing = nn.Embedding(steps, residual) if steps else None
-        if self.swing is not None:
-            self.swing.weight.data.copy_(_waves(steps, residual))
         self.cond = nn.Conv1d(cond, layers * 2 * residual, 1)  # its bias serves the gates
         taps = [nn.Conv1d(residual, 2 * residual, kernel, dilation=d, bias=False) for d in self.dilations]
         self.taps = cast("list[Any]", nn.ModuleList(taps))
@@ -68,13 +55,12 @@ class WaveNet(nn.Module):
         """Earlier symbols that a prediction depends on."""
         return 1 + (self.kernel - 1) * sum(self.dilations)
 
-    def forward(self, classes: Classes, cond: Cond, swing: Swing | None = None) -> Logits:
+    def forward(self, classes: Classes, cond: Cond) -> Logits:
         """The logits of every symbol given those before it, all in parallel.
 
         Args:
             classes: (batch, time), the symbols themselves; they are shifted here.
             cond: (batch, cond, frames); time must be a multiple of frames.
-            swing: the step of the voice's cycle at which each symbol is, -1 for no voice.
         """
         batch, time = classes.shape
         frames = cond.shape[2]
@@ -83,8 +69,6 @@ class WaveNet(nn.Module):
         gates = _linear(cond.transpose(1, 2), self.cond).view(batch, frames, 1, len(self.taps), 2 * residual)
         previous = F.pad(classes.long(), (1, 0), value=self.start)[:, :-1]
         x = self.embed(previous)  # (batch, time, channels): each layer is then one large product
-        if self.swing is not None and swing is not None:
-            x = x + self.swing(swing.clamp_min(0)) * (swing >= 0)[:, :, None]
         heard = []
         for layer, (taps, out) in enumerate(zip(self.taps, self.out, strict=True)):
             ab = F.linear(_past(x, self.kernel, taps.dilation[0]), taps.weight.transpose(1, 2).flatten(1))
@@ -107,14 +91,6 @@ class WaveNet(nn.Module):
 def _linear(x: Tensor, layer: nn.Conv1d) -> Tensor:
     """A convolution of window 1, of (batch, time, channels)."""
     return F.linear(x, layer.weight[:, :, 0], layer.bias)
-
-
-def _waves(steps: int, channels: int) -> Tensor:
-    """Random smooth functions of a cycle to begin with: sums of its harmonics, (steps, channels)."""
-    harmonics = torch.arange(1, 9)
-    angles = torch.arange(steps)[:, None] * harmonics * (2 * math.pi / steps)
-    parts = torch.cat([angles.cos(), angles.sin()], dim=1)
-    return parts @ (torch.randn(2 * len(harmonics), channels) * (SWING_STD / len(harmonics) ** 0.5))
 
 
 def _past(x: Tensor, kernel: int, dilation: int) -> Tensor:
