@@ -69,19 +69,52 @@ def sizes(hop: int = HOP, **decoder) -> config.Model:
 
 
 def test_an_outline_says_how_far_it_is_off():
-    outline, wave = Outline(RATE, HOP, 5, 16), buzz(np.full(3200, 200.0))
+    outline, wave, voices = Outline(RATE, HOP, 5, 4, 16), buzz(np.full(3200, 200.0)), torch.zeros(1, 4)
     pitch = pitch_hz(wave, RATE, HOP)
-    right = outline(torch.zeros(1, 5, 10))._replace(
+    right = outline(torch.zeros(1, 5, 10), voices)._replace(
         spectra=outline.mel(wave).transpose(1, 2).reshape(1, 10, -1), voicing=torch.where(pitch > 0, 30.0, -30.0),
         log_hz=pitch.clamp_min(1).log(),
     )  # fmt: skip
-    assert all(value < 1e-6 for value in outline.loss(right, wave, pitch).values())
+    names = ("outline_spectrum", "outline_octaves", "outline_voicing")
+    assert all(outline.loss(right, voices, wave, pitch)[name] < 1e-6 for name in names)
     assert torch.allclose(right.pitch, pitch)
     wrong = right._replace(spectra=right.spectra + 0.5, voicing=-right.voicing, log_hz=right.log_hz + np.log(2))
-    off = outline.loss(wrong, wave, pitch)
+    off = outline.loss(wrong, voices, wave, pitch)
     assert off["outline_spectrum"] == pytest.approx(0.5, abs=1e-5)
     assert off["outline_octaves"] == pytest.approx(1, abs=1e-5)
     assert off["outline_voicing"] == pytest.approx(30, abs=1e-3)
+
+
+def test_codes_foresee_departures_from_what_is_usual_of_a_voice():
+    """Two voices that say the same codes differ by what is usual of them and by nothing else."""
+    torch.manual_seed(0)
+    outline, context = Outline(RATE, HOP, 5, 4, 16), torch.randn(1, 5, 10)
+    with torch.no_grad():
+        outline.usual.weight.normal_()
+        low, high = torch.randn(2, 1, 4)
+        one, other = outline(context, low), outline(context, high)
+        usual = outline.voice(high).log_hz - outline.voice(low).log_hz
+        assert torch.allclose(other.log_hz - one.log_hz, usual.expand(1, 10), atol=1e-5)
+        assert torch.equal(one.voicing, other.voicing)
+        assert torch.equal(one.told, other.told)
+        sounding = torch.sigmoid(one.voicing)[:, :, None]
+        a, b = outline.voice(low), outline.voice(high)
+        apart = (b.sounding - a.sounding) * sounding + (b.silent - a.silent) * (1 - sounding)
+        assert torch.allclose(other.spectra - one.spectra, apart.repeat(1, 1, outline.parts), atol=1e-4)
+
+
+def test_what_is_usual_of_a_voice_is_learned_from_what_it_sounds_like():
+    outline, voices = Outline(RATE, HOP, 5, 4, 16), torch.nn.Parameter(0.1 * torch.randn(2, 4))
+    waves = torch.cat([buzz(np.full(9600, 110.0)), buzz(np.full(9600, 240.0))])
+    pitch = pitch_hz(waves, RATE, HOP)
+    adam = torch.optim.Adam([voices, *outline.usual.parameters()], 0.03)
+    for _ in range(150):
+        off = outline.loss(outline(torch.zeros(2, 5, 30), voices), voices, waves, pitch)
+        adam.zero_grad()
+        (off["outline_voice_spectrum"] + off["outline_voice_octaves"]).backward()
+        adam.step()
+    usual = outline.voice(voices).log_hz[:, 0].exp()
+    assert usual.tolist() == pytest.approx([110, 240], rel=0.05)
 
 
 def test_what_is_told_of_a_frame_depends_on_no_frame_beyond_the_foresight():

@@ -39,7 +39,21 @@ fi
 vctk=(--data $data/vctk/train) npvcc=(--data $data/all/npvcc) others=()  # what is given twice is heard twice as often
 for corpus in librispeech speechocean; do others+=(--data $data/$corpus/train); done
 mixture=("${vctk[@]}" "${vctk[@]}" "${vctk[@]}" "${vctk[@]}" "${npvcc[@]}" "${npvcc[@]}" "${others[@]}")
-$train_cmd train $here/conf/english-16k.yaml "$@" "${mixture[@]}" --held-out $data/vctk/dev --out $model
+
+learn() {  # RUN KEY=VALUE...; one that is over is not begun again, one that was stopped goes on
+  local run=$1
+  shift
+  [ -e "$run/.done" ] ||
+    $train_cmd train $here/conf/english-16k.yaml "$@" "${mixture[@]}" --held-out $data/vctk/dev --out "$run"
+  touch "$run/.done"
+}
+# First codes and WaveNet without an outline, the past misheard so that the codes are needed; then the outline of these codes,
+# a hundred times as fast; then all together.
+learn $model-plain model.decoder.outline=0 model.quantiser.beta_steps=1000 training.drift_db=2 training.noise=0.5 \
+  training.muon=5 training.learning_rate=2.0e-3 training.max_minutes=72 "$@"
+learn $model-sketch training.init=$model-plain training.sketch=true training.batch=32 training.crop=15360 training.muon=0 \
+  training.learning_rate=1.0e-3 training.warmup_steps=100 training.max_minutes=21 "$@"
+learn $model training.init=$model-sketch "$@"
 
 # half the bytes, and only the voices with a minute of speech or more
 [ -e $out/model.safetensors ] || vqspeech export $model --out $out --bfloat16 --at-least-s 60

@@ -55,7 +55,8 @@ class VQVAE(nn.Module):
         self.speaker = nn.Embedding(speakers, decoder.speaker)
         nn.init.normal_(self.speaker.weight, std=VOICE_STD)
         told = decoder.cond + decoder.speaker
-        self.outline = Outline(config.sample_rate, self.hop, told, decoder.outline) if decoder.outline else None
+        sizes = (decoder.cond, decoder.speaker, decoder.outline)
+        self.outline = Outline(config.sample_rate, self.hop, *sizes) if decoder.outline else None
         self.wavenet = WaveNet(
             mulaw.CLASSES, mulaw.SILENCE, decoder.residual, decoder.skip, decoder.layers, decoder.stack,
             decoder.kernel, told,
@@ -104,19 +105,19 @@ class VQVAE(nn.Module):
         cond, outlined = self._outlined(latents, voices)
         logits = self.wavenet(past, cond)
         nats = F.cross_entropy(logits.float().transpose(1, 2).flatten(0, 1), classes.long().flatten())
-        return nats, self._off(outlined, classes)
+        return nats, self._off(outlined, voices, classes)
 
     def _outlined(self, latents: Latents, voices: Tensor) -> tuple[Cond, Outlined | None]:
         context = self.context(latents)
-        cond = torch.cat([context, voices[:, :, None].expand(-1, -1, latents.shape[2])], dim=1)
-        outlined = self.outline(cond) if self.outline else None
-        return outlined.cond if outlined else cond, outlined
+        outlined = self.outline(context, voices) if self.outline else None
+        context = context + outlined.told if outlined else context
+        return torch.cat([context, voices[:, :, None].expand(-1, -1, latents.shape[2])], dim=1), outlined
 
-    def _off(self, outlined: Outlined | None, classes: Classes) -> dict[str, Tensor]:
+    def _off(self, outlined: Outlined | None, voices: Tensor, classes: Classes) -> dict[str, Tensor]:
         if not self.outline or not outlined:
             return {}
         wave = _wave(classes)
-        return self.outline.loss(outlined, wave, pitch_hz(wave, self.sample_rate, self.hop))
+        return self.outline.loss(outlined, voices, wave, pitch_hz(wave, self.sample_rate, self.hop))
 
     def loss(self, batch: Batch) -> Loss:
         """Bits per sample and the commitment; equation 3 of the paper, the likelihood averaged over samples.
@@ -130,7 +131,8 @@ class VQVAE(nn.Module):
     def sketch(self, batch: Batch) -> Loss:
         """The commitment and the outline alone: what codes are good for, learned before there is any sound."""
         latents, commitment, parts = self._coded(batch)
-        off = self._off(self._outlined(latents, self.speaker(batch.speakers))[1], batch.classes)
+        voices = self.speaker(batch.speakers)
+        off = self._off(self._outlined(latents, voices)[1], voices, batch.classes)
         return Loss(commitment + sum(off.values()), parts | off)
 
     def _coded(self, batch: Batch) -> tuple[Latents, Tensor, dict[str, Tensor]]:

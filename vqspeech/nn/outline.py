@@ -18,13 +18,13 @@ MIDDLE = math.log(LOWEST_HZ * HIGHEST_HZ) / 2
 
 
 class Outlined(NamedTuple):
-    """What is foreseen of frames.
+    """What is foreseen of frames, (batch, frames) and more.
 
-    `cond`: what the WaveNet is told; `spectra`: log-mel, (batch, frames, numbers); `voicing`: logits, `log_hz`: the
-    pitch where there is a voice, (batch, frames).
+    `told`: what the WaveNet is told beside the codes; `spectra`: log-mel; `voicing`: logits; `log_hz`: the pitch where
+    there is a voice.
     """
 
-    cond: Cond
+    told: Cond
     spectra: Tensor
     voicing: Tensor
     log_hz: Tensor
@@ -35,30 +35,40 @@ class Outlined(NamedTuple):
         return torch.where(self.voicing > 0, self.log_hz.float().exp().clamp(LOWEST_HZ, HIGHEST_HZ), 0.0)
 
 
+class Voice(NamedTuple):
+    """What is usual of a voice: log-mel spectra where it sounds and where not, (batch, 1, numbers), and log F0."""
+
+    sounding: Tensor
+    silent: Tensor
+    log_hz: Tensor
+
+
 class Outline(nn.Module):
-    """Convolutions over codes and speaker that foresee how each frame will sound, and tell the WaveNet what they know.
+    """Convolutions over codes that foresee how each frame will sound: what is usual of the voice, and how it departs.
 
     ```
-    cond --> conv 3 -> blocks -+-> + cond -> WaveNet
-                               +-> log-mel spectra, voicing, log F0      learned from the recording, beside the bits
+    codes --> conv 3 -> blocks -+-> + context -> WaveNet
+                                +-> voicing, departures --+
+    voice --> linear -------------> what is usual --------+-> log-mel spectra, log F0
     ```
     A spectrum is learned in minutes where a waveform takes days: the codes need not wait for the WaveNet to find out
-    what they are good for, and how fast the voice swings is known before it does.
+    what they are good for.  As codes are asked for departures only, and know no voice, another voice is another usual.
 
     Args:
         sample_rate, hop: in Hz, and samples per code.
-        cond: numbers in a frame of conditioning.
+        context: numbers that tell of a code and its neighbours.
+        voice: numbers in the vector of a voice.
         channels: of the hidden layers.
 
     Source: the pitch as something that codes are asked to tell is after Garbacea et al., Low Bit-Rate Speech Coding
         with VQ-VAE and a WaveNet Decoder (2019), section 3.3.
     """
 
-    def __init__(self, sample_rate: int, hop: int, cond: int, channels: int) -> None:
+    def __init__(self, sample_rate: int, hop: int, context: int, voice: int, channels: int) -> None:
         super().__init__()
         self.parts = next(n for n in range(max(1, round(hop / (STEP_S * sample_rate))), hop + 1) if hop % n == 0)
         self.mel = LogMel(sample_rate, BANDS, hop // self.parts)
-        self.first = nn.Conv1d(cond, channels, 3, padding=1)
+        self.first = nn.Conv1d(context, channels, 3, padding=1)
         self.blocks = nn.ModuleList(
             nn.Sequential(
                 nn.ReLU(), nn.Conv1d(channels, channels, 3, padding=1), nn.ReLU(), nn.Conv1d(channels, channels, 1)
@@ -66,31 +76,55 @@ class Outline(nn.Module):
             for _ in range(BLOCKS)
         )
         self.foreseen = nn.Conv1d(channels, self.parts * BANDS + 2, 1)
-        self.told = nn.Conv1d(channels, cond, 1)
+        self.usual = nn.Linear(voice, 2 * BANDS + 1)
+        self.told = nn.Conv1d(channels, context, 1)
         nn.init.zeros_(self.told.weight)
         nn.init.zeros_(self.told.bias)  # type: ignore[arg-type]
 
     @property
     def context(self) -> int:
-        """Frames on either side of a frame that change what is told of it."""
+        """Frames on either side of a frame that change what is foreseen of it."""
         return 1 + BLOCKS
 
-    def forward(self, cond: Cond) -> Outlined:
-        """What codes and speaker, (batch, cond, frames), will sound like."""
-        x = self.first(cond)
+    def forward(self, context: Cond, voices: Tensor) -> Outlined:
+        """How codes, (batch, context, frames), will sound in voices, (batch, voice)."""
+        x = self.first(context)
         for block in self.blocks:
             x = x + block(x)
         x = F.relu(x)
-        foreseen = self.foreseen(x).transpose(1, 2).float()
-        return Outlined(cond + self.told(x), foreseen[:, :, 2:], foreseen[:, :, 0], foreseen[:, :, 1] + MIDDLE)
+        foreseen, usual = self.foreseen(x).transpose(1, 2).float(), self.voice(voices)
+        voicing = foreseen[:, :, 0]
+        sounding = torch.sigmoid(voicing)[:, :, None]
+        spectrum = (usual.sounding * sounding + usual.silent * (1 - sounding)).detach()  # they learn in `loss`
+        return Outlined(
+            self.told(x),
+            foreseen[:, :, 2:] + spectrum.repeat(1, 1, self.parts),
+            voicing,
+            foreseen[:, :, 1] + usual.log_hz.detach(),
+        )
 
-    def loss(self, outlined: Outlined, wave: Wave, pitch: Pitch) -> dict[str, Tensor]:
-        """How far it was off: the spectra (mean absolute difference of log10 amplitudes), the pitch, the voicing."""
-        spectra = self.mel(wave).transpose(1, 2).unflatten(1, (-1, self.parts)).flatten(2)
-        voiced = (pitch > 0).float()
-        off = (outlined.log_hz - pitch.clamp_min(1).log()).abs() * voiced
+    def voice(self, voices: Tensor) -> Voice:
+        """What is usual of voices, (batch, voice)."""
+        usual = self.usual(voices)[:, None].float()
+        return Voice(usual[:, :, :BANDS], usual[:, :, BANDS:-1], usual[:, :, -1] + MIDDLE)
+
+    def loss(self, outlined: Outlined, voices: Tensor, wave: Wave, pitch: Pitch) -> dict[str, Tensor]:
+        """How far it was off: the spectra (mean absolute difference of log10 amplitudes), the pitch, the voicing.
+
+        `..._voice_...` is how far a recording is from what is usual of its voice alone.
+        """
+        spectra = self.mel(wave).transpose(1, 2).unflatten(1, (-1, self.parts))  # (batch, frames, parts, bands)
+        voiced, log_hz, usual = (pitch > 0).float(), pitch.clamp_min(1).log(), self.voice(voices)
+        expected = torch.where(voiced[:, :, None] > 0, usual.sounding, usual.silent)
         return {
-            "outline_spectrum": F.l1_loss(outlined.spectra, spectra),
-            "outline_octaves": off.sum() / voiced.sum().clamp_min(1) / math.log(2),
+            "outline_spectrum": F.l1_loss(outlined.spectra, spectra.flatten(2)),
+            "outline_octaves": _octaves(outlined.log_hz, log_hz, voiced),
             "outline_voicing": F.binary_cross_entropy_with_logits(outlined.voicing, voiced),
+            "outline_voice_spectrum": (expected[:, :, None] - spectra).abs().mean(),
+            "outline_voice_octaves": _octaves(usual.log_hz, log_hz, voiced),
         }
+
+
+def _octaves(one: Tensor, other: Tensor, where: Tensor) -> Tensor:
+    """The mean absolute difference of logarithms of pitch, in octaves, where there is one."""
+    return ((one - other).abs() * where).sum() / where.sum().clamp_min(1) / math.log(2)
