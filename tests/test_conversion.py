@@ -108,12 +108,20 @@ def test_a_draft_by_segments_is_the_draft_of_the_whole(run, monkeypatch):
         outlined = net.foresee(net.quantiser.decode(torch.from_numpy(codes)[None]), torch.tensor([1]))
         pitch = glide(outlined.pitch, net.hop)
         noise = torch.from_numpy(np.random.default_rng(7).random(len(codes) * 16, dtype=np.float32))[None]
-        spectra = outlined.spectra.reshape(1, -1, 80)
+        spectra = drafting._sharpened(outlined.spectra.reshape(1, -1, 80))
         whole = draft(net.outline.mel, spectra, pitch, phase(pitch, 16000), noise, 16000)[0].clamp(-1, 1).numpy()
     monkeypatch.setattr(drafting, "SEGMENT_S", 0.2)
     spoken = model.decode(codes, "p226", seed=7)
     assert (outlined.pitch > 0).float().mean() > 0.5
     assert np.abs(spoken - whole).max() < 1e-3 * np.abs(whole).max()
+
+
+def test_sharpened_spectra_keep_their_level_and_have_steeper_formants():
+    bands = torch.linspace(0, 20, 80).sin()[None, None]
+    sharp = drafting._sharpened(bands)
+    assert torch.allclose(drafting._sharpened(torch.full((1, 1, 80), 0.7)), torch.full((1, 1, 80), 0.7))
+    assert sharp.std() > 1.2 * bands.std()
+    assert abs(sharp.mean() - bands.mean()) < 0.02
 
 
 def test_a_model_without_an_outline_makes_no_draft(run):
