@@ -58,8 +58,7 @@ class Decoder(_Section):
     speaker: int = Field(default=64, ge=1)
     """Numbers that describe a speaker to the WaveNet."""
     outline: int = Field(default=0, ge=0)
-    """Channels of the network that tells from the codes and the speaker how a frame will sound, see `nn.outline`; 0 for
-    none."""
+    """Channels of the network that foresees how a frame will sound, see `nn.outline`; 0 for none."""
 
 
 class Model(_Section):

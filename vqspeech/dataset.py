@@ -71,8 +71,9 @@ class Schedule:
         voices = self._where[:, 0] * len(speakers) + self._where[:, 2]
         visits *= np.bincount(voices, visits)[voices] ** (balance - 1)
         self._until = np.cumsum(visits * (self._epoch / visits.sum()))
-        shards = [(part, row.shard) for part, _, row in rows]
-        self._shard = np.unique(np.array(shards), axis=0, return_inverse=True)[1].reshape(-1)
+        if mixed:
+            shards = [(part, row.shard) for part, _, row in rows]
+            self._shard = np.unique(np.array(shards), axis=0, return_inverse=True)[1].reshape(-1)
         self._order_of = (-1, np.zeros(0, np.int64))
 
     def __len__(self) -> int:

@@ -54,12 +54,11 @@ class VQVAE(nn.Module):
         self.context = nn.Conv1d(quantiser.dim, decoder.cond, 3, padding=1)
         self.speaker = nn.Embedding(speakers, decoder.speaker)
         nn.init.normal_(self.speaker.weight, std=VOICE_STD)
-        told = decoder.cond + decoder.speaker
         sizes = (decoder.cond, decoder.speaker, decoder.outline)
         self.outline = Outline(config.sample_rate, self.hop, *sizes) if decoder.outline else None
         self.wavenet = WaveNet(
             mulaw.CLASSES, mulaw.SILENCE, decoder.residual, decoder.skip, decoder.layers, decoder.stack,
-            decoder.kernel, told,
+            decoder.kernel, decoder.cond + decoder.speaker,
         )  # fmt: skip
 
     def latents(self, classes: Classes) -> Latents:
