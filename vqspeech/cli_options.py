@@ -11,7 +11,7 @@ from vqspeech.errors import InputError
 ModelName = Annotated[
     str, typer.Option("--model", help="One that ships, a run directory, or hf:owner/name.", metavar="MODEL")
 ]
-Temperature = Annotated[float, typer.Option(help="1 as the model believes, less is smoother.")]
+Temperature = Annotated[float, typer.Option(help="1 as the model believes, less is smoother; a draft has none.")]
 TopP = Annotated[float, typer.Option(help="Draw from the likeliest classes of this share.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of the draws.")]
 Engine = Annotated[str | None, typer.Option(help="draft, or numba (CPU) or torch (any device) for the WaveNet.")]

@@ -78,14 +78,10 @@ class Elsewhere:
             InputError: it cannot be had.
         """
         path = self.room / name
-        if not path.exists():
-            self.room.mkdir(parents=True, exist_ok=True)
-            try:
-                with arriving(path) as part:
-                    self._open().get_file(f"{self.url}/{name}", str(part))
-            except Exception as error:  # each kind of URL has its own
-                raise InputError(f"{self.url}/{name}: cannot be fetched ({_reason(error)})") from None
-        path.touch()
+        try:
+            os.utime(path)  # and not touch: another process may just have cleared it away
+        except FileNotFoundError:
+            self._fetch(path)
         self._clear(path)
         return path
 
@@ -93,6 +89,14 @@ class Elsewhere:
         """How large a file is that was fetched, else unknown: a very large number."""
         path = self.room / name
         return path.stat().st_size if path.exists() else 1 << 62
+
+    def _fetch(self, path: Path) -> None:
+        self.room.mkdir(parents=True, exist_ok=True)
+        try:
+            with arriving(path) as part:
+                self._open().get_file(f"{self.url}/{path.name}", str(part))
+        except Exception as error:  # each kind of URL has its own
+            raise InputError(f"{self.url}/{path.name}: cannot be fetched ({_reason(error)})") from None
 
     def _clear(self, newest: Path) -> None:
         if not self.keep:
