@@ -8,7 +8,8 @@ import torch
 from jaxtyping import install_import_hook
 
 CHECKED = (
-    "vqspeech.nn.draft", "vqspeech.nn.encoder", "vqspeech.nn.mel", "vqspeech.nn.outline", "vqspeech.nn.pitch",
+    "vqspeech.nn.draft", "vqspeech.nn.encoder", "vqspeech.nn.hearing", "vqspeech.nn.mel",
+    "vqspeech.nn.outline", "vqspeech.nn.pitch",
     "vqspeech.nn.pixelcnn", "vqspeech.nn.quantiser", "vqspeech.nn.wavenet", "vqspeech.models.vqvae",
     "vqspeech.engines.torch_engine",
 )  # fmt: skip

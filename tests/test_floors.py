@@ -42,7 +42,7 @@ FLOORS = [
         "nn.pitch",
         "engines.loops",
     },
-    {"nn.outline", "nn.draft", "engines.limits"},
+    {"nn.outline", "nn.draft", "nn.hearing", "engines.limits"},
     {"align", "dictionary", "muon", "models.vqvae", "models.prior", "engines.torch_engine", "engines.numba_engine"},
     {"checkpoint", "drafting"},
     {"synthesis", "fitting"},

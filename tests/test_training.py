@@ -183,14 +183,47 @@ def test_two_processes_with_the_same_global_batch_learn_the_same_codebook_as_one
     assert json.loads((tmp_path / "two/log.jsonl").read_text().splitlines()[-1])["step"] == 8
 
 
-def test_two_nodes_go_on_as_one_process_when_one_of_them_dies(tiny, packed, tmp_path):
+@pytest.fixture(params=["one machine", "two network namespaces"])
+def machines(request):
+    """What is set before a node's command, of both nodes, and the address of the first."""
+    if request.param == "one machine":
+        yield ([], []), "127.0.0.1"
+        return
+    names = [f"vqspeech-{os.getpid()}-{rank}" for rank in (0, 1)]
+    steps = [f"netns add {name}" for name in names]
+    steps += [f"link add vq0 netns {names[0]} type veth peer name vq1 netns {names[1]}"]
+    for rank, name in enumerate(names):
+        steps += [f"-n {name} address add 10.77.0.{rank + 1}/24 dev vq{rank}"]
+        steps += [f"-n {name} link set {link} up" for link in ("lo", f"vq{rank}")]
+    try:
+        for step in steps:
+            done = shutil.which("ip") and subprocess.run(["ip", *step.split()], capture_output=True, text=True)
+            if not done or done.returncode:
+                pytest.skip(f"network namespaces need iproute2 and root: {done.stderr if done else 'no ip'}")
+        envs = [["env", f"GLOO_SOCKET_IFNAME=vq{rank}"] for rank in (0, 1)]
+        yield [["ip", "netns", "exec", name, *env] for name, env in zip(names, envs, strict=True)], "10.77.0.1"
+    finally:
+        for name in names if shutil.which("ip") else ():
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True)
+
+
+def test_two_nodes_go_on_as_one_process_when_one_of_them_dies(tiny, packed, tmp_path, machines):
     tree = tiny.model_dump()
     tree["training"] |= {"max_steps": 3000, "decay_steps": 3000, "save_every": 2, "evaluate_every": 10_000}
     settings, port = config.from_tree(tree, "test"), str(_free_port())
-    nodes = []
+    nodes, (before, address) = [], machines
     for rank in ("0", "1"):
-        launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--node_rank", rank]
-        launch += ["--nproc_per_node", "1", "--master_addr", "127.0.0.1", "--master_port", port, "-m"]
+        launch = [
+            *before[int(rank)],
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nnodes",
+            "2",
+            "--node_rank",
+            rank,
+        ]
+        launch += ["--nproc_per_node", "1", "--master_addr", address, "--master_port", port, "-m"]
         words = command(settings, packed, tmp_path / "run", *launch)
         nodes.append(
             subprocess.Popen(
@@ -299,8 +332,8 @@ def test_crops_depend_on_seed_and_number_alone_and_visit_everything(packed):
     far = len(crops) * 5 + 7
     assert torch.equal(crops[far][0], again[far][0])
     assert torch.equal(crops[0][0], again[0][0])
-    assert {crops[number][2] for number in range(len(crops))} == {0, 1, 2}
-    first, second = ([crops[epoch * len(crops) + n][2] for n in range(len(crops))] for epoch in (0, 1))
+    assert {crops[number][3] for number in range(len(crops))} == {0, 1, 2}
+    first, second = ([crops[epoch * len(crops) + n][3] for n in range(len(crops))] for epoch in (0, 1))
     assert sorted(first) == sorted(second)
     assert first != second
 
@@ -350,6 +383,24 @@ def test_crops_tell_the_past_beside_the_truth(packed):
     assert 10 < sum(told) < 30
     unsure = told.index(False)
     assert torch.equal(crops[unsure][1], crops[unsure][1])
+
+
+def test_a_part_that_is_spoken_costs_what_it_costs_within_the_whole(tiny, packed):
+    torch.manual_seed(0)
+    model = VQVAE(tiny.model, 3).eval()
+    crops = dataset.Crops([archives.Packed(packed)], ["s0", "s1", "s2"], 512, 16, 3, spoken=128)
+    batch = dataset.collate([crops[number] for number in range(6)])
+    assert batch.past.shape == (6, 128)
+    assert len(set(batch.starts.tolist())) > 1
+    latents, speakers = model.quantiser.decode(model.encode(batch.classes)), model.speaker(batch.speakers)
+    cond = model.condition(latents, batch.speakers)
+    for one, start in enumerate(batch.starts.tolist()):
+        own = slice(start * 16, start * 16 + 128)
+        assert torch.equal(batch.past[one], batch.classes[one, own])
+        logits = model.wavenet(batch.past[one : one + 1], cond[one : one + 1, :, start : start + 8])
+        expected = torch.nn.functional.cross_entropy(logits, batch.classes[one : one + 1, own].long())
+        part = (x[one : one + 1] for x in (batch.classes, batch.past, batch.starts, latents, speakers))
+        assert float(model.nats(*part)[0]) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_what_is_shorter_than_a_crop_is_followed_by_silence(packed):

@@ -25,6 +25,12 @@ class Encoder(_Section):
     """Bands of the spectra; 0 hears the wave itself."""
     mel_step: int = Field(default=160, ge=1)
     """Samples between spectra."""
+    cepstra: int = Field(default=0, ge=0)
+    """Mel cepstra that are heard instead of the bands; 0: the bands."""
+    relative_s: float = Field(default=0.0, ge=0)
+    """Seconds before and after whose mean is taken from spectra and pitch, see `nn.hearing`; 0 for none."""
+    pitch: bool = False
+    """Whether the encoder is told the pitch; it needs `relative_s`."""
     channels: int = Field(default=256, ge=1)
     strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2)
     residual_blocks: int = Field(default=0, ge=0)
@@ -70,6 +76,8 @@ class Model(_Section):
     decoder: Decoder = Decoder()
     jitter: float = Field(default=0.0, ge=0, le=1)
     """Probability that a frame takes its code from a neighbour while training."""
+    warp: float = Field(default=0.0, ge=0, le=1)
+    """The spectra that the encoder hears in training are stretched in frequency, by e to the power of at most this."""
 
     @property
     def hop(self) -> int:
@@ -109,6 +117,8 @@ class Training(_Section):
     """Parts in which each process works through its share of the batch."""
     crop: int = Field(default=5120, ge=1)
     """Samples in a crop; of a prior, codes."""
+    spoken: int = Field(default=0, ge=0)
+    """Samples of each crop, at random, that the WaveNet learns to say, where the encoder needs to hear more; 0: all."""
     balance: float = Field(default=1.0, ge=0, le=1)
     """A speaker is heard in proportion to the length of their speech, to this power; 0: all speakers alike."""
     mixed_shards: int = Field(default=0, ge=0)
@@ -154,6 +164,18 @@ class Config(_Section):
     def _crop_is_whole_frames(self) -> "Config":
         if self.training.crop % self.model.hop:
             raise ValueError(f"training.crop {self.training.crop} is no multiple of the hop {self.model.hop}")
+        if self.training.spoken % self.model.hop or self.training.spoken > self.training.crop:
+            raise ValueError(
+                f"training.spoken {self.training.spoken} is no multiple of the hop {self.model.hop} "
+                f"up to the crop {self.training.crop}"
+            )
+        encoder = self.model.encoder
+        if not encoder.mels and (encoder.cepstra or encoder.relative_s or encoder.pitch or self.model.warp):
+            raise ValueError("cepstra, relative_s, pitch and warp need spectra; set model.encoder.mels, to 80 say")
+        if encoder.cepstra > encoder.mels:
+            raise ValueError(f"model.encoder.cepstra {encoder.cepstra} is more than there are mels, {encoder.mels}")
+        if encoder.pitch and not encoder.relative_s:
+            raise ValueError("model.encoder.pitch is heard above its mean; set model.encoder.relative_s, to 2 say")
         if self.training.sketch and not self.model.decoder.outline:
             raise ValueError("training.sketch needs an outline to learn; set model.decoder.outline, to 256 say")
         return self

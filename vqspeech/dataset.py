@@ -20,13 +20,14 @@ UNKNOWN = -100
 class Batch(NamedTuple):
     """Crops of speech.
 
-    `classes`: (batch, time) mu-law, uint8; `past`: the same as the decoder is told them when it predicts the next
-    ones; `speakers`: (batch,) indices into the speaker table; `uniforms`: (batch, frames) draws in [0, 1), for
-    whatever in the model is random.
+    `classes`: (batch, time) mu-law, uint8; `past`: (batch, spoken time), what the decoder is told of a part of them
+    when it predicts the next ones; `starts`: (batch,) frames at which that part begins; `speakers`: (batch,) indices
+    into the speaker table; `uniforms`: (batch, frames) draws in [0, 1), for whatever in the model is random.
     """
 
     classes: Tensor
     past: Tensor
+    starts: Tensor
     speakers: Tensor
     uniforms: Tensor
 
@@ -109,27 +110,31 @@ class Crops(Dataset):
     Args:
         packed, speakers, crop, seed, balance, mixed: as in `Schedule`; the crop is a multiple of the hop.
         hop: samples per code.
+        spoken: samples of each crop, at random, of which the decoder is told the past; 0: all.
         drift_db, noise: of the past that the decoder is told in half of the crops, see `misheard`.
     """
 
     def __init__(
         self, packed: list[Packed], speakers: list[str], crop: int, hop: int, seed: int,
-        drift_db: float = 0.0, noise: float = 0.0, balance: float = 1.0, mixed: int = 0,
+        drift_db: float = 0.0, noise: float = 0.0, balance: float = 1.0, mixed: int = 0, spoken: int = 0,
     ) -> None:  # fmt: skip
         self.schedule, self.crop, self.hop = Schedule(packed, speakers, crop, seed, balance, mixed), crop, hop
-        self.drift_db, self.noise = drift_db, noise
+        self.drift_db, self.noise, self.spoken = drift_db, noise, spoken or crop
 
     def __len__(self) -> int:
         """Crops in an epoch."""
         return len(self.schedule)
 
-    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int, Tensor]:
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int, int, Tensor]:
         crop, speaker, rng = self.schedule[number]
+        frames, spoken = len(crop) // self.hop, self.spoken // self.hop
         crop = np.pad(crop, (0, self.crop - len(crop)), constant_values=mulaw.SILENCE)
         uniforms = rng.random(self.crop // self.hop, dtype=np.float32)
         unsure = (self.drift_db or self.noise) and rng.random() < 0.5  # the other half is told the truth
-        past = misheard(crop, rng, self.drift_db, self.noise) if unsure else crop
-        return torch.from_numpy(crop), torch.from_numpy(past), speaker, torch.from_numpy(uniforms)
+        start = int(rng.integers(frames - spoken + 1)) if frames > spoken else 0
+        past = crop[start * self.hop :][: self.spoken]
+        past = misheard(past, rng, self.drift_db, self.noise) if unsure else past
+        return torch.from_numpy(crop), torch.from_numpy(past), start, speaker, torch.from_numpy(uniforms)
 
 
 class CodeCrops(Dataset):
@@ -160,10 +165,11 @@ class CodeCrops(Dataset):
         return torch.from_numpy(target), torch.from_numpy(past), speaker
 
 
-def collate(crops: list[tuple[Tensor, Tensor, int, Tensor]]) -> Batch:
+def collate(crops: list[tuple[Tensor, Tensor, int, int, Tensor]]) -> Batch:
     """Crops, stacked."""
-    classes, past, speakers, uniforms = zip(*crops, strict=True)
-    return Batch(torch.stack(classes), torch.stack(past), torch.tensor(speakers), torch.stack(uniforms))
+    classes, past, starts, speakers, uniforms = zip(*crops, strict=True)
+    indices = torch.tensor(starts), torch.tensor(speakers)
+    return Batch(torch.stack(classes), torch.stack(past), *indices, torch.stack(uniforms))
 
 
 def collate_codes(crops: list[tuple[Tensor, Tensor, int]]) -> CodeBatch:
@@ -196,4 +202,5 @@ def whole(classes: NDArray[np.uint8], speaker: int, hop: int) -> Batch:
     """One utterance as a batch, with silence behind it up to a whole frame; for measuring."""
     padded = np.pad(classes, (0, -len(classes) % hop), constant_values=mulaw.SILENCE)
     classes_ = torch.from_numpy(padded)[None]
-    return Batch(classes_, classes_, torch.tensor([speaker]), torch.zeros(1, len(padded) // hop))
+    start = torch.zeros(1, dtype=torch.long)
+    return Batch(classes_, classes_, start, torch.tensor([speaker]), torch.zeros(1, len(padded) // hop))

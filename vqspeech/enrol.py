@@ -1,8 +1,9 @@
 """A new voice from some seconds of speech: one vector is fitted, everything else stays as it was trained."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -109,16 +110,17 @@ def _fitted(
 ) -> Tensor:
     """The vector of a voice, (dim,)."""
     net, hop = model.model, model.hop
-    crop = CROP // hop * hop
     learned, held = [], []
-    for whole in classes:
-        most = round(MOST_S * model.sample_rate * len(whole) / sum(map(len, classes)))
-        frames = min(len(whole), most) // hop
-        cut = round(frames * (1 - HELD_BACK)) * hop
-        learned.append(whole[:cut])
-        held.append(whole[cut : frames * hop])
+    for recording in classes:
+        most = round(MOST_S * model.sample_rate * len(recording) / sum(map(len, classes)))
+        frames = min(len(recording), most) // hop
+        codes = model.encode(mulaw.expand(recording[: frames * hop]))  # of the whole: a crop lacks what is around it
+        cut = round(frames * (1 - HELD_BACK))
+        if 0 < cut < frames:
+            learned.append(_Part(recording[: cut * hop].reshape(-1, hop), codes[:cut]))
+            held.append(_Part(recording[cut * hop : frames * hop].reshape(-1, hop), codes[cut:]))
     rng = np.random.default_rng(seed)
-    tests = _told(_stacked([part[: len(part) // hop * hop] for part in held], crop), rng)
+    tests = _told([part.crop(start) for part in held for start in range(0, max(1, len(part.codes)), CROP // hop)], rng)
     table = net.speaker.weight.detach()
     with torch.inference_mode():
         vector, best = _beginning(model, tests)
@@ -127,14 +129,13 @@ def _fitted(
     net.requires_grad_(False)
     for step in range(max_steps):
         adam.zero_grad()
-        batch, past = _told(_stacked([_crop(learned, crop, rng) for _ in range(BATCH)], crop), rng)
-        for one, told in zip(batch.split(1), past.split(1), strict=True):
-            _nats(model, one, told, vector).backward()
+        for _ in range(BATCH):
+            _nats(model, _told([_drawn(learned, rng)], rng), vector).backward()
         adam.step()
         progress((step + 1) / max_steps)
         if (step + 1) % EVERY == 0:
             with torch.inference_mode():
-                now = float(_nats(model, *tests, vector))
+                now = float(_nats(model, tests, vector))
             if now < best - 1e-4:
                 best, kept, idle = now, vector.detach().clone(), 0
             elif (idle := idle + 1) == PATIENCE:
@@ -143,49 +144,56 @@ def _fitted(
     return kept
 
 
-def _told(classes: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Crops, and the same as the decoder is told them."""
-    past = [dataset.misheard(one.numpy(), rng, DRIFT_DB, NOISE) for one in classes]
-    return classes, torch.from_numpy(np.stack(past))
+class _Part(NamedTuple):
+    """A part of a recording: classes, (frames, hop), and codes, (frames,)."""
+
+    classes: NDArray[np.uint8]
+    codes: NDArray[np.integer]
+
+    def crop(self, start: int) -> "_Part":
+        """CROP samples from a frame on; the last one is said again where there are fewer."""
+        frames = CROP // self.classes.shape[1]
+        chosen = np.arange(start, start + frames).clip(0, max(0, len(self.codes) - 1))
+        return _Part(self.classes[chosen], self.codes[chosen])
 
 
-def _beginning(model: Model, tests: tuple[Tensor, Tensor]) -> tuple[Tensor, float]:
+class _Crops(NamedTuple):
+    """Crops, and the past that the decoder is told of them: (crops, time); and their codes, (crops, frames)."""
+
+    classes: Tensor
+    past: Tensor
+    codes: Tensor
+
+
+def _drawn(parts: list[_Part], rng: np.random.Generator) -> _Part:
+    """A crop at random, of a part as likely as it is long."""
+    lengths = np.array([len(part.codes) for part in parts], np.float64)
+    part = parts[rng.choice(len(parts), p=lengths / lengths.sum())]
+    return part.crop(int(rng.integers(max(1, len(part.codes) - CROP // part.classes.shape[1] + 1))))
+
+
+def _told(crops: list[_Part], rng: np.random.Generator) -> _Crops:
+    classes = np.stack([crop.classes.reshape(-1) for crop in crops])
+    past = np.stack([dataset.misheard(one, rng, DRIFT_DB, NOISE) for one in classes])
+    codes = np.stack([crop.codes for crop in crops]).astype(np.int64)
+    return _Crops(*map(torch.from_numpy, (classes, past, codes)))
+
+
+def _beginning(model: Model, tests: _Crops) -> tuple[Tensor, float]:
     """The vector among the known voices' and their mean that finds some crops likeliest, and its nats on all."""
     table = model.model.speaker.weight.detach()
     choices = (table.mean(0), *table)
-    every = max(1, round(tests[0].numel() / (CHOICE_S * model.sample_rate)))
-    nats = [float(_nats(model, tests[0][::every], tests[1][::every], vector)) for vector in choices]
-    vector = choices[int(np.argmin(nats))]
-    return vector, float(_nats(model, *tests, vector))
+    every = max(1, round(tests.classes.numel() / (CHOICE_S * model.sample_rate)))
+    few = _Crops(*(part[::every] for part in tests))
+    vector = choices[int(np.argmin([float(_nats(model, few, vector)) for vector in choices]))]
+    return vector, float(_nats(model, tests, vector))
 
 
-def _nats(model: Model, classes: Tensor, past: Tensor, vector: Tensor) -> Tensor:
-    """What a voice makes of crops, (batch, time), told their codes and a past: nats a sample, and how far off it is."""
+def _nats(model: Model, crops: _Crops, vector: Tensor) -> Tensor:
+    """What a voice makes of crops, told their codes and a past: nats a sample, and how far off it is."""
     net, device = model.model, model.device
-    classes, past = classes.to(device), past.to(device)
-    with torch.no_grad():
-        latents = net.quantiser.decode(net.encode(classes))
-    voices = vector.to(device).expand(len(classes), -1)
+    classes, past, codes = (part.to(device) for part in crops)
+    voices, starts = vector.to(device).expand(len(classes), -1), torch.zeros(len(classes), dtype=torch.long).to(device)
     with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=machine.in_bfloat16("auto")):
-        nats, off = net.nats(classes, past, latents, voices)
+        nats, off = net.nats(classes, past, starts, net.quantiser.decode(codes), voices)
     return nats + sum(off.values())
-
-
-def _crop(parts: list[NDArray[np.uint8]], size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A crop at random, of a part as likely as it is long."""
-    lengths = np.array([len(part) for part in parts], np.float64)
-    part = parts[rng.choice(len(parts), p=lengths / lengths.sum())]
-    start = rng.integers(max(1, len(part) - size + 1))
-    return part[start : start + size]
-
-
-def _stacked(parts: list[NDArray[np.uint8]], size: int) -> Tensor:
-    """Sequences cut into crops, the last of each filled up with silence: (crops, size)."""
-    return torch.from_numpy(np.stack([*_cut(parts, size)]))
-
-
-def _cut(parts: list[NDArray[np.uint8]], size: int) -> Iterator[NDArray[np.uint8]]:
-    for part in parts:
-        for start in range(0, max(1, len(part)), size):
-            piece = part[start : start + size]
-            yield np.pad(piece, (0, size - len(piece)), constant_values=mulaw.SILENCE)

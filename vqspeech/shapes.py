@@ -15,6 +15,8 @@ Signal = Float[Tensor, "batch bands steps"]
 """What an encoder hears: a wave as it is, one band, or the log-mel spectra of it."""
 Classes = UInt8[Tensor, "batch time"] | Int[Tensor, "batch time"]
 """Symbols of an alphabet: mu-law classes 0..255, or codes 0..K-1 when a prior speaks."""
+Past = UInt8[Tensor, "batch spoken"] | Int[Tensor, "batch spoken"]
+"""Those of a part of a recording, as a decoder is told them."""
 Latents = Float[Tensor, "batch dim frames"]
 """What the encoder says, before or after quantisation."""
 Codes = Int[Tensor, "batch frames"]

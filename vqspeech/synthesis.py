@@ -135,7 +135,7 @@ class Model:
         """The codes of a wave that arrives in blocks of any size, a piece at a time."""
         hop, context = self.hop, self.model.margin
         classes = (mulaw.compress(block) for block in blocks)
-        for piece, before, after in pieces_of(classes, PIECE_FRAMES * hop, context * hop):
+        for piece, before, after in pieces_of(classes, max(PIECE_FRAMES, 2 * context) * hop, context * hop):
             short = -len(piece) % hop  # only the last piece: silence fills its last frame
             padded = np.pad(piece, (0, short), constant_values=mulaw.SILENCE)
             codes = self.model.encode(torch.from_numpy(padded).to(self.device)[None])[0].cpu().numpy()

@@ -63,6 +63,7 @@ def train_vqvae(
     crops = Crops(
         parts, speakers, settings.training.crop, settings.model.hop, settings.training.seed,
         settings.training.drift_db, settings.training.noise, settings.training.balance, settings.training.mixed_shards,
+        settings.training.spoken,
     )  # fmt: skip
 
     learner = Sketch(model) if settings.training.sketch else model

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from vqspeech import config, mulaw
 from vqspeech.dataset import Batch
 from vqspeech.nn.encoder import Encoder
-from vqspeech.nn.mel import LogMel
+from vqspeech.nn.hearing import Hearing
 from vqspeech.nn.outline import Outline, Outlined
 from vqspeech.nn.pitch import pitch_hz
 from vqspeech.nn.quantiser import Quantiser, jitter, sum_over_processes_
 from vqspeech.nn.wavenet import WaveNet
-from vqspeech.shapes import Classes, Codes, Cond, Latents, Loss, Wave
+from vqspeech.shapes import Classes, Codes, Cond, Latents, Loss, Past, Wave
 
 VOICE_STD = 0.1
 """Spread of the voices' vectors to begin with: with 1 a voice that is seldom heard never leaves its place, and
@@ -42,11 +42,15 @@ class VQVAE(nn.Module):
     def __init__(self, config: config.Model, speakers: int) -> None:
         super().__init__()
         encoder, quantiser, decoder = config.encoder, config.quantiser, config.decoder
-        self.sample_rate, self.hop, self.jitter = config.sample_rate, config.hop, config.jitter
-        self.mel = LogMel(config.sample_rate, encoder.mels, encoder.mel_step) if encoder.mels else None
-        self.encoder = Encoder(
-            encoder.mels or 1, encoder.channels, encoder.strides, encoder.residual_blocks, quantiser.dim
-        )
+        self.sample_rate, self.hop, self.jitter, self.warp = config.sample_rate, config.hop, config.jitter, config.warp
+        self.hearing = None
+        if encoder.mels:
+            self.hearing = Hearing(
+                config.sample_rate, self.hop, encoder.mels, encoder.mel_step, encoder.cepstra, encoder.relative_s,
+                encoder.pitch,
+            )  # fmt: skip
+        bands = self.hearing.bands if self.hearing else 1
+        self.encoder = Encoder(bands, encoder.channels, encoder.strides, encoder.residual_blocks, quantiser.dim)
         self.quantiser = Quantiser(
             quantiser.codes, quantiser.dim, quantiser.learning, quantiser.beta, quantiser.decay, quantiser.revive_below,
             quantiser.beta_steps,
@@ -61,17 +65,21 @@ class VQVAE(nn.Module):
             decoder.kernel, decoder.cond + decoder.speaker,
         )  # fmt: skip
 
-    def latents(self, classes: Classes) -> Latents:
-        """(batch, time) -> (batch, dim, frames), before quantisation; time must be a multiple of the hop."""
-        if self.mel is None:
+    def latents(self, classes: Classes, warps: Tensor | None = None) -> Latents:
+        """(batch, time) -> (batch, dim, frames), before quantisation; time must be a multiple of the hop.
+
+        Args:
+            warps: as in `nn.hearing`; a wave cannot be warped.
+        """
+        if self.hearing is None:
             curved = classes.float() * (2 / mulaw.MU) - 1  # the mu-law curve itself: quiet sounds stay audible
             return self.encoder(curved[:, None])
-        return self.encoder(self.mel(_wave(classes)))
+        return self.encoder(self.hearing(_wave(classes), warps))
 
     @property
     def margin(self) -> int:
         """Frames on either side of a frame beyond which no sample can change its code."""
-        return self.encoder.context + (-(-self.mel.reach // self.hop) if self.mel else 0)
+        return self.encoder.context + (math.ceil(self.hearing.reach / self.hop) if self.hearing else 0)
 
     def encode(self, classes: Classes) -> Codes:
         """(batch, time) -> (batch, frames); time must be a multiple of the hop."""
@@ -98,12 +106,19 @@ class VQVAE(nn.Module):
         return outlined
 
     def nats(
-        self, classes: Classes, past: Classes, latents: Latents, voices: Tensor
+        self, classes: Classes, past: Past, starts: Tensor, latents: Latents, voices: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Nats a sample of recordings, told quantised latents and voices, (batch, dim); the outline's faults."""
+        """Nats a sample of recordings, told quantised latents and voices, (batch, dim); the outline's faults.
+
+        Args:
+            past, starts: of the part whose samples are counted, as in `dataset.Batch`.
+        """
         cond, outlined = self._outlined(latents, voices)
-        logits = self.wavenet(past, cond)
-        nats = F.cross_entropy(logits.float().transpose(1, 2).flatten(0, 1), classes.long().flatten())
+        frames = past.shape[1] // self.hop
+        said = starts[:, None] + torch.arange(frames, device=starts.device)
+        logits = self.wavenet(past, cond.gather(2, said[:, None].expand(-1, cond.shape[1], -1)))
+        heard = classes.unflatten(1, (-1, self.hop)).gather(1, said[:, :, None].expand(-1, -1, self.hop))
+        nats = F.cross_entropy(logits.float().transpose(1, 2).flatten(0, 1), heard.long().flatten())
         return nats, self._off(outlined, voices, classes)
 
     def _outlined(self, latents: Latents, voices: Tensor) -> tuple[Cond, Outlined | None]:
@@ -124,7 +139,7 @@ class VQVAE(nn.Module):
         With an outline, how far that is off is added.
         """
         latents, commitment, parts = self._coded(batch)
-        nats, off = self.nats(batch.classes, batch.past, latents, self.speaker(batch.speakers))
+        nats, off = self.nats(batch.classes, batch.past, batch.starts, latents, self.speaker(batch.speakers))
         return Loss(nats + commitment + sum(off.values()), {"bits_per_sample": nats / math.log(2)} | parts | off)
 
     def sketch(self, batch: Batch) -> Loss:
@@ -138,7 +153,8 @@ class VQVAE(nn.Module):
         """Quantised latents as the decoder is told them, their commitment, and what is logged of it."""
         if self.training and not self.quantiser.counts.any():
             self._standardise_(batch.classes)
-        quantised = self.quantiser(self.latents(batch.classes))
+        warps = torch.exp(self.warp * (2 * batch.uniforms[:, -1] - 1)) if self.training and self.warp else None
+        quantised = self.quantiser(self.latents(batch.classes, warps))
         latents = quantised.latents
         if self.training and self.jitter:
             latents = jitter(latents, batch.uniforms, self.jitter)

@@ -1,5 +1,7 @@
 """The pitch of speech: where each moment finds itself again, one period before."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 
@@ -24,7 +26,7 @@ def pitch_hz(wave: Wave, sample_rate: int, hop: int) -> Pitch:
         without its interpolation.
     """
     window, most, least = round(WINDOW_S * sample_rate), round(sample_rate / LOWEST_HZ), round(sample_rate / HIGHEST_HZ)
-    span = window + most + 1
+    span = _span(sample_rate)
     with torch.autocast(wave.device.type, enabled=False):
         before = (span - hop) // 2
         padded = F.pad(wave.float(), (max(0, before), max(0, span - hop - before)))[:, max(0, -before) :]
@@ -42,6 +44,16 @@ def pitch_hz(wave: Wave, sample_rate: int, hop: int) -> Pitch:
     period = least + (middle >= FIRST * greatest).byte().argmax(2)  # the first of them
     voiced = (greatest[:, :, 0] > VOICED) & (powers[:, :, 0] > window * QUIET**2)
     return torch.where(voiced, sample_rate / period, 0.0)
+
+
+def pitch_reach(sample_rate: int, hop: int) -> int:
+    """Samples on either side of a frame's own that change its pitch."""
+    return max(0, math.ceil((_span(sample_rate) - hop) / 2))
+
+
+def _span(sample_rate: int) -> int:
+    """Samples that one pitch is found in: a window, and the same the longest period later."""
+    return round(WINDOW_S * sample_rate) + round(sample_rate / LOWEST_HZ) + 1
 
 
 def glide(pitch: Pitch, hop: int) -> Pitch:

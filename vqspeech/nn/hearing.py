@@ -1,0 +1,120 @@
+"""What an encoder hears of a wave: spectra and pitch, without what stays the same for seconds."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqspeech.nn.mel import LEAST, LogMel
+from vqspeech.nn.pitch import pitch_hz, pitch_reach
+from vqspeech.shapes import Pitch, Signal, Wave
+
+SILENT = math.log10(LEAST) + 1
+"""What a log-mel spectrum says of silence."""
+HALVES = 2.0
+"""The pitch is heard in halves of an octave, so that it is about as large as a spectrum."""
+
+
+class Hearing(nn.Module):
+    """Log-mel spectra of a wave, or their cepstra, and its pitch.
+
+    ```
+    wave -+-> log-mel --> warped (in training) --> less the mean around --> cepstra -+-> bands
+          +-> pitch ----> voiced or not, and octaves above the mean around ----------+
+    ```
+    Cepstra tell formants and not harmonics: told the pitch beside them, codes need not find it in the spectra.
+
+    Args:
+        sample_rate: Hz.
+        hop: samples per code; the pitch is that of each code.
+        mels: bands of the spectra.
+        step: samples between spectra; a hop is a multiple of it.
+        cepstra: how many, from the zeroth on; 0: the bands themselves.
+        relative_s: seconds before and after whose mean is taken away; 0: none.
+        pitch: whether it is heard.
+
+    Source: mel cepstra are those of Davis and Mermelstein (1980), here of logarithms of amplitudes; the warp is that of
+        Jaitly and Hinton, Vocal Tract Length Perturbation (2013), of the whole frequency axis.
+    """
+
+    hertz: Tensor
+    basis: Tensor
+
+    def __init__(
+        self, sample_rate: int, hop: int, mels: int, step: int, cepstra: int = 0, relative_s: float = 0.0,
+        pitch: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.sample_rate, self.hop, self.cepstra, self.pitch = sample_rate, hop, cepstra, pitch
+        self.mel, self.around_s = LogMel(sample_rate, mels, step), relative_s
+        self.bands = (cepstra or mels) + 2 * pitch
+        middles = torch.arange(mels) + 0.5
+        basis = torch.cos(math.pi / mels * torch.arange(cepstra)[:, None] * middles)
+        self.register_buffer("basis", basis / basis.norm(dim=1, keepdim=True), persistent=False)
+        self.top = 2595 * math.log10(1 + sample_rate / 2 / 700)
+        hertz = 700 * (10 ** (torch.arange(1, mels + 1) * self.top / (mels + 1) / 2595) - 1)
+        self.register_buffer("hertz", hertz, persistent=False)
+
+    def _of(self, samples: int) -> int:
+        """How many steps of so many samples lie in the seconds around."""
+        return round(self.around_s * self.sample_rate / samples)
+
+    @property
+    def reach(self) -> int:
+        """Samples on either side of a code's own that change what is heard of it."""
+        spectra = self.mel.reach + self._of(self.mel.step) * self.mel.step
+        return max(spectra, pitch_reach(self.sample_rate, self.hop) + self._of(self.hop) * self.hop * self.pitch)
+
+    def forward(self, wave: Wave, warps: Tensor | None = None) -> Signal:
+        """(batch, time) -> (batch, bands, time / step); time must be a multiple of the hop.
+
+        Args:
+            warps: (batch,), the frequency that takes the place of 1 Hz.
+        """
+        with torch.autocast(wave.device.type, enabled=False):
+            heard = self.mel(wave)
+            heard = heard if warps is None else self._warped(heard, warps)
+            heard = relative(heard, self._of(self.mel.step)) if self.around_s else heard
+            heard = self.basis @ heard if self.cepstra else heard
+            if self.pitch:
+                pitch = pitch_hz(wave, self.sample_rate, self.hop)
+                lines = torch.stack([(pitch > 0).float(), HALVES * octaves(pitch, self._of(self.hop))], dim=1)
+                heard = torch.cat([heard, lines.repeat_interleave(self.hop // self.mel.step, dim=2)], dim=1)
+            return heard
+
+    def _warped(self, spectra: Signal, warps: Tensor) -> Signal:
+        """Each band hears what lay at its frequency times the warp; beyond the last band, that one."""
+        bands = spectra.shape[1]
+        mels = 2595 * torch.log10(1 + warps[:, None] * self.hertz / 700)
+        place = (mels * (bands + 1) / self.top - 1).clamp(0, bands - 1)
+        low = place.floor().long().clamp_max(bands - 2)
+        share = (place - low)[:, :, None]
+        one, other = (spectra.gather(1, at[:, :, None].expand_as(spectra)) for at in (low, low + 1))
+        return torch.lerp(one, other, share)
+
+
+def relative(spectra: Signal, steps: int) -> Signal:
+    """Log-mel spectra less the mean of those within `steps` before and after, the louder ones weighing more.
+
+    What is the same for seconds, a speaker's timbre, a microphone and a room, goes; what changes stays.
+
+    Source: the running form of cepstral mean subtraction, Atal (1974).
+    """
+    weights = (spectra - SILENT).mean(1, keepdim=True).double() + 1e-3
+    return spectra - (_around(spectra * weights, steps) / _around(weights, steps)).float()
+
+
+def octaves(pitch: Pitch, frames: int) -> Pitch:
+    """Octaves above the mean of the pitch within `frames` before and after; 0 where there is no voice."""
+    voiced, log = pitch > 0, pitch.clamp_min(1).log2()
+    sums, number = (_around(x.double()[:, None], frames)[:, 0] for x in (log * voiced, voiced))
+    return torch.where(voiced, log - sums / number.clamp_min(1), 0.0).float()
+
+
+def _around(x: Tensor, steps: int) -> Tensor:
+    """The sum of what is within `steps` before and after: (batch, bands, steps), both."""
+    steps = min(steps, x.shape[2])
+    until = F.pad(x.cumsum(2), (steps + 1, 0))
+    until = torch.cat([until, until[:, :, -1:].expand(-1, -1, steps)], dim=2)
+    return until[:, :, 2 * steps + 1 :] - until[:, :, : x.shape[2]]
