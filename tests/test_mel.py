@@ -6,7 +6,7 @@ import torch
 
 from vqspeech import checkpoint, config, mulaw, synthesis
 from vqspeech.models.vqvae import VQVAE
-from vqspeech.nn.hearing import SILENT, Hearing, octaves, relative
+from vqspeech.nn.hearing import COLOURS, SILENT, Disguise, Hearing, disguised, octaves, relative
 from vqspeech.nn.mel import LEAST, LogMel, mel_filters
 from vqspeech.nn.pitch import pitch_hz
 from vqspeech.synthesis import Model
@@ -71,9 +71,25 @@ def test_a_warped_tone_is_heard_where_the_warp_puts_it(speech):
     hearing = Hearing(16000, 320, 80, 160)
     tones = {hertz: torch.sin(2 * torch.pi * hertz * torch.arange(9600) / 16000)[None] for hertz in (1000, 1200)}
     loudest = {hertz: int(hearing(tone)[0, :, 30].argmax()) for hertz, tone in tones.items()}
-    assert int(hearing(tones[1200], torch.tensor([1.2]))[0, :, 30].argmax()) == loudest[1000] != loudest[1200]
+    none = torch.zeros(1, COLOURS)
+    warped = hearing(tones[1200], Disguise(torch.tensor([1.2]), none))
+    assert int(warped[0, :, 30].argmax()) == loudest[1000] != loudest[1200]
     wave = torch.from_numpy(speech(0.5))[None, :6400]
-    assert torch.allclose(hearing(wave, torch.ones(1)), hearing(wave), atol=1e-4)
+    assert torch.allclose(hearing(wave, Disguise(torch.ones(1), none)), hearing(wave), atol=1e-4)
+
+
+def test_a_colour_is_added_to_the_cepstra_and_disguises_are_as_large_as_they_are_asked_to_be(speech):
+    wave = torch.from_numpy(speech(0.5))[None, :6400]
+    hearing = Hearing(16000, 320, 80, 160, cepstra=12)
+    colours = torch.arange(COLOURS)[None] / 10
+    added = hearing(wave, Disguise(torch.ones(1), colours)) - hearing(wave)
+    expected = torch.zeros(12)
+    expected[:COLOURS] = colours[0] * torch.tensor([80.0] + (COLOURS - 1) * [40.0]).sqrt()
+    assert torch.allclose(added, expected[None, :, None].expand_as(added), atol=1e-3)
+    uniforms = torch.rand(4000, 1 + COLOURS, generator=torch.Generator().manual_seed(0))
+    disguise = disguised(uniforms, 0.1, 0.05)
+    assert 0.095 < float(disguise.warps.log().abs().max()) <= 0.1
+    assert float(disguise.colours.std()) == pytest.approx(0.05, rel=0.03)
 
 
 def test_cepstra_and_pitch_are_heard_beside_each_other(speech):

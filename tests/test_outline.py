@@ -75,23 +75,28 @@ def test_an_outline_says_how_far_it_is_off():
         spectra=outline.mel(wave).transpose(1, 2).reshape(1, 10, -1), voicing=torch.where(pitch > 0, 30.0, -30.0),
         log_hz=pitch.clamp_min(1).log(),
     )  # fmt: skip
-    names = ("outline_spectrum", "outline_octaves", "outline_voicing")
+    names = ("outline_spectrum", "outline_formants", "outline_octaves", "outline_voicing")
     assert all(outline.loss(right, voices, wave, pitch)[name] < 1e-6 for name in names)
     assert torch.allclose(right.pitch, pitch)
     wrong = right._replace(spectra=right.spectra + 0.5, voicing=-right.voicing, log_hz=right.log_hz + np.log(2))
     off = outline.loss(wrong, voices, wave, pitch)
     assert off["outline_spectrum"] == pytest.approx(0.5, abs=1e-5)
+    assert off["outline_formants"] < 1e-6  # as slopes go, no difference
+    steeper = right._replace(spectra=right.spectra + 0.1 * torch.arange(80.0).repeat(outline.parts))
+    assert outline.loss(steeper, voices, wave, pitch)["outline_formants"] == pytest.approx(0.4, abs=1e-4)
     assert off["outline_octaves"] == pytest.approx(1, abs=1e-5)
     assert off["outline_voicing"] == pytest.approx(30, abs=1e-3)
 
 
 def test_codes_foresee_departures_from_what_is_usual_of_a_voice():
-    """Two voices that say the same codes differ by what is usual of them and by nothing else."""
+    """Two voices that say the same codes differ by what is usual of them, and by their own way to depart from it."""
     torch.manual_seed(0)
     outline, context = Outline(RATE, HOP, 5, 4, 16), torch.randn(1, 5, 10)
     with torch.no_grad():
         outline.usual.weight.normal_()
         low, high = torch.randn(2, 1, 4)
+        assert not torch.allclose(outline(context, low).voicing, outline(context, high).voicing, atol=1e-3)
+        outline.speaker.weight.zero_()  # from here on none has a way of its own
         one, other = outline(context, low), outline(context, high)
         usual = outline.voice(high).log_hz - outline.voice(low).log_hz
         assert torch.allclose(other.log_hz - one.log_hz, usual.expand(1, 10), atol=1e-5)

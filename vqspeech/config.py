@@ -78,6 +78,8 @@ class Model(_Section):
     """Probability that a frame takes its code from a neighbour while training."""
     warp: float = Field(default=0.0, ge=0, le=1)
     """The spectra that the encoder hears in training are stretched in frequency, by e to the power of at most this."""
+    colour: float = Field(default=0.0, ge=0)
+    """Standard deviation of what is added to their first cepstra, in log10 of amplitudes; see `nn.hearing.Disguise`."""
 
     @property
     def hop(self) -> int:
@@ -170,8 +172,11 @@ class Config(_Section):
                 f"up to the crop {self.training.crop}"
             )
         encoder = self.model.encoder
-        if not encoder.mels and (encoder.cepstra or encoder.relative_s or encoder.pitch or self.model.warp):
-            raise ValueError("cepstra, relative_s, pitch and warp need spectra; set model.encoder.mels, to 80 say")
+        disguised = self.model.warp or self.model.colour
+        if not encoder.mels and (encoder.cepstra or encoder.relative_s or encoder.pitch or disguised):
+            raise ValueError("cepstra, relative_s, pitch, warp, colour need spectra; set model.encoder.mels, to 80 say")
+        if disguised and self.training.crop // self.model.hop < (least := 7):  # draws, as many as a disguise takes
+            raise ValueError(f"model.warp and colour need crops of {least * self.model.hop} samples or more")
         if encoder.cepstra > encoder.mels:
             raise ValueError(f"model.encoder.cepstra {encoder.cepstra} is more than there are mels, {encoder.mels}")
         if encoder.pitch and not encoder.relative_s:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from vqspeech import config, mulaw
 from vqspeech.dataset import Batch
 from vqspeech.nn.encoder import Encoder
-from vqspeech.nn.hearing import Hearing
+from vqspeech.nn.hearing import COLOURS, Disguise, Hearing, disguised
 from vqspeech.nn.outline import Outline, Outlined
 from vqspeech.nn.pitch import pitch_hz
 from vqspeech.nn.quantiser import Quantiser, jitter, sum_over_processes_
@@ -42,7 +42,8 @@ class VQVAE(nn.Module):
     def __init__(self, config: config.Model, speakers: int) -> None:
         super().__init__()
         encoder, quantiser, decoder = config.encoder, config.quantiser, config.decoder
-        self.sample_rate, self.hop, self.jitter, self.warp = config.sample_rate, config.hop, config.jitter, config.warp
+        self.sample_rate, self.hop, self.jitter = config.sample_rate, config.hop, config.jitter
+        self.warp, self.colour = config.warp, config.colour
         self.hearing = None
         if encoder.mels:
             self.hearing = Hearing(
@@ -65,16 +66,16 @@ class VQVAE(nn.Module):
             decoder.kernel, decoder.cond + decoder.speaker,
         )  # fmt: skip
 
-    def latents(self, classes: Classes, warps: Tensor | None = None) -> Latents:
+    def latents(self, classes: Classes, disguise: Disguise | None = None) -> Latents:
         """(batch, time) -> (batch, dim, frames), before quantisation; time must be a multiple of the hop.
 
         Args:
-            warps: as in `nn.hearing`; a wave cannot be warped.
+            disguise: of spectra; a wave has none.
         """
         if self.hearing is None:
             curved = classes.float() * (2 / mulaw.MU) - 1  # the mu-law curve itself: quiet sounds stay audible
             return self.encoder(curved[:, None])
-        return self.encoder(self.hearing(_wave(classes), warps))
+        return self.encoder(self.hearing(_wave(classes), disguise))
 
     @property
     def margin(self) -> int:
@@ -153,8 +154,10 @@ class VQVAE(nn.Module):
         """Quantised latents as the decoder is told them, their commitment, and what is logged of it."""
         if self.training and not self.quantiser.counts.any():
             self._standardise_(batch.classes)
-        warps = torch.exp(self.warp * (2 * batch.uniforms[:, -1] - 1)) if self.training and self.warp else None
-        quantised = self.quantiser(self.latents(batch.classes, warps))
+        disguise = None
+        if self.training and (self.warp or self.colour):
+            disguise = disguised(batch.uniforms[:, -1 - COLOURS :], self.warp, self.colour)
+        quantised = self.quantiser(self.latents(batch.classes, disguise))
         latents = quantised.latents
         if self.training and self.jitter:
             latents = jitter(latents, batch.uniforms, self.jitter)

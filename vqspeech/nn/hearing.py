@@ -1,6 +1,7 @@
 """What an encoder hears of a wave: spectra and pitch, without what stays the same for seconds."""
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,14 +15,39 @@ SILENT = math.log10(LEAST) + 1
 """What a log-mel spectrum says of silence."""
 HALVES = 2.0
 """The pitch is heard in halves of an octave, so that it is about as large as a spectrum."""
+COLOURS = 6
+
+
+class Disguise(NamedTuple):
+    """What makes a voice another one, of each of a batch, so that codes learn not to tell who speaks.
+
+    `warps`: (batch,), the frequency that takes the place of 1 Hz; `colours`: (batch, COLOURS), what is added to the
+    first cepstra, in log10 of amplitudes.
+    """
+
+    warps: Tensor
+    colours: Tensor
+
+
+def disguised(uniforms: Tensor, warp: float, colour: float) -> Disguise:
+    """A disguise by draws from [0, 1): (batch, 1 + COLOURS).
+
+    Args:
+        warp: the most by which the logarithm of a frequency changes.
+        colour: the standard deviation of a colour.
+
+    Source: the warp is that of Jaitly and Hinton, Vocal Tract Length Perturbation (2013), of the whole axis.
+    """
+    even = 2 * uniforms - 1
+    return Disguise(torch.exp(warp * even[:, 0]), math.sqrt(3) * colour * even[:, 1:])
 
 
 class Hearing(nn.Module):
     """Log-mel spectra of a wave, or their cepstra, and its pitch.
 
     ```
-    wave -+-> log-mel --> warped (in training) --> less the mean around --> cepstra -+-> bands
-          +-> pitch ----> voiced or not, and octaves above the mean around ----------+
+    wave -+-> log-mel --> warped --> less the mean around --> coloured --> cepstra -+-> bands
+          +-> pitch ----> voiced or not, and octaves above the mean around ---------+
     ```
     Cepstra tell formants and not harmonics: told the pitch beside them, codes need not find it in the spectra.
 
@@ -34,12 +60,12 @@ class Hearing(nn.Module):
         relative_s: seconds before and after whose mean is taken away; 0: none.
         pitch: whether it is heard.
 
-    Source: mel cepstra are those of Davis and Mermelstein (1980), here of logarithms of amplitudes; the warp is that of
-        Jaitly and Hinton, Vocal Tract Length Perturbation (2013), of the whole frequency axis.
+    Source: mel cepstra are those of Davis and Mermelstein (1980), here of logarithms of amplitudes.
     """
 
-    hertz: Tensor
     basis: Tensor
+    tints: Tensor
+    hertz: Tensor
 
     def __init__(
         self, sample_rate: int, hop: int, mels: int, step: int, cepstra: int = 0, relative_s: float = 0.0,
@@ -49,9 +75,9 @@ class Hearing(nn.Module):
         self.sample_rate, self.hop, self.cepstra, self.pitch = sample_rate, hop, cepstra, pitch
         self.mel, self.around_s = LogMel(sample_rate, mels, step), relative_s
         self.bands = (cepstra or mels) + 2 * pitch
-        middles = torch.arange(mels) + 0.5
-        basis = torch.cos(math.pi / mels * torch.arange(cepstra)[:, None] * middles)
-        self.register_buffer("basis", basis / basis.norm(dim=1, keepdim=True), persistent=False)
+        waves = torch.cos(math.pi / mels * torch.arange(mels)[:, None] * (torch.arange(mels) + 0.5))
+        self.register_buffer("basis", F.normalize(waves[:cepstra]), persistent=False)
+        self.register_buffer("tints", waves[:COLOURS], persistent=False)
         self.top = 2595 * math.log10(1 + sample_rate / 2 / 700)
         hertz = 700 * (10 ** (torch.arange(1, mels + 1) * self.top / (mels + 1) / 2595) - 1)
         self.register_buffer("hertz", hertz, persistent=False)
@@ -66,16 +92,13 @@ class Hearing(nn.Module):
         spectra = self.mel.reach + self._of(self.mel.step) * self.mel.step
         return max(spectra, pitch_reach(self.sample_rate, self.hop) + self._of(self.hop) * self.hop * self.pitch)
 
-    def forward(self, wave: Wave, warps: Tensor | None = None) -> Signal:
-        """(batch, time) -> (batch, bands, time / step); time must be a multiple of the hop.
-
-        Args:
-            warps: (batch,), the frequency that takes the place of 1 Hz.
-        """
+    def forward(self, wave: Wave, disguise: Disguise | None = None) -> Signal:
+        """(batch, time) -> (batch, bands, time / step); time must be a multiple of the hop."""
         with torch.autocast(wave.device.type, enabled=False):
             heard = self.mel(wave)
-            heard = heard if warps is None else self._warped(heard, warps)
+            heard = self._warped(heard, disguise.warps) if disguise else heard
             heard = relative(heard, self._of(self.mel.step)) if self.around_s else heard
+            heard = heard + (disguise.colours @ self.tints)[:, :, None] if disguise else heard
             heard = self.basis @ heard if self.cepstra else heard
             if self.pitch:
                 pitch = pitch_hz(wave, self.sample_rate, self.hop)

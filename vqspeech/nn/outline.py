@@ -13,6 +13,8 @@ from vqspeech.shapes import Cond, Pitch, Wave
 
 BANDS, STEP_S = 80, 0.01
 BLOCKS = 2
+APART = 4
+"""Bands between which a spectrum's slope is looked at."""
 MIDDLE = math.log(LOWEST_HZ * HIGHEST_HZ) / 2
 """The logarithm of a middling pitch."""
 
@@ -47,12 +49,13 @@ class Outline(nn.Module):
     """Convolutions over codes that foresee how each frame will sound: what is usual of the voice, and how it departs.
 
     ```
-    codes --> conv 3 -> blocks -+-> + context -> WaveNet
-                                +-> voicing, departures --+
-    voice --> linear -------------> what is usual --------+-> log-mel spectra, log F0
+    codes --> conv 3 -+-> blocks -+-> + context -> WaveNet
+                      |           +-> voicing, departures --+
+    voice --> linear -+-------------> what is usual --------+-> log-mel spectra, log F0
     ```
     A spectrum is learned in minutes where a waveform takes days: the codes need not wait for the WaveNet to find out
-    what they are good for.  As codes are asked for departures only, and know no voice, another voice is another usual.
+    what they are good for.  Codes are asked for departures only, so another voice is another usual; that a voice has
+    its own way to depart pays only where codes tell nothing of the one that spoke, see `nn.hearing`.
 
     Args:
         sample_rate, hop: in Hz, and samples per code.
@@ -69,6 +72,7 @@ class Outline(nn.Module):
         self.parts = next(n for n in range(max(1, round(hop / (STEP_S * sample_rate))), hop + 1) if hop % n == 0)
         self.mel = LogMel(sample_rate, BANDS, hop // self.parts)
         self.first = nn.Conv1d(context, channels, 3, padding=1)
+        self.speaker = nn.Linear(voice, channels)
         self.blocks = nn.ModuleList(
             nn.Sequential(
                 nn.ReLU(), nn.Conv1d(channels, channels, 3, padding=1), nn.ReLU(), nn.Conv1d(channels, channels, 1)
@@ -88,7 +92,7 @@ class Outline(nn.Module):
 
     def forward(self, context: Cond, voices: Tensor) -> Outlined:
         """How codes, (batch, context, frames), will sound in voices, (batch, voice)."""
-        x = self.first(context)
+        x = self.first(context) + self.speaker(voices)[:, :, None]
         for block in self.blocks:
             x = x + block(x)
         x = F.relu(x)
@@ -111,13 +115,15 @@ class Outline(nn.Module):
     def loss(self, outlined: Outlined, voices: Tensor, wave: Wave, pitch: Pitch) -> dict[str, Tensor]:
         """How far it was off: the spectra (mean absolute difference of log10 amplitudes), the pitch, the voicing.
 
+        `..._formants` is how far off the spectra's slopes are: peaks tell words apart, and the level does not.
         `..._voice_...` is how far a recording is from what is usual of its voice alone.
         """
         spectra = self.mel(wave).transpose(1, 2).unflatten(1, (-1, self.parts))  # (batch, frames, parts, bands)
         voiced, log_hz, usual = (pitch > 0).float(), pitch.clamp_min(1).log(), self.voice(voices)
         expected = torch.where(voiced[:, :, None] > 0, usual.sounding, usual.silent)
         return {
-            "outline_spectrum": F.l1_loss(outlined.spectra, spectra.flatten(2)),
+            "outline_spectrum": (off := outlined.spectra.unflatten(2, (-1, BANDS)) - spectra).abs().mean(),
+            "outline_formants": (off[..., APART:] - off[..., :-APART]).abs().mean(),
             "outline_octaves": _octaves(outlined.log_hz, log_hz, voiced),
             "outline_voicing": F.binary_cross_entropy_with_logits(outlined.voicing, voiced),
             "outline_voice_spectrum": (expected[:, :, None] - spectra).abs().mean(),
