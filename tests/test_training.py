@@ -51,7 +51,7 @@ def test_training_lowers_the_loss_and_leaves_a_run_directory(tiny, packed, tmp_p
 
 @pytest.mark.parametrize("tiny", [{"outline": 16}], indirect=True)
 def test_a_sketch_learns_its_outline_and_a_voice_begins_with_it(tiny, packed, tmp_path):
-    sketched = {"sketch": True, "evaluate_every": 200, "learning_rate": 3e-3}
+    sketched = {"learns": "sketch", "evaluate_every": 200, "learning_rate": 3e-3}
     drawn, learned = (
         train(tiny, packed, tmp_path / "sketch", max_steps=steps, **sketched)["held_out_outline_spectrum"]
         for steps in (1, 200)
@@ -72,6 +72,23 @@ def test_a_sketch_learns_its_outline_and_a_voice_begins_with_it(tiny, packed, tm
     assert len(synthesis.Model(tmp_path / "run").decode(codes, "s0")) == 63 * 16
 
 
+@pytest.mark.parametrize("tiny", [{}, {"outline": 16}], indirect=True)
+@pytest.mark.parametrize("muon", [0.0, 5.0])
+def test_a_wavenet_that_learns_alone_leaves_the_codes_and_their_outline_as_they_are(tiny, packed, tmp_path, muon):
+    train(tiny, packed, tmp_path / "before", max_steps=3)
+    only = {"learns": "wavenet", "init": str(tmp_path / "before"), "learning_rate": 3e-3, "muon": muon}
+    first, last = (
+        train(tiny, packed, tmp_path / "run", max_steps=steps, evaluate_every=steps, **only)["held_out_bits_per_sample"]
+        for steps in (1, 100)
+    )
+    assert last < 0.95 * first
+    before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("before", "run"))
+    learned = {name for name in before if not torch.equal(before[name], after[name])}
+    told = "outline.told" if "outline.told.weight" in before else "context"
+    assert {name for name in learned if not name.startswith("wavenet.")} == {f"{told}.weight", f"{told}.bias"}
+    assert any(name.startswith("wavenet.") for name in learned)
+
+
 def test_a_model_without_an_outline_may_be_begun_with_by_one_that_has(tiny, packed, tmp_path):
     train(tiny, packed, tmp_path / "plain", max_steps=2)
     tree = tiny.model_dump()
@@ -84,8 +101,8 @@ def test_a_model_without_an_outline_may_be_begun_with_by_one_that_has(tiny, pack
 
 def test_a_sketch_needs_an_outline(tiny):
     tree = tiny.model_dump()
-    tree["training"]["sketch"] = True
-    with pytest.raises(InputError, match="sketch needs an outline"):
+    tree["training"]["learns"] = "sketch"
+    with pytest.raises(InputError, match="a sketch needs an outline"):
         config.from_tree(tree, "test")
 
 

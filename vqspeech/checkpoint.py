@@ -224,8 +224,8 @@ def _filled(model: Any, tensors: dict[str, Tensor], directory: str | Path) -> An
 
 
 def _sizes(resolved: config.Config | config.PriorConfig) -> dict[str, Any]:
-    sketch = {"sketch": resolved.training.sketch}  # its state is another's
-    return resolved.model_dump(exclude={"training"}) | sketch
+    learns = {"learns": resolved.training.learns}  # the state of one is not that of another
+    return resolved.model_dump(exclude={"training"}) | learns
 
 
 def _states(directory: Path) -> list[Path]:

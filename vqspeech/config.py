@@ -111,8 +111,9 @@ class Training(_Section):
     seed: int = 0
     init: str = ""
     """Run directory whose weights are begun with; its voices are kept by name, others begin as their mean."""
-    sketch: bool = False
-    """Whether a VQ-VAE learns only its codes and their outline, fast, for another run to begin with (init)."""
+    learns: Literal["all", "sketch", "wavenet"] = "all"
+    """What of a VQ-VAE: `sketch` is its codes and their outline, learned fast, for another run to begin with (init);
+    `wavenet`, all that is left then: codes, outline and voices stay as they are."""
     batch: int = Field(default=16, ge=1)
     """Crops in a global batch: over all processes and accumulated parts together."""
     accumulate: int = Field(default=1, ge=1)
@@ -181,8 +182,8 @@ class Config(_Section):
             raise ValueError(f"model.encoder.cepstra {encoder.cepstra} is more than there are mels, {encoder.mels}")
         if encoder.pitch and not encoder.relative_s:
             raise ValueError("model.encoder.pitch is heard above its mean; set model.encoder.relative_s, to 2 say")
-        if self.training.sketch and not self.model.decoder.outline:
-            raise ValueError("training.sketch needs an outline to learn; set model.decoder.outline, to 256 say")
+        if self.training.learns == "sketch" and not self.model.decoder.outline:
+            raise ValueError("a sketch needs an outline to learn; set model.decoder.outline, to 256 say")
         return self
 
 

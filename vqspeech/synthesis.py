@@ -163,7 +163,7 @@ class Model:
             progress: told the seconds that have been spoken, of all together.
         """
         check_choice(temperature, top_p)
-        if not self.drafts and self.run.config.training.sketch:
+        if not self.drafts and self.run.config.training.learns == "sketch":
             raise InputError(f"{self.run.folder}: is a sketch, whose WaveNet has learned nothing; take --engine draft")
         spoken = 0.0
 

@@ -23,7 +23,7 @@ from vqspeech.errors import InputError
 from vqspeech.files import alone
 from vqspeech.fitting import Measured, Progress, fit
 from vqspeech.models.prior import Prior
-from vqspeech.models.vqvae import VQVAE, Sketch
+from vqspeech.models.vqvae import VQVAE, Sketch, Told
 from vqspeech.nn.quantiser import usage
 from vqspeech.synthesis import Model
 from vqspeech.voices import Voice
@@ -66,10 +66,12 @@ def train_vqvae(
         settings.training.spoken,
     )  # fmt: skip
 
-    learner = Sketch(model) if settings.training.sketch else model
+    learner = {"all": lambda: model, "sketch": lambda: Sketch(model), "wavenet": lambda: Told(model)}[
+        settings.training.learns
+    ]()
 
     def learned(learner: nn.Module) -> VQVAE:
-        return learner.model if isinstance(learner, Sketch) else learner  # type: ignore[return-value]
+        return learner.model if isinstance(learner, Sketch | Told) else learner  # type: ignore[return-value]
 
     def evaluate(learner: nn.Module) -> Measured:
         run = checkpoint.Run(copy.deepcopy(learned(learner)).cpu().eval(), settings, speakers, digest="")
@@ -107,7 +109,7 @@ def measure(run: checkpoint.Run, held_out: list[Packed], seconds: float, listen:
     """
     index = {speaker: number for number, speaker in enumerate(run.speakers)}
     heard: dict[str, float] = defaultdict(float)
-    samples, sketch = 0, run.config.training.sketch
+    samples, sketch = 0, run.config.training.learns == "sketch"
     counts, recordings, contours = torch.zeros(run.config.model.quantiser.codes), {}, []
     for number, (part, at) in enumerate(_spread(held_out, seconds * run.model.sample_rate)):
         row, classes = part.rows[at], part[at]

@@ -200,5 +200,26 @@ class Sketch(nn.Module):
         return self.model.sketch(batch)
 
 
+class Told(nn.Module):
+    """A VQ-VAE of which only the WaveNet learns, and what it is told of the outline: codes stay what they are."""
+
+    def __init__(self, model: VQVAE) -> None:
+        super().__init__()
+        self.model = model
+        model.requires_grad_(False)
+        for learning in (model.wavenet, model.outline.told if model.outline else model.context):
+            learning.requires_grad_(True)
+
+    def train(self, mode: bool = True) -> "Told":
+        """Leaves the model as it is when it is used: no codebook that moves, nothing in disguise."""
+        super().train(mode)
+        self.model.eval()
+        return self
+
+    def loss(self, batch: Batch) -> Loss:
+        """See `VQVAE.loss`."""
+        return self.model.loss(batch)
+
+
 def _wave(classes: Classes) -> Wave:
     return torch.from_numpy(mulaw.LEVELS).to(classes.device)[classes.long()]
