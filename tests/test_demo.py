@@ -386,3 +386,33 @@ def test_in_a_crowd_everybody_hears_their_own_and_nothing_is_left(run, tmp_path)
     assert not found.faults
     assert found.answers["right"] >= 4
     assert found.answers["rubbish refused"]
+
+
+def test_with_a_password_nobody_else_comes_in(run):
+    from vqspeech import page
+
+    studio = Studio([str(run)], Limits(recording_s=20.0))
+    blocks, address = page.serve(studio, auth=("anna", "secret"), wait=False)
+
+    def answer(path: str, data: bytes | None = None, cookie: str = "") -> tuple[int, str, str]:
+        request = urllib.request.Request(address.rstrip("/") + path, data, {"Cookie": cookie})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as said:
+                cookies = "; ".join(one.split(";")[0] for one in said.headers.get_all("Set-Cookie") or ())
+                return said.status, said.read().decode(), cookies
+        except urllib.error.HTTPError as error:
+            return error.code, "", ""
+
+    try:
+        for path in ("/gradio_api/info", "/gradio_api/file=whatever.wav", "/gradio_api/call/voices/x", "/config"):
+            assert answer(path)[0] == 401, path
+        assert answer("/gradio_api/upload", b"x")[0] == 401
+        assert answer("/login", b"username=anna&password=wrong")[0] == 400
+        status, _, cookie = answer("/login", b"username=anna&password=secret")
+        assert status == 200
+        status, known, _ = answer("/gradio_api/info", cookie=cookie)
+        assert status == 200
+        assert "/convert" in known
+    finally:
+        blocks.close()
+        studio.intake.close()

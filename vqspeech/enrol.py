@@ -190,10 +190,14 @@ def _beginning(model: Model, tests: _Crops) -> tuple[Tensor, float]:
 
 
 def _nats(model: Model, crops: _Crops, vector: Tensor) -> Tensor:
-    """What a voice makes of crops, told their codes and a past: nats a sample, and how far off it is."""
+    """What a voice makes of crops, told their codes: how far its outline is off, and, if that does not speak, the nats
+    a sample."""
     net, device = model.model, model.device
     classes, past, codes = (part.to(device) for part in crops)
     voices, starts = vector.to(device).expand(len(classes), -1), torch.zeros(len(classes), dtype=torch.long).to(device)
     with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=machine.in_bfloat16("auto")):
-        nats, off = net.nats(classes, past, starts, net.quantiser.decode(codes), voices)
+        latents = net.quantiser.decode(codes)
+        if model.drafts:
+            return torch.stack([*net.off(classes, latents, voices).values()]).sum()
+        nats, off = net.nats(classes, past, starts, latents, voices)
     return nats + sum(off.values())

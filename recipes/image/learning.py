@@ -73,7 +73,7 @@ def train(model: Any, data: torch.utils.data.Dataset, collate: Any, held_out: An
     Args:
         settings: of `config.Training`, on top of those of the paper's section 4.1.
     """
-    usual = {"learning_rate": 2e-4, "batch": 128, "max_steps": 250_000, "average": 0.999, "precision": "float32"}
+    usual = {"learning_rate": 2e-4, "batch": 128, "max_steps": 250_000, "average": 0.999}
     usual |= {"warmup_steps": 50, "evaluate_every": 1000, "save_every": 1000, "keep": 1}
     out.mkdir(parents=True, exist_ok=True)
 

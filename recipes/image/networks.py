@@ -49,12 +49,12 @@ class Decoder(nn.Module):
 
     def forward(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, dim, rows, columns) -> mean and log scale, (batch, 3, height, width) each."""
-        x = self.begin(latents)
+        x = self.begin(latents).contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
             x = x + block(x)
         for up in self.up:
             x = up(F.relu(x))
-        mean, log_scale = x.chunk(2, dim=1)
+        mean, log_scale = x.float().chunk(2, dim=1)  # what comes of them is a difference of likes
         return mean, log_scale - 2
 
 

@@ -47,12 +47,9 @@ learn() {  # RUN KEY=VALUE...; one that is over is not begun again, one that was
     $train_cmd train $here/conf/english-16k.yaml "$@" "${mixture[@]}" --held-out $data/vctk/dev --out "$run"
   touch "$run/.done"
 }
-# First codes and WaveNet without an outline, the past misheard so that the codes are needed; then the outline of these codes,
-# a hundred times as fast; then all together.
-learn $model-plain model.decoder.outline=0 model.quantiser.beta_steps=1000 training.drift_db=2 training.noise=0.5 \
-  training.muon=5 training.learning_rate=2.0e-3 training.max_minutes=72 "$@"
-learn $model-sketch training.init=$model-plain training.sketch=true training.batch=32 training.crop=15360 training.muon=0 \
-  training.learning_rate=1.0e-3 training.warmup_steps=100 training.max_minutes=21 "$@"
+# First codes and their outline, which is a hundred times as fast; then the WaveNet, told these codes.
+learn $model-sketch training.learns=sketch training.batch=12 training.muon=0 training.learning_rate=1.0e-3 \
+  training.max_minutes=24 "$@"
 learn $model training.init=$model-sketch "$@"
 
 # half the bytes, and only the voices with a minute of speech or more

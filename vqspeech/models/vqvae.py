@@ -122,6 +122,10 @@ class VQVAE(nn.Module):
         nats = F.cross_entropy(logits.float().transpose(1, 2).flatten(0, 1), heard.long().flatten())
         return nats, self._off(outlined, voices, classes)
 
+    def off(self, classes: Classes, latents: Latents, voices: Tensor) -> dict[str, Tensor]:
+        """How far the outline of quantised latents in voices, (batch, dim), is off recordings; empty without one."""
+        return self._off(self._outlined(latents, voices)[1], voices, classes)
+
     def _outlined(self, latents: Latents, voices: Tensor) -> tuple[Cond, Outlined | None]:
         context = self.context(latents)
         outlined = self.outline(context, voices) if self.outline else None
@@ -146,8 +150,7 @@ class VQVAE(nn.Module):
     def sketch(self, batch: Batch) -> Loss:
         """The commitment and the outline alone: what codes are good for, learned before there is any sound."""
         latents, commitment, parts = self._coded(batch)
-        voices = self.speaker(batch.speakers)
-        off = self._off(self._outlined(latents, voices)[1], voices, batch.classes)
+        off = self.off(batch.classes, latents, self.speaker(batch.speakers))
         return Loss(commitment + sum(off.values()), parts | off)
 
     def _coded(self, batch: Batch) -> tuple[Latents, Tensor, dict[str, Tensor]]:
