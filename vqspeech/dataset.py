@@ -65,16 +65,21 @@ class Schedule:
     ) -> None:  # fmt: skip
         self.parts, self.crop, self.seed, self.mixed = parts, crop, seed, mixed
         index = {speaker: number for number, speaker in enumerate(speakers)}
-        rows = [(part, at, row) for part, one in enumerate(parts) for at, row in enumerate(one.rows)]
-        self._where = np.array([(part, at, index[row.speaker]) for part, at, row in rows], dtype=np.int64)
-        visits = np.array([max(1, round(row.length / crop)) for _, _, row in rows], dtype=np.float64)
+        tables = [one.rows for one in parts]
+        columns = (
+            np.repeat(np.arange(len(tables)), [len(rows) for rows in tables]),
+            np.concatenate([np.arange(len(rows)) for rows in tables]),
+            np.concatenate([np.array([index[name] for name in rows.speakers])[rows.speaker] for rows in tables]),
+        )
+        self._where = np.stack(columns, axis=1)
+        visits = np.rint(np.concatenate([rows.length for rows in tables]) / crop).clip(1)
         self._epoch = int(visits.sum())
         voices = self._where[:, 0] * len(speakers) + self._where[:, 2]
         visits *= np.bincount(voices, visits)[voices] ** (balance - 1)
         self._until = np.cumsum(visits * (self._epoch / visits.sum()))
         if mixed:
-            shards = [(part, row.shard) for part, _, row in rows]
-            self._shard = np.unique(np.array(shards), axis=0, return_inverse=True)[1].reshape(-1)
+            shards = columns[0] << 32 | np.concatenate([rows.shard for rows in tables])
+            self._shard = np.unique(shards, return_inverse=True)[1]
         self._order_of = (-1, np.zeros(0, np.int64))
 
     def __len__(self) -> int:

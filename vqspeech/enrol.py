@@ -190,8 +190,7 @@ def _beginning(model: Model, tests: _Crops) -> tuple[Tensor, float]:
 
 
 def _nats(model: Model, crops: _Crops, vector: Tensor) -> Tensor:
-    """What a voice makes of crops, told their codes: how far its outline is off, and, if that does not speak, the nats
-    a sample."""
+    """What a voice makes of crops, told their codes: how far its outline is off; nats too, if that does not speak."""
     net, device = model.model, model.device
     classes, past, codes = (part.to(device) for part in crops)
     voices, starts = vector.to(device).expand(len(classes), -1), torch.zeros(len(classes), dtype=torch.long).to(device)

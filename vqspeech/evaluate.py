@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqspeech import audio, checkpoint, conversion, corpus, measures, mulaw, peers, training
-from vqspeech.archives import Packed
+from vqspeech.archives import Packed, Rows
 from vqspeech.errors import InputError
 from vqspeech.measures import MEASURES, RATE, Comparison, Recording
 from vqspeech.synthesis import Model
@@ -139,7 +139,7 @@ def bits_per_sample(run: checkpoint.Run, held_out: Path, seconds: float = 120.0)
         InputError: it is not packed, or has none of them.
     """
     packed = Packed(held_out / "packed")
-    packed.rows = [row for row in packed.rows if row.speaker in run.speakers]
+    packed.rows = Rows([[row for row in packed.rows if row.speaker in run.speakers]])
     if not packed.rows:
         raise InputError(f"{held_out}: the model knows none of its speakers; measure on some that it has")
     return training.measure(run, [packed], seconds).numbers

@@ -84,7 +84,7 @@ def pack(directory: str | Path, sample_rate: int, nj: int = 1, progress: Progres
             )
         (folder / DRAFT).replace(folder / SEAL)
         packed = archives.Packed(folder)
-        return Packing(len(packed), sum(row.length for row in packed.rows) / sample_rate / 3600, skipped)
+        return Packing(len(packed), int(packed.rows.length.sum()) / sample_rate / 3600, skipped)
 
 
 def pack_part(
