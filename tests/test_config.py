@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,28 @@ def test_a_fault_is_one_line_with_the_cure(tmp_path, text, overrides, told):
 def test_a_missing_config_is_told():
     with pytest.raises(InputError, match=r"none\.yaml"):
         config.load("none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["model.encoder.pitch=true"], "cepstra, relative_s, pitch, warp, colour need spectra; set model.encoder.mels"),
+        (["model.warp=0.1"], "need spectra"),
+        (
+            ["model.encoder.mels=20", "model.encoder.strides=[2]", "model.encoder.cepstra=30"],
+            "cepstra 30 is more than there are mels, 20",
+        ),
+        (
+            ["model.encoder.mels=20", "model.encoder.strides=[2]", "model.encoder.pitch=true"],
+            "heard above its mean; set model.encoder.relative_s",
+        ),
+        (["model.encoder.mels=20", "model.colour=0.1", "training.crop=61440"], "need crops of 71680 samples or more"),
+        (["training.spoken=100"], "training.spoken 100 is no multiple of the hop 64 up to the crop 5120"),
+        (["training.spoken=6400"], "training.spoken 6400 is no multiple of the hop 64 up to the crop 5120"),
+        (["training.learns=sketch"], "a sketch needs an outline to learn; set model.decoder.outline"),
+    ],
+)
+def test_what_does_not_go_together_is_told_with_its_cure(tmp_path, overrides, told):
+    (tmp_path / "config.yaml").write_text("{}")
+    with pytest.raises(InputError, match=re.escape(told)):
+        config.load(tmp_path / "config.yaml", overrides)

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from vqspeech import InputError, archives, checkpoint, dataset, training
 from vqspeech.archives import Packed
 
-pytest.importorskip("fsspec")
+fsspec = pytest.importorskip("fsspec")
 pytest.importorskip("aiohttp")
 
 
@@ -45,6 +45,32 @@ def url(corpus, tmp_path, monkeypatch):
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def bucket(corpus, tmp_path, monkeypatch):
+    """The same in a bucket of what stands in for S3."""
+    moto = pytest.importorskip("moto.server", reason="S3 needs a stand-in: pip install 'moto[server]' s3fs")
+    s3fs = pytest.importorskip("s3fs", reason="S3 needs s3fs: pip install s3fs")
+    server = moto.ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    there = "http://{}:{}".format(*server.get_host_and_port())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "nobody")
+    system = s3fs.S3FileSystem(endpoint_url=there, skip_instance_cache=True)
+    system.mkdir("speech")
+    for path in corpus.iterdir():
+        system.put(str(path), f"speech/packed/{path.name}")
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": there})
+    yield "s3://speech/packed"
+    server.stop()
+
+
+def test_crops_of_a_bucket_are_those_of_the_folder(corpus, bucket, tmp_path):
+    here, there = crops(corpus), crops(bucket)
+    assert all(torch.equal(here[number][0], there[number][0]) for number in range(200))
+    assert 0 < len([name for name in kept(tmp_path) if name.endswith(".u8")]) <= 4
 
 
 def kept(tmp_path) -> list[str]:

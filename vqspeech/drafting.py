@@ -16,7 +16,7 @@ from vqspeech.nn.pitch import glide, phase
 from vqspeech.pieces import pieces_of
 
 SEGMENT_S = 4.0
-SHARPER, NEIGHBOURS = 0.4, 15
+SHARPER, NEIGHBOURS = 0.2, 15
 """What is foreseen is a mean, flatter than what it is a mean of: each band is moved away from the mean of its
 neighbours, by a share of its distance to it."""
 
