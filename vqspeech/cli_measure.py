@@ -65,6 +65,7 @@ def probe(
     from vqspeech.synthesis import Model
 
     awake = Model(model)
+    make_folder(None if out else results_of(model))  # before the minutes that it takes
     with bar("probe", 1.0, "") as update:
         found = probe.probe(awake, train, test, minutes, seed, update)
     corpus.write_whole(out or results_of(model) / "probe.json", json.dumps(found, indent=1) + "\n")
@@ -95,6 +96,7 @@ def evaluate(
     from vqspeech.synthesis import Model
 
     rows, awake = evaluate.read_pairs(pairs), Model(model)
+    make_folder(out or results_of(model))
     bits = evaluate.bits_per_sample(awake.run, held_out) if held_out else {}
     with bar("evaluation", 1.0, "") as update:
         found = evaluate.evaluate(awake, rows, voices, temperature, top_p, seed, update)
