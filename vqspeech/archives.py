@@ -66,7 +66,7 @@ class Rows(Sequence[Row]):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self[at] for at in range(*index.indices(len(self)))]
-        key, speaker = self._keys[index].decode(), self.speakers[self.speaker[index]]
+        key, speaker = bytes(self._keys[index]).decode(), self.speakers[self.speaker[index]]
         return Row(key, speaker, int(self.shard[index]), int(self.offset[index]), int(self.length[index]))
 
 
