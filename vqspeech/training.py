@@ -66,9 +66,7 @@ def train_vqvae(
         settings.training.spoken,
     )  # fmt: skip
 
-    learner = {"all": lambda: model, "sketch": lambda: Sketch(model), "wavenet": lambda: Told(model)}[
-        settings.training.learns
-    ]()
+    learner = {"sketch": Sketch, "wavenet": Told}.get(settings.training.learns, lambda model: model)(model)
 
     def learned(learner: nn.Module) -> VQVAE:
         return learner.model if isinstance(learner, Sketch | Told) else learner  # type: ignore[return-value]

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqspeech.nn.mel import LEAST, LogMel
+from vqspeech.nn.mel import LEAST, LogMel, band_edges, hertz_to_mels
 from vqspeech.nn.pitch import pitch_hz, pitch_reach
 from vqspeech.shapes import Pitch, Signal, Wave
 
@@ -65,7 +65,7 @@ class Hearing(nn.Module):
 
     basis: Tensor
     tints: Tensor
-    hertz: Tensor
+    edges: Tensor
 
     def __init__(
         self, sample_rate: int, hop: int, mels: int, step: int, cepstra: int = 0, relative_s: float = 0.0,
@@ -78,9 +78,7 @@ class Hearing(nn.Module):
         waves = torch.cos(math.pi / mels * torch.arange(mels)[:, None] * (torch.arange(mels) + 0.5))
         self.register_buffer("basis", F.normalize(waves[:cepstra]), persistent=False)
         self.register_buffer("tints", waves[:COLOURS], persistent=False)
-        self.top = 2595 * math.log10(1 + sample_rate / 2 / 700)
-        hertz = 700 * (10 ** (torch.arange(1, mels + 1) * self.top / (mels + 1) / 2595) - 1)
-        self.register_buffer("hertz", hertz, persistent=False)
+        self.register_buffer("edges", band_edges(sample_rate, mels).float(), persistent=False)
 
     def _of(self, samples: int) -> int:
         """How many steps of so many samples lie in the seconds around."""
@@ -109,8 +107,8 @@ class Hearing(nn.Module):
     def _warped(self, spectra: Signal, warps: Tensor) -> Signal:
         """Each band hears what lay at its frequency times the warp; beyond the last band, that one."""
         bands = spectra.shape[1]
-        mels = 2595 * torch.log10(1 + warps[:, None] * self.hertz / 700)
-        place = (mels * (bands + 1) / self.top - 1).clamp(0, bands - 1)
+        width = hertz_to_mels(self.edges[-1]) / (bands + 1)
+        place = (hertz_to_mels(warps[:, None] * self.edges[1:-1]) / width - 1).clamp(0, bands - 1)
         low = place.floor().long().clamp_max(bands - 2)
         share = (place - low)[:, :, None]
         one, other = (spectra.gather(1, at[:, :, None].expand_as(spectra)) for at in (low, low + 1))

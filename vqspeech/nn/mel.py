@@ -50,10 +50,20 @@ class LogMel(nn.Module):
             return ((spectra @ self.filters).clamp_min(0) + LEAST).log10().transpose(1, 2) + 1
 
 
+def hertz_to_mels(hertz: Tensor) -> Tensor:
+    """Frequencies on the mel scale."""
+    return 2595 * torch.log10(1 + hertz / 700)
+
+
+def band_edges(sample_rate: int, bands: int) -> Tensor:
+    """Hz where the triangles begin, have their middles and end, evenly over the mel scale: (bands + 2,)."""
+    top = float(hertz_to_mels(torch.tensor(sample_rate / 2, dtype=torch.float64)))
+    return 700 * (10 ** (torch.linspace(0, top, bands + 2, dtype=torch.float64) / 2595) - 1)
+
+
 def mel_filters(sample_rate: int, size: int, bands: int) -> Tensor:
     """Triangles of height 1 over the bins of a Fourier transform of `size`: (bins, bands)."""
-    top = 2595 * math.log10(1 + sample_rate / 2 / 700)
-    edges = 700 * (10 ** (torch.linspace(0, top, bands + 2, dtype=torch.float64) / 2595) - 1)
+    edges = band_edges(sample_rate, bands)
     bins = torch.linspace(0, sample_rate / 2, size // 2 + 1, dtype=torch.float64)[:, None]
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
