@@ -45,10 +45,10 @@ def train_vqvae(
 
     Raises:
         InputError: no packed speech, another sample rate than the config's, a held-out speaker that
-            training does not know, or a run directory that holds something else.
+            training does not know, a WaveNet alone without `init`, or a run directory that holds something else.
     """
     if settings.training.learns == "wavenet" and not settings.training.init:
-        raise InputError("a WaveNet that learns alone needs codes that are learned; set training.init to a run of them")
+        raise InputError("a WaveNet alone needs codes that are learned; set training.init to a run that has them")
     kept = 2 * settings.training.mixed_shards
     parts, held = [Packed(one, kept) for one in train], [Packed(one) for one in held_out]
     speakers = sorted({speaker for part in parts for speaker in part.speakers})
