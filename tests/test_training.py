@@ -76,7 +76,7 @@ def test_a_sketch_learns_its_outline_and_a_voice_begins_with_it(tiny, packed, tm
 @pytest.mark.parametrize("muon", [0.0, 5.0])
 def test_a_wavenet_that_learns_alone_leaves_the_codes_and_their_outline_as_they_are(tiny, packed, tmp_path, muon):
     train(tiny, packed, tmp_path / "before", max_steps=3)
-    with pytest.raises(InputError, match="needs codes that are learned; set training.init"):
+    with pytest.raises(InputError, match=r"needs codes that are learned; set training\.init"):
         train(tiny, packed, tmp_path / "none", learns="wavenet")
     only = {"learns": "wavenet", "init": str(tmp_path / "before"), "learning_rate": 3e-3, "muon": muon}
     first, last = (
