@@ -30,14 +30,14 @@ def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], unit: s
     return figure
 
 
-def usage(counts: NDArray[np.integer]) -> "Figure":
+def usage(counts: NDArray[np.integer], unit: str = "% of frames") -> "Figure":
     """How often each code comes, the commonest first, beside what all alike would be."""
     figure = _figure(7, 2.6)
     axes = figure.subplots()
     shares = np.sort(counts)[::-1] / max(1, counts.sum())
     axes.bar(np.arange(len(shares)), 100 * shares, width=1.0)
     axes.axhline(100 / len(shares), color="black", linewidth=0.8, linestyle="--", label="all alike")
-    axes.set(xlabel="codes, the commonest first", ylabel="% of frames", xlim=(-0.5, len(shares) - 0.5))
+    axes.set(xlabel="codes, the commonest first", ylabel=unit, xlim=(-0.5, len(shares) - 0.5))
     axes.legend(frameon=False)
     return figure
 

@@ -174,9 +174,13 @@ class VIMCO(nn.Module):
         surrogate = bits_per_dimension(-(signal * log_q).sum(1), batch.pictures[0].numel()).mean()
         return Loss(loss.total + surrogate - surrogate.detach(), loss.parts)
 
+    def encode(self, pictures: Tensor) -> Tensor:
+        """The likeliest codes: (batch, 3, height, width) -> (batch, rows, columns)."""
+        return self.encoder(_centred(pictures)).argmax(dim=1)
+
     def reconstruct(self, pictures: Tensor) -> Tensor:
         """Pictures through their likeliest codes, levels."""
-        codes = self.encoder(_centred(pictures)).argmax(dim=1)
+        codes = self.encode(pictures)
         return _levels(self.decoder(self.codebook(codes).permute(0, 3, 1, 2))[0])
 
 

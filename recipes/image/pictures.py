@@ -2,10 +2,11 @@
 
 import hashlib
 import io
+import pickle
 import tarfile
 import urllib.request
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,8 @@ def load(source: str, size: int, seed: int = 0) -> tuple[Pictures, Pictures]:
     """Training and test pictures, size x size.
 
     Args:
-        source: "patches", "cifar10" (downloads it), or a path: CIFAR-10's binary archive or folder, a tar or folder of
-            pictures, with train/ and test/ and below them classes or not; without test/, a tenth is held out.
+        source: "patches", "cifar10" (downloads it), or a path: CIFAR-10's archive or folder, binary or Python, a tar or
+            folder of pictures, with train/ and test/ and below them classes or not; without test/, a tenth is held out.
 
     Raises:
         InputError: no such thing, or no pictures in it.
@@ -47,6 +48,10 @@ def load(source: str, size: int, seed: int = 0) -> tuple[Pictures, Pictures]:
     batches = {name: data for name, data in files if name.endswith(".bin")}
     if batches:
         train, test = (_batches(batches, "data_batch"), _batches(batches, "test_batch"))
+        return _scaled(train, size), _scaled(test, size)
+    pickles = {name: data for name, data in files if Path(name).name.startswith(("data_batch_", "test_batch"))}
+    if pickles:
+        train, test = (_pickled(pickles, "data_batch"), _pickled(pickles, "test_batch"))
         return _scaled(train, size), _scaled(test, size)
     return _by_folder(path, [(name, data) for name, data in files if Path(name).suffix.lower() in SUFFIXES], size, seed)
 
@@ -94,6 +99,32 @@ def _batches(files: dict[str, bytes], kind: str) -> Pictures:
         raise InputError(f"{kind}: {len(data)} bytes are no records of 3,073; copy CIFAR-10 again")
     records = np.frombuffer(data, np.uint8).reshape(-1, 3073)
     return Pictures(records[:, 1:].reshape(-1, 3, 32, 32).copy(), records[:, 0].astype(np.int64), CIFAR_CLASSES)
+
+
+class _Arrays(pickle.Unpickler):
+    """Reads numpy's arrays and what Python itself writes plainly; a pickle that names anything else runs nothing."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module.split(".")[0], name) not in {("numpy", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype")}:
+            raise pickle.UnpicklingError(f"names {module}.{name}")
+        return super().find_class(module, name)
+
+
+def _pickled(files: dict[str, bytes], kind: str) -> Pictures:
+    """CIFAR-10's Python form: pickled dicts of `data`, (pictures, 3072), and `labels`."""
+    levels, kinds = [np.zeros((0, 3, 32, 32), np.uint8)], []
+    for name, data in sorted(files.items()):
+        if Path(name).name.startswith(kind):
+            try:
+                batch = _Arrays(io.BytesIO(data), encoding="bytes").load()
+                levels.append(np.asarray(batch[b"data"], np.uint8).reshape(-1, 3, 32, 32))
+                kinds += [int(one) for one in batch[b"labels"]]
+            except Exception as error:  # a broken pickle may raise anything
+                raise InputError(f"{name}: is no batch of CIFAR-10 ({error}); copy it again") from None
+    found = np.concatenate(levels)
+    if len(kinds) != len(found) or not kinds or not 0 <= min(kinds) <= max(kinds) < len(CIFAR_CLASSES):
+        raise InputError(f"{kind}: {len(found)} pictures, {len(kinds)} classes; copy CIFAR-10 again")
+    return Pictures(found, np.array(kinds, np.int64), CIFAR_CLASSES)
 
 
 def _by_folder(path: Path, files: list[tuple[str, bytes]], size: int, seed: int) -> tuple[Pictures, Pictures]:
@@ -176,6 +207,8 @@ def save(levels: NDArray[np.uint8], columns: int, path: Path) -> None:
     """Writes pictures, (pictures, 3, height, width), as one, in rows of `columns`."""
     from PIL import Image
 
+    zoom = max(1, 64 // levels.shape[-1])
+    levels = levels.repeat(zoom, axis=2).repeat(zoom, axis=3)
     number, _, height, width = levels.shape
     rows = levels.reshape(number // columns, columns, 3, height, width).transpose(0, 3, 1, 4, 2)
     Image.fromarray(rows.reshape(number // columns * height, columns * width, 3)).save(path)

@@ -20,15 +20,18 @@ sys.path.insert(0, str(Path(__file__).parent))
 from learning import Drawn, DrawnCodes, batch_of, codes_of, train
 from likelihood import bits_per_dimension
 from networks import VAE, VIMCO, VQVAE, Batch, Sizes
+from pages import compared, compressed
 from pictures import Pictures, load, save
 from priors import CodeBatch, Prior, Second
 
 from vqspeech import InputError
-from vqspeech.nn.quantiser import usage
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 PAPER = {"VAE": 4.51, "VQ-VAE": 4.67, "VIMCO": 5.14}
 TEST_BATCH = 50
+SETTINGS = "{units} units, batches of {batch}, {minutes:g} minutes a model."
+HELD_OUT, SHOWN = 200, 8
+"""Pictures that are measured while it learns, and that are shown."""
 
 
 @torch.inference_mode()
@@ -46,7 +49,7 @@ def train_on_pictures(
     model: Any, parts: tuple[Pictures, Pictures], out: Path, seed: int, minutes: float, batch: int
 ) -> Any:
     """The same on pictures."""
-    few = parts[1]._replace(levels=parts[1].levels[:200])
+    few = parts[1]._replace(levels=parts[1].levels[:: -(-len(parts[1].levels) // HELD_OUT)])
     held = lambda learner: {"held_out_bits_per_dim": float(measure(learner, few)[0].mean())}  # noqa: E731
     return train(model, Drawn(parts[0], seed), batch_of, held, out, seed=seed, max_minutes=minutes, batch=batch)
 
@@ -63,27 +66,28 @@ def compare(
 ) -> None:
     """Section 4.1: continuous against discrete latents, at 32x32 through 8x8."""
     train_, test = load(data, 32)
-    sizes, rows = Sizes(units), []
+    sizes, found = Sizes(units), {}
+    shown = torch.from_numpy(_some(test, SHOWN))
+    pictures, counts = [shown], {}
     makers = {"VAE": lambda: VAE(sizes), "VQ-VAE": lambda: VQVAE(sizes), "VIMCO": lambda: VIMCO(sizes, samples)}
     for name, make in makers.items():
-        found = []
+        measured = []
         for seed in range(seeds):
             torch.manual_seed(seed)
             size = max(1, batch // samples) if name == "VIMCO" else batch
             model = train_on_pictures(make(), (train_, test), out / f"{name.lower()}-{seed}", seed, minutes, size)
-            found.append(measure(model, test))
-        bits, cost = (np.stack(column) for column in zip(*found, strict=True))
+            measured.append(measure(model, test))
+        bits, cost = (np.stack(column) for column in zip(*measured, strict=True))
         low, high = _interval(bits.mean(axis=0))
-        rows.append({"model": name, "bits": bits.mean(), "low": low, "high": high, "latents": cost.mean()})
-        rows[-1] |= {"seeds": bits.mean(axis=1).tolist(), "paper": PAPER[name]}
-    (out / "table.json").write_text(json.dumps({"data": data, "rows": rows}, indent=1, default=float) + "\n")
-    print("| model | bits per dimension | 95 % over pictures | each seed | of these, latents | paper, CIFAR-10 |")
-    print("|---|---|---|---|---|---|")
-    for row in rows:
-        each = ", ".join(f"{one:.3f}" for one in row["seeds"])
-        latents = f"{row['latents']:.3f}" if row["latents"] else "within"
-        print(f"| {row['model']} | {row['bits']:.3f} | {row['low']:.3f} to {row['high']:.3f} | {each} ", end="")
-        print(f"| {latents} | {row['paper']} |")
+        found[name] = {"bits": bits.mean(), "low": low, "high": high, "latents": cost.mean()}
+        found[name] |= {"seeds": bits.mean(axis=1).tolist(), "paper": PAPER[name]}
+        with torch.inference_mode():
+            pictures.append(model.reconstruct(shown))
+        if name != "VAE":
+            counts[name] = torch.bincount(_encoded(model, test).flatten(), minlength=sizes.codes)
+    (out / "table.json").write_text(json.dumps({"data": data, "rows": found}, indent=1, default=float) + "\n")
+    save(torch.cat(pictures).numpy(), SHOWN, out / "reconstructions.png")
+    compared(out, data, SETTINGS.format(units=units, batch=batch, minutes=minutes), found, counts)
 
 
 @app.command()
@@ -101,47 +105,66 @@ def compress(
     torch.manual_seed(0)
     model = train_on_pictures(VQVAE(Sizes(units)), (train_, test), out / "vqvae", 0, minutes, batch)
     known, new = _encoded(model, train_), _encoded(model, test)
-    used, perplexity = usage(torch.bincount(new.flatten(), minlength=512))
-    kept = size * size * 3 * 8 / (new[0].numel() * 9)
-    print(f"{size}x{size}x3 to {new.shape[1]}x{new.shape[2]}: {kept:.1f} times fewer bits; ", end="")
-    print(f"{used} of 512 codes in use on test, perplexity {perplexity:.0f}")
-    shown = torch.from_numpy(test.levels[:8])
-    save(torch.cat([shown, model.decode(new[:8])]).numpy(), 8, out / "reconstructions.png")
+    counts = torch.bincount(new.flatten(), minlength=model.codes)
+    fewer = size * size * 3 * 8 / (new[0].numel() * 9)
+    some = torch.arange(0, len(new), max(1, len(new) // SHOWN))[:SHOWN]
+    shown = torch.from_numpy(test.levels)[some]
+    save(torch.cat([shown, model.decode(new[some])]).numpy(), SHOWN, out / "reconstructions.png")
+    off = float((model.decode(new[some]).float() - shown.float()).abs().mean())
+
+    few = new[:: -(-len(new) // HELD_OUT)]
 
     def held(learner: Any) -> dict[str, float]:
         with torch.inference_mode():
-            kinds = torch.from_numpy(test.kinds[:64]) if len(test.kinds) else None
-            return {"held_out_bits_per_code": float(learner.loss(CodeBatch(new[:64], kinds)).parts["bits_per_code"])}
+            kinds = torch.from_numpy(test.kinds[:: -(-len(new) // HELD_OUT)]) if len(test.kinds) else None
+            return {"held_out_bits_per_code": float(learner.loss(CodeBatch(few, kinds)).parts["bits_per_code"])}
 
     uniforms = torch.from_numpy(np.random.default_rng(0).random((samples, *new.shape[1:]), dtype=np.float32))
-    prior = Prior(512, units, 8, len(train_.names))
+    prior = Prior(model.codes, units, 8, len(train_.names))
     drawn = DrawnCodes(known, train_.kinds, 0)
-    schedule = {"max_minutes": minutes, "batch": batch, "learning_rate": 1e-3}
+    schedule = {"max_minutes": minutes, "batch": batch, "learning_rate": 1e-3, "precision": "auto"}
     prior = train(prior, drawn, codes_of, held, out / "prior", **schedule)
     kinds = torch.arange(samples) % len(train_.names) if train_.names else None
     made = model.decode(prior.net.generate(uniforms, kinds))
     save(torch.cat([made, _nearest(made, train_)]).numpy(), samples, out / "samples.png")
-    print(f"prior: {held(prior)['held_out_bits_per_code']:.2f} bits a code, 9 if all are alike")
 
-    second = Second(512, new.shape[1], units, 32, units, 6)
+    second = Second(model.codes, new.shape[1], units, 32, units, 6)
     second = train(second, drawn, codes_of, held, out / "second", **schedule)
     with torch.inference_mode():
         chosen = second.encode(new)
-        used, perplexity = usage(torch.bincount(chosen.flatten(), minlength=512))
-        rows = [second.decode(chosen[:samples], uniforms)]
+        own, others = chosen[some][:samples], chosen[some].roll(1, dims=0)[:samples]
+        rows = [second.decode(own, uniforms[: len(own)])]
         for place in range(Second.LATENTS):  # the same pictures, one latent each taken from another
-            other = chosen[:samples].clone()
-            other[:, place] = chosen[samples : 2 * samples, place]
-            rows.append(second.decode(other, uniforms))
-    pictures = torch.cat([torch.from_numpy(test.levels[:samples]), *map(model.decode, rows)])
-    save(pictures.numpy(), samples, out / "second.png")
-    moved = [float((row != rows[0]).float().mean()) for row in rows[1:]]
-    print(f"second: {held(second)['held_out_bits_per_code']:.2f} bits a code, told {Second.LATENTS} latents; ", end="")
-    print(f"{used} of 512 in use, perplexity {perplexity:.0f}; another latent changes ", end="")
-    print(", ".join(f"{100 * share:.0f} %" for share in moved) + " of the codes")
+            other = own.clone()
+            other[:, place] = others[:, place]
+            rows.append(second.decode(other, uniforms[: len(own)]))
+    save(torch.cat([shown[: len(own)], *map(model.decode, rows)]).numpy(), len(own), out / "second.png")
+    bits = {"all alike": 9.0, "as often as each comes": _unigram(known, new, model.codes)}
+    bits |= {
+        name: held(one)["held_out_bits_per_code"] for name, one in (("a PixelCNN", prior), ("told 27 bits", second))
+    }
+    compressed(
+        out, data, SETTINGS.format(units=units, batch=batch, minutes=minutes),
+        f"{size}x{size}x3 to {new.shape[1]}x{new.shape[2]}: {fewer:.1f} times fewer bits, {off:.1f} of 255 levels off.",
+        [(f"{fewer:.1f} times", "fewer bits"), (f"{off:.1f} levels", "off, of 255")], bits,
+        [float((row != rows[0]).float().mean()) for row in rows[1:]],
+        {"VQ-VAE": counts, "second VQ-VAE": torch.bincount(chosen.flatten(), minlength=model.codes)},
+        [train_.names[int(kind)] for kind in kinds] if kinds is not None else [],
+    )  # fmt: skip
 
 
-def _encoded(model: VQVAE, pictures: Pictures) -> torch.Tensor:
+def _some(pictures: Pictures, number: int) -> np.ndarray:
+    """Pictures from all over."""
+    return pictures.levels[:: max(1, len(pictures.levels) // number)][:number]
+
+
+def _unigram(known: torch.Tensor, new: torch.Tensor, codes: int) -> float:
+    """Bits a code, if each comes as often as it did in training."""
+    counts = torch.bincount(known.flatten(), minlength=codes) + 1.0
+    return float(-(counts / counts.sum()).log2()[new].mean())
+
+
+def _encoded(model: VQVAE | VIMCO, pictures: Pictures) -> torch.Tensor:
     with torch.inference_mode():
         parts = np.array_split(pictures.levels, max(1, len(pictures.levels) // TEST_BATCH))
         return torch.cat([model.encode(torch.from_numpy(part)) for part in parts])
