@@ -19,7 +19,7 @@ from vqspeech import checkpoint, config, machine
 from vqspeech.errors import InputError
 from vqspeech.journal import Journal
 from vqspeech.muon import Muon
-from vqspeech.nn.quantiser import usage
+from vqspeech.nn.quantiser import compiled, usage
 from vqspeech.shapes import Loss
 
 LOG_STEPS = 20
@@ -106,7 +106,7 @@ def fit(
     )
     objective = _Objective(learner)
     objective, optimiser, loader = accelerator.prepare(
-        torch.compile(objective) if settings.compile else objective, adam, loader
+        compiled(objective) if settings.compile else objective, adam, loader
     )
     averaged.to(accelerator.device)
     learner.train()

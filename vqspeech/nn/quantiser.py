@@ -1,6 +1,6 @@
 """The vector quantiser: the nearest of K vectors, learned by gradient or by moving averages."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -82,7 +82,6 @@ class Quantiser(nn.Module):
         """The codebook vectors of the codes."""
         return F.embedding(codes, self.codebook).transpose(1, 2)
 
-    @torch.compiler.disable  # what it learns in place, a compiled graph would still need as it was
     def forward(self, latents: Latents) -> Quantised:  # type: ignore[override]
         """Quantises; in training also learns the codebook, from the batch and after it was used."""
         latents = latents.float()
@@ -128,6 +127,15 @@ class Quantiser(nn.Module):
         self.counts[dead] = count
         if self.learning == "ema":
             self.sums[dead] = lent * count
+
+
+def compiled(function: Any) -> Any:
+    """`torch.compile` of what has quantisers in it: what they learn in place, a graph would still need as it was.
+
+    The compiler is loaded here and not before: it takes as long as all else that a command loads.
+    """
+    Quantiser.forward = torch.compiler.disable(Quantiser.forward)  # type: ignore[method-assign]
+    return torch.compile(function)
 
 
 def usage(counts: Tensor) -> tuple[int, float]:

@@ -1,0 +1,32 @@
+"""What a person gets who installs the package: an import that keeps to itself."""
+
+import subprocess
+import sys
+
+WATCH = """
+import os, sys
+def told(event, arguments):
+    writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    if writes and arguments[0] not in ("/dev/null", os.devnull):
+        print("opens", arguments[0])
+    if event in ("socket.connect", "socket.getaddrinfo", "os.mkdir", "os.rename", "os.remove", "subprocess.Popen"):
+        print(event, arguments)
+sys.addaudithook(told)
+"""
+
+
+def watched(code: str, **environment: str) -> str:
+    command = [sys.executable, "-B", "-c", WATCH + code]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+def test_an_import_asks_no_network_and_writes_no_file():
+    assert watched("import vqspeech, vqspeech.cli, vqspeech.synthesis, vqspeech.training, vqspeech.page") == ""
+
+
+def test_the_watch_sees_what_it_is_there_for(tmp_path):
+    told = watched(
+        f"open({str(tmp_path / 'a')!r}, 'w'); import socket; s = socket.socket(); s.connect_ex(('127.0.0.1', 9))"
+    )
+    assert "opens" in told
+    assert "socket.connect" in told
