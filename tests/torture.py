@@ -41,6 +41,7 @@ VERBS = {
     "encode": "encode wav/0.wav wav/1.wav wav/2.wav --model model --out-dir out",
     "convert": "convert wav/0.wav wav/1.wav --speaker s1 --model model --out-dir out",
     "enrol": "enrol --name bob --model model wav/long.wav",
+    "run.sh": "bash egs/vctk/run.sh --vctk wav/VCTK --config my.yaml --set-prior training.max_steps=9 --stop-stage 7",
 }
 HANG_S, ROOM = 10.0, 2 << 30
 """Seconds that reading a small file may take, and bytes of memory."""
@@ -81,6 +82,15 @@ def workplace(folder: Path) -> None:
         (folder / name / "wav.scp").write_text(scp)
         (folder / name / "utt2spk").write_text("".join(f"{row} {row[:2]}\n" for row in rows))
     (folder / "config.yaml").write_text(CONFIG)
+    for at in range(30):  # a VCTK for run.sh, beside a copy of it
+        name = f"p22{at % 2}/p22{at % 2}_{at:03d}"
+        for kind in ("wav48", "txt"):
+            (folder / "wav/VCTK" / kind / name).parent.mkdir(parents=True, exist_ok=True)
+        audio.write(folder / f"wav/VCTK/wav48/{name}.wav", _voiced(rng, time_s[: RATE // 2]), RATE)
+        (folder / f"wav/VCTK/txt/{name}.txt").write_text(f"Sentence {at}.\n")
+    (folder / "my.yaml").write_text(CONFIG)
+    shutil.copytree(Path(__file__).parents[1] / "egs", folder / "egs")
+    (folder / ".venv").symlink_to(sys.prefix)
     for verb in ("data pack packed", "train config.yaml --data packed --held-out packed --out model --max-steps 5"):
         done = run(verb, folder)
         assert done.code == 0, done.told
@@ -93,16 +103,18 @@ def _voiced(rng: np.random.Generator, time_s: np.ndarray) -> np.ndarray:
 
 
 def run(verb: str, folder: Path, after_s: float | None = None, sent: int = signal.SIGKILL) -> Ended:
-    """Runs a command in a folder; after some seconds, if it still runs, it is sent a signal."""
+    """Runs a command in a folder; after some seconds, if it still runs, it is sent a signal; a script and all that it
+    began, together."""
+    words, script = verb.split(), verb.startswith("bash ")
     process = subprocess.Popen(
-        [sys.executable, "-m", "vqspeech", *verb.split()], cwd=folder, stdout=subprocess.DEVNULL,
+        words if script else [sys.executable, "-m", "vqspeech", *words], cwd=folder, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     try:
         return Ended(process.wait(after_s), _stderr(process), 0.0)
     except subprocess.TimeoutExpired:
         began = time.monotonic()
-        process.send_signal(sent)
+        os.killpg(process.pid, sent) if script else process.send_signal(sent)
         told = process.communicate(timeout=120)[1]
         return Ended(process.returncode, told, time.monotonic() - began)
 
@@ -115,7 +127,7 @@ def _stderr(process: subprocess.Popen) -> str:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """What a verb leaves, by path: not its inputs, logs and clocks."""
-    aside = ("log.jsonl", "tensorboard", "state", "wav", "skipped.tsv", "packing.json")
+    aside = ("log.jsonl", "tensorboard", "state", "wav", "skipped.tsv", "packing.json", "egs")
     found = {}
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
@@ -153,7 +165,7 @@ def killed(name: str, rounds: int, seed: int, origin: Path) -> Tally:
                     if "Traceback" in ended.told:
                         faults.append(f"{name}, round {number}, {sent}: {ended.told[-300:]}")
                 torn = [path for path, data in contents(here).items() if expected.get(path, data) != data]
-                torn = [path for path in torn if not (name == "train" and _reads(here, path))]
+                torn = [path for path in torn if not (name in ("train", "run.sh") and _reads(here / path))]
                 faults += [f"{name}, round {number}, {sent}: {path} is torn" for path in torn]
             last = run(verb, here)
             found = contents(here)
@@ -168,17 +180,22 @@ def killed(name: str, rounds: int, seed: int, origin: Path) -> Tally:
 def _copied(origin: Path, here: Path) -> None:
     """A fresh copy of the workplace, always under the same path: tables name it."""
     shutil.rmtree(here, ignore_errors=True)
-    shutil.copytree(origin, here)
+    shutil.copytree(origin, here, symlinks=True)
     for table in here.glob("*/wav.scp"):
         table.write_text(table.read_text().replace(str(origin), str(here)))
 
 
-def _reads(here: Path, path: str) -> bool:
-    """Whether a run directory of which a file differs from the final one is whole nevertheless."""
-    from vqspeech import InputError, checkpoint
+def _reads(path: Path) -> bool:
+    """Whether a file that differs from the final one is of a run or a data directory that is whole nevertheless."""
+    from vqspeech import InputError, checkpoint, corpus
 
+    run = next((one for one in path.parents if (one / checkpoint.CONFIG).exists()), None)
     try:
-        return bool(checkpoint.load(here / Path(path).parts[0]))
+        return bool(
+            (checkpoint.load(run) if "prior" not in run.name else checkpoint.load_prior(run))
+            if run
+            else corpus.read(path.parent)
+        )
     except InputError:
         return False
 

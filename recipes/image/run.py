@@ -46,12 +46,14 @@ def measure(model: Any, pictures: Pictures) -> tuple[np.ndarray, np.ndarray]:
 
 
 def train_on_pictures(
-    model: Any, parts: tuple[Pictures, Pictures], out: Path, seed: int, minutes: float, batch: int
+    model: Any, parts: tuple[Pictures, Pictures], out: Path, seed: int, minutes: float, batch: int, **settings: Any
 ) -> Any:
-    """The same on pictures."""
+    """The same as `train`, on pictures."""
     few = parts[1]._replace(levels=parts[1].levels[:: -(-len(parts[1].levels) // HELD_OUT)])
     held = lambda learner: {"held_out_bits_per_dim": float(measure(learner, few)[0].mean())}  # noqa: E731
-    return train(model, Drawn(parts[0], seed), batch_of, held, out, seed=seed, max_minutes=minutes, batch=batch)
+    return train(
+        model, Drawn(parts[0], seed), batch_of, held, out, seed=seed, max_minutes=minutes, batch=batch, **settings
+    )
 
 
 @app.command()
@@ -103,7 +105,8 @@ def compress(
     """Section 4.2: pictures as codes, samples of a prior over them, and a second VQ-VAE on top."""
     train_, test = load(data, size)
     torch.manual_seed(0)
-    model = train_on_pictures(VQVAE(Sizes(units)), (train_, test), out / "vqvae", 0, minutes, batch)
+    fast = {"learning_rate": 1e-3, "muon": 5.0}  # minutes, where the paper has days
+    model = train_on_pictures(VQVAE(Sizes(units)), (train_, test), out / "vqvae", 0, minutes, batch, **fast)
     known, new = _encoded(model, train_), _encoded(model, test)
     counts = torch.bincount(new.flatten(), minlength=model.codes)
     fewer = size * size * 3 * 8 / (new[0].numel() * 9)
@@ -122,7 +125,7 @@ def compress(
     uniforms = torch.from_numpy(np.random.default_rng(0).random((samples, *new.shape[1:]), dtype=np.float32))
     prior = Prior(model.codes, units, 8, len(train_.names))
     drawn = DrawnCodes(known, train_.kinds, 0)
-    schedule = {"max_minutes": minutes, "batch": batch, "learning_rate": 1e-3, "precision": "auto"}
+    schedule = {"max_minutes": minutes, "batch": batch, **fast}
     prior = train(prior, drawn, codes_of, held, out / "prior", **schedule)
     kinds = torch.arange(samples) % len(train_.names) if train_.names else None
     made = model.decode(prior.net.generate(uniforms, kinds))

@@ -119,7 +119,7 @@ def learn(
     torch.manual_seed(0)
     train(
         Dream(sizes, len(ACTIONS)), Moments(_in_codes(frames, known), 0), moments_of, held_moments, out / "dream",
-        max_minutes=minutes * 2 / 3, **schedule | {"precision": "auto"},
+        max_minutes=minutes * 2 / 3, **schedule,
     )  # fmt: skip
 
 
