@@ -6,8 +6,8 @@ import torch
 
 from vqspeech import checkpoint, config, mulaw, synthesis
 from vqspeech.models.vqvae import VQVAE
-from vqspeech.nn.hearing import COLOURS, SILENT, Disguise, Hearing, disguised, octaves, relative
-from vqspeech.nn.mel import LEAST, LogMel, mel_filters
+from vqspeech.nn.hearing import COLOURS, Disguise, Hearing, disguised, octaves
+from vqspeech.nn.mel import LEAST, SILENT, LogMel, mel_filters, relative
 from vqspeech.nn.pitch import pitch_hz
 from vqspeech.synthesis import Model
 

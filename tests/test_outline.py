@@ -7,8 +7,8 @@ import torch
 from vqspeech import config
 from vqspeech.models.vqvae import VQVAE
 from vqspeech.nn.draft import draft
-from vqspeech.nn.mel import LogMel
-from vqspeech.nn.outline import Outline
+from vqspeech.nn.mel import LogMel, relative
+from vqspeech.nn.outline import CEPSTRA, SHARE, Outline
 from vqspeech.nn.pitch import glide, phase, pitch_hz
 
 RATE, HOP = 16000, 320
@@ -70,22 +70,42 @@ def sizes(hop: int = HOP, **decoder) -> config.Model:
 
 def test_an_outline_says_how_far_it_is_off():
     outline, wave, voices = Outline(RATE, HOP, 5, 4, 16), buzz(np.full(3200, 200.0)), torch.zeros(1, 4)
-    pitch = pitch_hz(wave, RATE, HOP)
+    pitch, spectra = pitch_hz(wave, RATE, HOP), outline.mel(wave)
     right = outline(torch.zeros(1, 5, 10), voices)._replace(
-        spectra=outline.mel(wave).transpose(1, 2).reshape(1, 10, -1), voicing=torch.where(pitch > 0, 30.0, -30.0),
+        spectra=spectra.transpose(1, 2).reshape(1, 10, -1), voicing=torch.where(pitch > 0, 30.0, -30.0),
         log_hz=pitch.clamp_min(1).log(),
     )  # fmt: skip
-    names = ("outline_spectrum", "outline_formants", "outline_octaves", "outline_voicing")
-    assert all(outline.loss(right, voices, wave, pitch)[name] < 1e-6 for name in names)
+    names = ("outline_spectrum", "outline_formants", "outline_cepstra", "outline_octaves", "outline_voicing")
+    assert all(outline.loss(right, voices, spectra, pitch)[name] < 1e-6 for name in names)
     assert torch.allclose(right.pitch, pitch)
     wrong = right._replace(spectra=right.spectra + 0.5, voicing=-right.voicing, log_hz=right.log_hz + np.log(2))
-    off = outline.loss(wrong, voices, wave, pitch)
+    off = outline.loss(wrong, voices, spectra, pitch)
     assert off["outline_spectrum"] == pytest.approx(0.5, abs=1e-5)
     assert off["outline_formants"] < 1e-6  # as slopes go, no difference
     steeper = right._replace(spectra=right.spectra + 0.1 * torch.arange(80.0).repeat(outline.parts))
-    assert outline.loss(steeper, voices, wave, pitch)["outline_formants"] == pytest.approx(0.4, abs=1e-4)
+    assert outline.loss(steeper, voices, spectra, pitch)["outline_formants"] == pytest.approx(0.4, abs=1e-4)
     assert off["outline_octaves"] == pytest.approx(1, abs=1e-5)
     assert off["outline_voicing"] == pytest.approx(30, abs=1e-3)
+
+
+def test_what_a_code_tells_alone_is_the_shape_of_its_own_frame():
+    outline, wave = Outline(RATE, HOP, 5, 4, 16), buzz(np.geomspace(90, 250, 16000))
+    spectra = outline.mel(wave)
+    weights = 0.5 * torch.arange(1, CEPSTRA + 1.0)[:, None] ** 0.8
+    cosines = torch.cos(np.pi / 80 * torch.arange(CEPSTRA)[:, None] * (torch.arange(80) + 0.5))
+    shapes = weights * torch.nn.functional.normalize(cosines) @ relative(spectra, 200)[0]
+    told = shapes.t().reshape(1, 50, -1).transpose(1, 2)  # two steps a frame, one after the other
+    assert outline.alone(told, spectra) < 1e-5
+    assert outline.alone(told + 1, spectra) == pytest.approx(SHARE, rel=1e-3)
+    assert outline.alone(told.roll(3, dims=2), spectra) > 0.02
+
+
+def test_what_is_heard_of_speech_has_cepstra_of_one_size(speech):
+    """So that none of them drowns the others: each within a factor of three of the spread that is expected of all."""
+    outline = Outline(RATE, HOP, 5, 4, 16)
+    wave = torch.from_numpy(np.concatenate([speech(2.0, seed=seed) for seed in range(4)]))[None]
+    spread = outline._cepstra(outline._by_part(outline.mel(wave))).flatten(0, 2).std(0)
+    assert ((spread > 1 / 3) & (spread < 3)).all()
 
 
 def test_codes_foresee_departures_from_what_is_usual_of_a_voice():
@@ -111,10 +131,10 @@ def test_codes_foresee_departures_from_what_is_usual_of_a_voice():
 def test_what_is_usual_of_a_voice_is_learned_from_what_it_sounds_like():
     outline, voices = Outline(RATE, HOP, 5, 4, 16), torch.nn.Parameter(0.1 * torch.randn(2, 4))
     waves = torch.cat([buzz(np.full(9600, 110.0)), buzz(np.full(9600, 240.0))])
-    pitch = pitch_hz(waves, RATE, HOP)
+    pitch, spectra = pitch_hz(waves, RATE, HOP), outline.mel(waves)
     adam = torch.optim.Adam([voices, *outline.usual.parameters()], 0.03)
     for _ in range(150):
-        off = outline.loss(outline(torch.zeros(2, 5, 30), voices), voices, waves, pitch)
+        off = outline.loss(outline(torch.zeros(2, 5, 30), voices), voices, spectra, pitch)
         adam.zero_grad()
         (off["outline_voice_spectrum"] + off["outline_voice_octaves"]).backward()
         adam.step()

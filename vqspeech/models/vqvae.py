@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from vqspeech import config, mulaw
 from vqspeech.dataset import Batch
 from vqspeech.nn.encoder import Encoder
-from vqspeech.nn.hearing import COLOURS, Disguise, Hearing, disguised
-from vqspeech.nn.outline import Outline, Outlined
+from vqspeech.nn.hearing import COLOURS, Disguise, Hearing, Sensed, disguised
+from vqspeech.nn.outline import CEPSTRA, Outline, Outlined
 from vqspeech.nn.pitch import pitch_hz
 from vqspeech.nn.quantiser import Quantiser, jitter, sum_over_processes_
 from vqspeech.nn.wavenet import WaveNet
@@ -66,16 +66,19 @@ class VQVAE(nn.Module):
             decoder.kernel, decoder.cond + decoder.speaker,
         )  # fmt: skip
 
-    def latents(self, classes: Classes, disguise: Disguise | None = None) -> Latents:
+    def latents(
+        self, classes: Classes, disguise: Disguise | None = None, sensed: Sensed | None = None
+    ) -> Latents:  # fmt: skip
         """(batch, time) -> (batch, dim, frames), before quantisation; time must be a multiple of the hop.
 
         Args:
             disguise: of spectra; a wave has none.
+            sensed: what has been measured of the classes already.
         """
         if self.hearing is None:
             curved = classes.float() * (2 / mulaw.MU) - 1  # the mu-law curve itself: quiet sounds stay audible
             return self.encoder(curved[:, None])
-        return self.encoder(self.hearing(_wave(classes), disguise))
+        return self.encoder(self.hearing.told(sensed or self.hearing.sense(_wave(classes)), disguise))
 
     @property
     def margin(self) -> int:
@@ -120,11 +123,11 @@ class VQVAE(nn.Module):
         logits = self.wavenet(past, cond.gather(2, said[:, None].expand(-1, cond.shape[1], -1)))
         heard = classes.unflatten(1, (-1, self.hop)).gather(1, said[:, :, None].expand(-1, -1, self.hop))
         nats = F.cross_entropy(logits.float().transpose(1, 2).flatten(0, 1), heard.long().flatten())
-        return nats, self._off(outlined, voices, classes)
+        return nats, self._off(outlined, voices, self._sensed(classes))
 
     def off(self, classes: Classes, latents: Latents, voices: Tensor) -> dict[str, Tensor]:
         """How far the outline of quantised latents in voices, (batch, dim), is off recordings; empty without one."""
-        return self._off(self._outlined(latents, voices)[1], voices, classes)
+        return self._off(self._outlined(latents, voices)[1], voices, self._sensed(classes))
 
     def _outlined(self, latents: Latents, voices: Tensor) -> tuple[Cond, Outlined | None]:
         context = self.context(latents)
@@ -132,11 +135,17 @@ class VQVAE(nn.Module):
         context = context + outlined.told if outlined else context
         return torch.cat([context, voices[:, :, None].expand(-1, -1, latents.shape[2])], dim=1), outlined
 
-    def _off(self, outlined: Outlined | None, voices: Tensor, classes: Classes) -> dict[str, Tensor]:
-        if not self.outline or not outlined:
-            return {}
+    def _sensed(self, classes: Classes) -> Sensed | None:
+        """What the outline is asked for; None without one."""
+        if not self.outline:
+            return None
         wave = _wave(classes)
-        return self.outline.loss(outlined, voices, wave, pitch_hz(wave, self.sample_rate, self.hop))
+        return Sensed(self.outline.mel(wave), pitch_hz(wave, self.sample_rate, self.hop))
+
+    def _off(self, outlined: Outlined | None, voices: Tensor, sensed: Sensed | None) -> dict[str, Tensor]:
+        if not self.outline or not outlined or not sensed:
+            return {}
+        return self.outline.loss(outlined, voices, *sensed)
 
     def loss(self, batch: Batch) -> Loss:
         """Bits per sample and the commitment; equation 3 of the paper, the likelihood averaged over samples.
@@ -147,20 +156,34 @@ class VQVAE(nn.Module):
         nats, off = self.nats(batch.classes, batch.past, batch.starts, latents, self.speaker(batch.speakers))
         return Loss(nats + commitment + sum(off.values()), {"bits_per_sample": nats / math.log(2)} | parts | off)
 
-    def sketch(self, batch: Batch) -> Loss:
-        """The commitment and the outline alone: what codes are good for, learned before there is any sound."""
-        latents, commitment, parts = self._coded(batch)
-        off = self.off(batch.classes, latents, self.speaker(batch.speakers))
+    def sketch(self, batch: Batch, alone: nn.Module | None = None) -> Loss:
+        """The commitment and the outline alone: what codes are good for, learned before there is any sound.
+
+        Args:
+            alone: what each code tells by itself, see `Outline.alone`.
+        """
+        assert self.outline, "this model has no outline"
+        sensed, voices = self._sensed(batch.classes), self.speaker(batch.speakers)
+        latents, commitment, parts = self._coded(batch, sensed if self._asked_what_it_hears else None)
+        off = self._off(self._outlined(latents, voices)[1], voices, sensed)
+        if alone and sensed:
+            off |= {"outline_alone": self.outline.alone(alone(latents), sensed.spectra)}
         return Loss(commitment + sum(off.values()), parts | off)
 
-    def _coded(self, batch: Batch) -> tuple[Latents, Tensor, dict[str, Tensor]]:
+    @property
+    def _asked_what_it_hears(self) -> bool:
+        """Whether spectra and pitch that the outline is asked for are those that the encoder hears."""
+        ear, outline = self.hearing, self.outline
+        return bool(ear and outline and ear.pitch and ear.mel.sizes == outline.mel.sizes)
+
+    def _coded(self, batch: Batch, sensed: Sensed | None = None) -> tuple[Latents, Tensor, dict[str, Tensor]]:
         """Quantised latents as the decoder is told them, their commitment, and what is logged of it."""
         if self.training and not self.quantiser.counts.any():
             self._standardise_(batch.classes)
         disguise = None
         if self.training and (self.warp or self.colour):
             disguise = disguised(batch.uniforms[:, -1 - COLOURS :], self.warp, self.colour)
-        quantised = self.quantiser(self.latents(batch.classes, disguise))
+        quantised = self.quantiser(self.latents(batch.classes, disguise, sensed))
         latents = quantised.latents
         if self.training and self.jitter:
             latents = jitter(latents, batch.uniforms, self.jitter)
@@ -197,10 +220,13 @@ class Sketch(nn.Module):
         assert model.outline, "the config has seen to it"
         for unheard in (model.wavenet, model.outline.told):
             unheard.requires_grad_(False)
+        self.alone = nn.Conv1d(model.quantiser.codebook.shape[1], model.outline.parts * CEPSTRA, 1)  # left behind
+        for parameter in self.alone.parameters():
+            nn.init.zeros_(parameter)
 
     def loss(self, batch: Batch) -> Loss:
         """See `VQVAE.sketch`."""
-        return self.model.sketch(batch)
+        return self.model.sketch(batch, self.alone)
 
 
 class Told(nn.Module):

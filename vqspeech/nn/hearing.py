@@ -7,15 +7,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqspeech.nn.mel import LEAST, LogMel, band_edges, hertz_to_mels
+from vqspeech.nn.mel import LogMel, around, band_edges, cosines, hertz_to_mels, relative
 from vqspeech.nn.pitch import pitch_hz, pitch_reach
 from vqspeech.shapes import Pitch, Signal, Wave
 
-SILENT = math.log10(LEAST) + 1
-"""What a log-mel spectrum says of silence."""
 HALVES = 2.0
 """The pitch is heard in halves of an octave, so that it is about as large as a spectrum."""
 COLOURS = 6
+
+
+class Sensed(NamedTuple):
+    """What is measured of a wave: log-mel spectra, (batch, bands, steps), and, where it is asked for, F0."""
+
+    spectra: Signal
+    pitch: Pitch | None
 
 
 class Disguise(NamedTuple):
@@ -75,9 +80,8 @@ class Hearing(nn.Module):
         self.sample_rate, self.hop, self.cepstra, self.pitch = sample_rate, hop, cepstra, pitch
         self.mel, self.around_s = LogMel(sample_rate, mels, step), relative_s
         self.bands = (cepstra or mels) + 2 * pitch
-        waves = torch.cos(math.pi / mels * torch.arange(mels)[:, None] * (torch.arange(mels) + 0.5))
-        self.register_buffer("basis", F.normalize(waves[:cepstra]), persistent=False)
-        self.register_buffer("tints", waves[:COLOURS], persistent=False)
+        self.register_buffer("basis", F.normalize(cosines(mels, cepstra)), persistent=False)
+        self.register_buffer("tints", cosines(mels, COLOURS), persistent=False)
         self.register_buffer("edges", band_edges(sample_rate, mels).float(), persistent=False)
 
     def _of(self, samples: int) -> int:
@@ -90,16 +94,23 @@ class Hearing(nn.Module):
         spectra = self.mel.reach + self._of(self.mel.step) * self.mel.step
         return max(spectra, pitch_reach(self.sample_rate, self.hop) + self._of(self.hop) * self.hop * self.pitch)
 
+    def sense(self, wave: Wave) -> Sensed:
+        """What is measured of a wave, (batch, time); time must be a multiple of the hop."""
+        return Sensed(self.mel(wave), pitch_hz(wave, self.sample_rate, self.hop) if self.pitch else None)
+
     def forward(self, wave: Wave, disguise: Disguise | None = None) -> Signal:
         """(batch, time) -> (batch, bands, time / step); time must be a multiple of the hop."""
-        with torch.autocast(wave.device.type, enabled=False):
-            heard = self.mel(wave)
+        return self.told(self.sense(wave), disguise)
+
+    def told(self, sensed: Sensed, disguise: Disguise | None = None) -> Signal:
+        """What the encoder is told of a wave that has been measured: (batch, bands, time / step)."""
+        heard, pitch = sensed
+        with torch.autocast(heard.device.type, enabled=False):
             heard = self._warped(heard, disguise.warps) if disguise else heard
             heard = relative(heard, self._of(self.mel.step)) if self.around_s else heard
             heard = heard + (disguise.colours @ self.tints)[:, :, None] if disguise else heard
             heard = self.basis @ heard if self.cepstra else heard
-            if self.pitch:
-                pitch = pitch_hz(wave, self.sample_rate, self.hop)
+            if pitch is not None:
                 lines = torch.stack([(pitch > 0).float(), HALVES * octaves(pitch, self._of(self.hop))], dim=1)
                 heard = torch.cat([heard, lines.repeat_interleave(self.hop // self.mel.step, dim=2)], dim=1)
             return heard
@@ -115,27 +126,8 @@ class Hearing(nn.Module):
         return torch.lerp(one, other, share)
 
 
-def relative(spectra: Signal, steps: int) -> Signal:
-    """Log-mel spectra less the mean of those within `steps` before and after, the louder ones weighing more.
-
-    What is the same for seconds, a speaker's timbre, a microphone and a room, goes; what changes stays.
-
-    Source: the running form of cepstral mean subtraction, Atal (1974).
-    """
-    weights = (spectra - SILENT).mean(1, keepdim=True).double() + 1e-3
-    return spectra - (_around(spectra * weights, steps) / _around(weights, steps)).float()
-
-
 def octaves(pitch: Pitch, frames: int) -> Pitch:
     """Octaves above the mean of the pitch within `frames` before and after; 0 where there is no voice."""
     voiced, log = pitch > 0, pitch.clamp_min(1).log2()
-    sums, number = (_around(x.double()[:, None], frames)[:, 0] for x in (log * voiced, voiced))
+    sums, number = (around(x.double()[:, None], frames)[:, 0] for x in (log * voiced, voiced))
     return torch.where(voiced, log - sums / number.clamp_min(1), 0.0).float()
-
-
-def _around(x: Tensor, steps: int) -> Tensor:
-    """The sum of what is within `steps` before and after: (batch, bands, steps), both."""
-    steps = min(steps, x.shape[2])
-    until = F.pad(x.cumsum(2), (steps + 1, 0))
-    until = torch.cat([until, until[:, :, -1:].expand(-1, -1, steps)], dim=2)
-    return until[:, :, 2 * steps + 1 :] - until[:, :, : x.shape[2]]

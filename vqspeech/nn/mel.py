@@ -11,6 +11,8 @@ from vqspeech.shapes import Signal, Wave
 WINDOW_S = 0.025
 LEAST = 1e-3
 """The amplitude in a band below which all is silence."""
+SILENT = math.log10(LEAST) + 1
+"""What a log-mel spectrum says of silence."""
 
 
 class LogMel(nn.Module):
@@ -31,6 +33,7 @@ class LogMel(nn.Module):
 
     def __init__(self, sample_rate: int, bands: int, step: int) -> None:
         super().__init__()
+        self.sizes = sample_rate, bands, step
         self.step, size = step, round(WINDOW_S * sample_rate)
         self.size = 2 ** math.ceil(math.log2(max(size, step)))
         window = F.pad(torch.hann_window(size), ((self.size - size) // 2, (self.size - size + 1) // 2))
@@ -68,3 +71,27 @@ def mel_filters(sample_rate: int, size: int, bands: int) -> Tensor:
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     return torch.minimum(rising, falling).clamp_min(0).float()
+
+
+def cosines(bands: int, number: int) -> Tensor:
+    """The first of those that a cosine transform has, (number, bands); of length 1, they give a spectrum's cepstra."""
+    return torch.cos(math.pi / bands * torch.arange(number)[:, None] * (torch.arange(bands) + 0.5))
+
+
+def relative(spectra: Signal, steps: int) -> Signal:
+    """Log-mel spectra less the mean of those within `steps` before and after, the louder ones weighing more.
+
+    What is the same for seconds, a speaker's timbre, a microphone and a room, goes; what changes stays.
+
+    Source: the running form of cepstral mean subtraction, Atal (1974).
+    """
+    weights = (spectra - SILENT).mean(1, keepdim=True).double() + 1e-3
+    return spectra - (around(spectra * weights, steps) / around(weights, steps)).float()
+
+
+def around(x: Tensor, steps: int) -> Tensor:
+    """The sum of what is within `steps` before and after: (batch, bands, steps), both."""
+    steps = min(steps, x.shape[2])
+    until = F.pad(x.cumsum(2), (steps + 1, 0))
+    until = torch.cat([until, until[:, :, -1:].expand(-1, -1, steps)], dim=2)
+    return until[:, :, 2 * steps + 1 :] - until[:, :, : x.shape[2]]

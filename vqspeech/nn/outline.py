@@ -7,14 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqspeech.nn.mel import LogMel
+from vqspeech.nn.mel import LogMel, cosines, relative
 from vqspeech.nn.pitch import HIGHEST_HZ, LOWEST_HZ
-from vqspeech.shapes import Cond, Pitch, Wave
+from vqspeech.shapes import Cond, Latents, Pitch, Signal
 
 BANDS, STEP_S = 80, 0.01
 BLOCKS = 2
 APART = 4
 """Bands between which a spectrum's slope is looked at."""
+CEPSTRA, AROUND_S, SHARE = 13, 2.0, 0.3
+"""Cepstra that are looked at, seconds before and after whose mean is taken from them, what they count."""
 MIDDLE = math.log(LOWEST_HZ * HIGHEST_HZ) / 2
 """The logarithm of a middling pitch."""
 
@@ -67,10 +69,14 @@ class Outline(nn.Module):
         with VQ-VAE and a WaveNet Decoder (2019), section 3.3.
     """
 
+    lifted: Tensor
+
     def __init__(self, sample_rate: int, hop: int, context: int, voice: int, channels: int) -> None:
         super().__init__()
         self.parts = next(n for n in range(max(1, round(hop / (STEP_S * sample_rate))), hop + 1) if hop % n == 0)
         self.mel = LogMel(sample_rate, BANDS, hop // self.parts)
+        weights = (1 + torch.arange(CEPSTRA)) ** 0.8 / 2
+        self.register_buffer("lifted", (F.normalize(cosines(BANDS, CEPSTRA)) * weights[:, None]).t(), persistent=False)
         self.first = nn.Conv1d(context, channels, 3, padding=1)
         self.speaker = nn.Linear(voice, channels)
         self.blocks = nn.ModuleList(
@@ -112,23 +118,50 @@ class Outline(nn.Module):
         usual = self.usual(voices)[:, None].float()
         return Voice(usual[:, :, :BANDS], usual[:, :, BANDS:-1], usual[:, :, -1] + MIDDLE)
 
-    def loss(self, outlined: Outlined, voices: Tensor, wave: Wave, pitch: Pitch) -> dict[str, Tensor]:
+    def loss(self, outlined: Outlined, voices: Tensor, spectra: Signal, pitch: Pitch) -> dict[str, Tensor]:
         """How far it was off: the spectra (mean absolute difference of log10 amplitudes), the pitch, the voicing.
 
-        `..._formants` is how far off the spectra's slopes are: peaks tell words apart, and the level does not.
-        `..._voice_...` is how far a recording is from what is usual of its voice alone.
+        `..._formants` is how far off the spectra's slopes are: peaks tell words apart, and the level does not; in
+        `..._cepstra` coarse and fine shapes count alike.  `..._voice_...` is how far a recording is from what is usual
+        of its voice alone.
+
+        Args:
+            spectra: of the recordings, by `mel`.
         """
-        spectra = self.mel(wave).transpose(1, 2).unflatten(1, (-1, self.parts))  # (batch, frames, parts, bands)
+        spectra = self._by_part(spectra)
         voiced, log_hz, usual = (pitch > 0).float(), pitch.clamp_min(1).log(), self.voice(voices)
         expected = torch.where(voiced[:, :, None] > 0, usual.sounding, usual.silent)
         return {
             "outline_spectrum": (off := outlined.spectra.unflatten(2, (-1, BANDS)) - spectra).abs().mean(),
             "outline_formants": (off[..., APART:] - off[..., :-APART]).abs().mean(),
+            "outline_cepstra": SHARE * self._cepstra(off).abs().mean(),
             "outline_octaves": _octaves(outlined.log_hz, log_hz, voiced),
             "outline_voicing": F.binary_cross_entropy_with_logits(outlined.voicing, voiced),
             "outline_voice_spectrum": (expected[:, :, None] - spectra).abs().mean(),
             "outline_voice_octaves": _octaves(usual.log_hz, log_hz, voiced),
         }
+
+    def alone(self, told: Latents, spectra: Signal) -> Tensor:
+        """How far off the cepstra are that each code tells by itself, without its neighbours and the voice.
+
+        A code with neighbours need not say what its own frame is; one that is asked alone must, as a phone would.
+
+        Args:
+            told: (batch, parts * CEPSTRA, frames).
+            spectra: as in `loss`; what stays for seconds is taken from them.
+        """
+        heard = self._by_part(relative(spectra, round(AROUND_S / STEP_S)))
+        return SHARE * (told.transpose(1, 2).unflatten(2, (self.parts, -1)).float() - self._cepstra(heard)).abs().mean()
+
+    def _by_part(self, spectra: Signal) -> Tensor:
+        return spectra.transpose(1, 2).unflatten(1, (-1, self.parts))  # (batch, frames, parts, bands)
+
+    def _cepstra(self, spectra: Tensor) -> Tensor:
+        """(..., bands) -> (..., CEPSTRA), of a variance of about 1 each, in all corpora that it was looked at in.
+
+        Source: weights that grow with the place are those of Juang et al., On the use of bandpass liftering (1987).
+        """
+        return spectra @ self.lifted
 
 
 def _octaves(one: Tensor, other: Tensor, where: Tensor) -> Tensor:
