@@ -10,7 +10,7 @@ from vqspeech import config, mulaw
 from vqspeech.dataset import Batch
 from vqspeech.nn.encoder import Encoder
 from vqspeech.nn.hearing import COLOURS, Disguise, Hearing, Sensed, disguised
-from vqspeech.nn.outline import CEPSTRA, Outline, Outlined
+from vqspeech.nn.outline import ALONE, Outline, Outlined
 from vqspeech.nn.pitch import pitch_hz
 from vqspeech.nn.quantiser import Quantiser, jitter, sum_over_processes_
 from vqspeech.nn.wavenet import WaveNet
@@ -220,7 +220,7 @@ class Sketch(nn.Module):
         assert model.outline, "the config has seen to it"
         for unheard in (model.wavenet, model.outline.told):
             unheard.requires_grad_(False)
-        self.alone = nn.Conv1d(model.quantiser.codebook.shape[1], model.outline.parts * CEPSTRA, 1)  # left behind
+        self.alone = nn.Conv1d(model.quantiser.codebook.shape[1], ALONE, 1)  # left behind
         for parameter in self.alone.parameters():
             nn.init.zeros_(parameter)
 

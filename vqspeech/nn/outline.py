@@ -16,7 +16,10 @@ BLOCKS = 2
 APART = 4
 """Bands between which a spectrum's slope is looked at."""
 CEPSTRA, AROUND_S, SHARE = 13, 2.0, 0.3
-"""Cepstra that are looked at, seconds before and after whose mean is taken from them, what they count."""
+"""Cepstra that are looked at, seconds before and after whose mean is taken from them, and what those of an outline count."""
+ALONE, REACH_S, MOVES_S = 2 * CEPSTRA - 1, 0.04, 0.06
+"""Numbers that a code tells alone; seconds before and after that slopes are measured over; seconds that they are told
+for, which makes them as large as cepstra."""
 MIDDLE = math.log(LOWEST_HZ * HIGHEST_HZ) / 2
 """The logarithm of a middling pitch."""
 
@@ -142,16 +145,20 @@ class Outline(nn.Module):
         }
 
     def alone(self, told: Latents, spectra: Signal) -> Tensor:
-        """How far off the cepstra are that each code tells by itself, without its neighbours and the voice.
+        """How far off the cepstra are, and how they move, that each code tells by itself: no neighbours, no voice.
 
         A code with neighbours need not say what its own frame is; one that is asked alone must, as a phone would.
 
         Args:
-            told: (batch, parts * CEPSTRA, frames).
-            spectra: as in `loss`; what stays for seconds is taken from them.
+            told: (batch, ALONE, frames).
+            spectra: as in `loss`; what stays for seconds is taken from them, and the level is not asked for.
         """
-        heard = self._by_part(relative(spectra, round(AROUND_S / STEP_S)))
-        return SHARE * (told.transpose(1, 2).unflatten(2, (self.parts, -1)).float() - self._cepstra(heard)).abs().mean()
+        rate = self.mel.sizes[0] / self.mel.step  # steps a second
+        cepstra = self.lifted.t() @ relative(spectra, round(AROUND_S * rate))
+        moves = MOVES_S * rate * slopes(cepstra, max(1, round(REACH_S * rate)))
+        heard = torch.cat([cepstra[:, 1:], moves], dim=1)
+        heard = heard.unflatten(2, (-1, self.parts)).mean(3)  # of a frame
+        return (told.float() - heard).abs().mean()
 
     def _by_part(self, spectra: Signal) -> Tensor:
         return spectra.transpose(1, 2).unflatten(1, (-1, self.parts))  # (batch, frames, parts, bands)
@@ -162,6 +169,16 @@ class Outline(nn.Module):
         Source: weights that grow with the place are those of Juang et al., On the use of bandpass liftering (1987).
         """
         return spectra @ self.lifted
+
+
+def slopes(x: Signal, reach: int) -> Signal:
+    """How each line changes a step, by a straight line through some steps before and after: (batch, lines, steps).
+
+    Source: the delta coefficients of Furui, Cepstral analysis technique for automatic speaker verification (1981).
+    """
+    steps = torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype)
+    around = F.pad(x, (reach, reach), mode="replicate").unfold(2, 2 * reach + 1, 1)
+    return around @ (steps / steps.square().sum())
 
 
 def _octaves(one: Tensor, other: Tensor, where: Tensor) -> Tensor:
