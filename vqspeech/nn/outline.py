@@ -16,7 +16,7 @@ BLOCKS = 2
 APART = 4
 """Bands between which a spectrum's slope is looked at."""
 CEPSTRA, AROUND_S, SHARE = 13, 2.0, 0.3
-"""Cepstra that are looked at, seconds before and after whose mean is taken from them, and what those of an outline count."""
+"""Cepstra that are looked at, seconds around whose mean is taken from them, what those of an outline count."""
 ALONE, REACH_S, MOVES_S = 2 * CEPSTRA - 1, 0.04, 0.06
 """Numbers that a code tells alone; seconds before and after that slopes are measured over; seconds that they are told
 for, which makes them as large as cepstra."""
