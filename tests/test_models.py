@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import vqspeech
 from vqspeech import InputError, audio, checkpoint, conversion, enrol, export, hub, loudness, voices
+from vqspeech.models.vqvae import VQVAE
 from vqspeech.voices import Enrolled, Voice
 
 
@@ -110,6 +111,14 @@ def test_a_table_of_voices_is_read_as_it_was_written_and_rubbish_is_told(tmp_pat
         (tmp_path / voices.TABLE).write_text(text, encoding="latin-1")
         with pytest.raises(InputError, match="is no table of voices"):
             voices.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../../a", "a/b", "a\\b", "a b", "a\u202eb", ".."])
+def test_a_model_whose_voices_have_names_that_are_paths_is_not_loaded(tiny, tmp_path, name):
+    checkpoint.start(tmp_path / "run", tiny, ["p225", name])
+    checkpoint.save(tmp_path / "run", VQVAE(tiny.model, 2))
+    with pytest.raises(InputError, match=r"do not trust this model$"):
+        vqspeech.load(tmp_path / "run")
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def write(directory: str | Path, utterances: Iterable[Utterance]) -> None:
         if one.key == after.key:
             raise InputError(f"{directory}: utterance {one.key!r} twice; give each recording a name of its own")
     for name in {name for one in utterances for name in (one.key, one.speaker)}:
-        if reason := _bad_name(name):
+        if reason := bad_name(name):
             raise InputError(f"{directory}: name {name!r} {reason}; rename it")
     cut = any(one.start_s or one.end_s is not None for one in utterances)
     tables: dict[str, list[str]] = defaultdict(list)
@@ -206,13 +206,13 @@ def _read_tables(directory: Path) -> tuple[dict[str, dict[str, tuple[int, str]]]
 
 
 def _row_fault(name: str, fields: int, key: str, rest: str) -> tuple[str, str, str] | None:
-    if reason := _bad_name(key):
+    if reason := bad_name(key):
         return key, reason, "rename it"
     if fields > 1 and len(rest.split(maxsplit=fields - 2)) < fields - 1:
         return f"{key} {rest}".strip(), f"has fewer than {fields} fields", "separate them by one space"
     if name == "wav.scp" and rest.strip("|") != rest:
         return rest, "is a command", "decode the recordings to files first and list those"
-    if name == "utt2spk" and (reason := _bad_name(rest)):
+    if name == "utt2spk" and (reason := bad_name(rest)):
         return rest, reason, "rename the speaker"
     if name == "segments":
         try:
@@ -224,7 +224,7 @@ def _row_fault(name: str, fields: int, key: str, rest: str) -> tuple[str, str, s
     return None
 
 
-def _bad_name(name: str) -> str | None:
+def bad_name(name: str) -> str | None:
     """Why a key or a speaker cannot be one, if so: names become file names and fields of tables."""
     if not name or name in (".", ".."):
         return "is no name"
