@@ -79,14 +79,15 @@ def compare(
             size = max(1, batch // samples) if name == "VIMCO" else batch
             model = train_on_pictures(make(), (train_, test), out / f"{name.lower()}-{seed}", seed, minutes, size)
             measured.append(measure(model, test))
+            if seed == 0:
+                with torch.inference_mode():
+                    pictures.append(model.reconstruct(shown))
+                if name != "VAE":
+                    counts[name] = torch.bincount(_encoded(model, test).flatten(), minlength=sizes.codes)
         bits, cost = (np.stack(column) for column in zip(*measured, strict=True))
         low, high = _interval(bits.mean(axis=0))
         found[name] = {"bits": bits.mean(), "low": low, "high": high, "latents": cost.mean()}
         found[name] |= {"seeds": bits.mean(axis=1).tolist(), "paper": PAPER[name]}
-        with torch.inference_mode():
-            pictures.append(model.reconstruct(shown))
-        if name != "VAE":
-            counts[name] = torch.bincount(_encoded(model, test).flatten(), minlength=sizes.codes)
     (out / "table.json").write_text(json.dumps({"data": data, "rows": found}, indent=1, default=float) + "\n")
     save(torch.cat(pictures).numpy(), SHOWN, out / "reconstructions.png")
     compared(out, data, SETTINGS.format(units=units, batch=batch, minutes=minutes), found, counts)

@@ -143,9 +143,9 @@ class VQVAE(nn.Module):
         return Sensed(self.outline.mel(wave), pitch_hz(wave, self.sample_rate, self.hop))
 
     def _off(self, outlined: Outlined | None, voices: Tensor, sensed: Sensed | None) -> dict[str, Tensor]:
-        if not self.outline or not outlined or not sensed:
+        if not self.outline or not outlined or not sensed or sensed.pitch is None:
             return {}
-        return self.outline.loss(outlined, voices, *sensed)
+        return self.outline.loss(outlined, voices, sensed.spectra, sensed.pitch)
 
     def loss(self, batch: Batch) -> Loss:
         """Bits per sample and the commitment; equation 3 of the paper, the likelihood averaged over samples.
