@@ -1,6 +1,8 @@
 """The recipe of pictures: likelihoods by hand, each model for a few steps on shapes."""
 
+import json
 import math
+import pickle
 import sys
 import tarfile
 from pathlib import Path
@@ -149,6 +151,52 @@ def test_pictures_come_from_folders_tars_and_the_binary_form(tmp_path):
     assert (len(train.levels), len(test.levels)) == (10, 5)
     assert np.array_equal(test.levels[0].flatten(), records[0, 1:])
     assert test.kinds.tolist() == records[:, 0].tolist()
+
+
+def test_a_command_leaves_a_table_pictures_and_a_page(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    from PIL import Image
+
+    monkeypatch.syspath_prepend(str(Path(pictures.__file__).parent))
+    import run
+
+    made = shapes(24, 24)
+    for number, (levels, kind) in enumerate(zip(made.levels, made.kinds, strict=True)):
+        folder = tmp_path / "own" / ("test" if number < 8 else "train") / made.names[kind]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(levels.transpose(1, 2, 0)).save(folder / f"{number}.png")
+    run.compare(str(tmp_path / "own"), 8, 8, 2, 0.01, 1, tmp_path / "compare")
+    rows = json.loads((tmp_path / "compare/table.json").read_text())["rows"]
+    assert all(0 < rows[name]["bits"] < 20 for name in run.PAPER)
+    run.compress(str(tmp_path / "own"), 24, 8, 8, 0.01, 3, tmp_path / "compress")
+    told = capsys.readouterr().out
+    assert "24x24x3 to 6x6: 42.7 times fewer bits" in told
+    assert told.count("codes in use, perplexity") == 2
+    for command, names in (("compare", ["reconstructions"]), ("compress", ["reconstructions", "samples", "second"])):
+        page = (tmp_path / command / "report.html").read_text()
+        assert all(f"<h3>{name.capitalize()}</h3>" in page for name in names)
+        assert page.count("data:image/png;base64,") == len(names) + 2
+        assert all((tmp_path / command / f"{name}.png").stat().st_size > 100 for name in names)
+    assert "of the classes b, g, r" in page or "of the classes r, g, b" in page
+
+
+def test_cifar_pickles_are_read_and_run_nothing(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("data_batch_1", "data_batch_2", "test_batch"):
+        levels = rng.integers(0, 256, (5, 3072)).astype(np.uint8)
+        batch = {b"data": levels, b"labels": rng.integers(0, 10, 5).tolist(), b"batch_label": b"one"}
+        (tmp_path / name).write_bytes(pickle.dumps(batch, protocol=2))
+    train, test = pictures.load(str(tmp_path), 32)
+    assert (len(train.levels), len(test.levels)) == (10, 5)
+    assert np.array_equal(test.levels.reshape(5, -1), levels)
+    assert test.kinds.tolist() == batch[b"labels"]
+    (tmp_path / "test_batch").write_bytes(b"cposix\nsystem\n(S'touch %s'\ntR." % str(tmp_path / "ran").encode())
+    with pytest.raises(InputError, match=r"^test_batch: is no batch of CIFAR-10 \(names posix\.system\)"):
+        pictures.load(str(tmp_path), 32)
+    assert not (tmp_path / "ran").exists()
+    (tmp_path / "test_batch").write_bytes(pickle.dumps({b"data": levels[:3], b"labels": [1, 2]}))
+    with pytest.raises(InputError, match="3 pictures, 2 classes"):
+        pictures.load(str(tmp_path), 32)
 
 
 def test_bad_pictures_are_one_line(tmp_path):
