@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vqspeech.nn.encoder import Encoder
 from vqspeech.nn.pixelcnn import PixelCNN
-from vqspeech.nn.quantiser import Quantiser
+from vqspeech.nn.quantiser import Quantiser, standardise_
 from vqspeech.shapes import Loss
 
 
@@ -52,7 +52,7 @@ class Second(nn.Module):
         self.embed = nn.Embedding(codes, dim)
         stride = 3 if size % 3 == 0 else 4
         self.encoder = Encoder(dim, units, (stride,), 2, units, pictures=True)
-        self.squeeze = nn.Linear(units * (size // stride) ** 2, self.LATENTS * dim)
+        self.squeeze = nn.ModuleList(nn.Linear(units * (size // stride) ** 2, dim) for _ in range(self.LATENTS))
         self.quantiser = Quantiser(codes, dim, "ema", 0.25, 0.99, 0.1, beta_steps=200)
         self.place = nn.Parameter(0.1 * torch.randn(1, dim, size, size))
         self.told = nn.Linear(self.LATENTS * dim, dim)
@@ -61,7 +61,7 @@ class Second(nn.Module):
     def latents(self, codes: Tensor) -> Tensor:
         """(batch, rows, columns) -> (batch, dim, LATENTS), before quantisation."""
         x = self.encoder(self.embed(codes).permute(0, 3, 1, 2))
-        return self.squeeze(x.flatten(1)).unflatten(1, (-1, self.LATENTS))
+        return torch.stack([squeeze(F.relu(x).flatten(1)) for squeeze in self.squeeze], dim=2)
 
     def encode(self, codes: Tensor) -> Tensor:
         """(batch, rows, columns) -> (batch, LATENTS)."""
@@ -77,6 +77,9 @@ class Second(nn.Module):
 
     def loss(self, batch: CodeBatch) -> Loss:
         """Nats a code and the commitment; in `parts`, bits."""
+        if self.training and not self.quantiser.counts.any():
+            for squeeze, latents in zip(self.squeeze, self.latents(batch.codes).split(1, dim=2), strict=True):
+                standardise_(squeeze, latents)
         quantised = self.quantiser(self.latents(batch.codes))
         nats = F.cross_entropy(self.net(batch.codes, cond=self.condition(quantised.latents)), batch.codes)
         counts = torch.bincount(quantised.codes.flatten(), minlength=len(self.quantiser.counts))

@@ -12,7 +12,7 @@ from vqspeech.nn.encoder import Encoder
 from vqspeech.nn.hearing import COLOURS, Disguise, Hearing, Sensed, disguised
 from vqspeech.nn.outline import ALONE, Outline, Outlined
 from vqspeech.nn.pitch import pitch_hz
-from vqspeech.nn.quantiser import Quantiser, jitter, sum_over_processes_
+from vqspeech.nn.quantiser import Quantiser, jitter, standardise_
 from vqspeech.nn.wavenet import WaveNet
 from vqspeech.shapes import Classes, Codes, Cond, Latents, Loss, Past, Wave
 
@@ -179,7 +179,7 @@ class VQVAE(nn.Module):
     def _coded(self, batch: Batch, sensed: Sensed | None = None) -> tuple[Latents, Tensor, dict[str, Tensor]]:
         """Quantised latents as the decoder is told them, their commitment, and what is logged of it."""
         if self.training and not self.quantiser.counts.any():
-            self._standardise_(batch.classes)
+            standardise_(self.encoder.latents, self.latents(batch.classes))
         disguise = None
         if self.training and (self.warp or self.colour):
             disguise = disguised(batch.uniforms[:, -1 - COLOURS :], self.warp, self.colour)
@@ -189,26 +189,6 @@ class VQVAE(nn.Module):
             latents = jitter(latents, batch.uniforms, self.jitter)
         counts = torch.bincount(quantised.codes.flatten(), minlength=len(self.quantiser.counts))
         return latents, quantised.loss, {"quantiser_loss": quantised.loss, "code_counts": counts}
-
-    @torch.no_grad()
-    def _standardise_(self, classes: Classes) -> None:
-        """Sets the encoder's last layer so that each number of a latent has mean 0 and variance 1 over the first batch.
-
-        As it is drawn, an encoder says nearly the same of every frame.  The decoder then learns to do without the
-        codes, and the commitment shrinks what is left of them to nothing: the codebook collapses to one code.
-
-        Source: Salimans and Kingma, Weight Normalization (2016), section 3, data-dependent initialisation.
-        """
-        latents = self.latents(classes).float()
-        number = latents.new_tensor(latents[:, 0].numel())
-        sums, squares = latents.sum((0, 2)), latents.square().sum((0, 2))
-        for statistic in (number, sums, squares):
-            sum_over_processes_(statistic)
-        mean = sums / number
-        scale = (squares / number - mean.square()).clamp_min(1e-12).rsqrt()
-        last = self.encoder.latents
-        last.weight.mul_(scale[:, None, None, None])
-        last.bias.sub_(mean).mul_(scale)  # type: ignore[union-attr]
 
 
 class Sketch(nn.Module):

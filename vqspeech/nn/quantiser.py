@@ -138,6 +138,31 @@ def compiled(function: Any) -> Any:
     return torch.compile(function)
 
 
+@torch.no_grad()
+def standardise_(last: nn.Module, latents: Latents) -> None:
+    """Sets the last layer of an encoder so that each number of a latent has mean 0 and variance 1 over the first batch.
+
+    As it is drawn, an encoder says nearly the same of everything.  The decoder then learns to do without the codes, and
+    the commitment shrinks what is left of them to nothing: the codebook collapses to one code.
+
+    Args:
+        last: a linear layer or a convolution, whose weights and biases have as many rows as a latent has numbers.
+        latents: what it says of the batch, before quantisation.
+
+    Source: Salimans and Kingma, Weight Normalization (2016), section 3, data-dependent initialisation.
+    """
+    latents = latents.float()
+    number = latents.new_tensor(latents[:, 0].numel())
+    sums, squares = latents.sum((0, 2)), latents.square().sum((0, 2))
+    for statistic in (number, sums, squares):
+        sum_over_processes_(statistic)
+    mean = sums / number
+    scale = (squares / number - mean.square()).clamp_min(1e-12).rsqrt()
+    weight, bias = last.get_parameter("weight"), last.get_parameter("bias")
+    weight.mul_(scale.view(-1, *(weight.dim() - 1) * [1]))
+    bias.sub_(mean).mul_(scale)
+
+
 def usage(counts: Tensor) -> tuple[int, float]:
     """How many codes occur in a histogram of codes, and its perplexity: exp of the entropy, 1 to K.
 
