@@ -58,7 +58,9 @@ def _flows(films: NDArray) -> NDArray:
 
 
 def show(folder: Path, given: NDArray, truth: NDArray, made: NDArray, names: list[str], starts: int = 4) -> None:
-    """Writes films (`film-N.webp`, `film-N.mp4`) and `sheet.png`, the truth above and the dream below for each plan.
+    """Writes films (`film-N.webp`, `.mp4`) of the brightest starts: for each plan the truth, and below it the dream.
+
+    Of the first of them, `sheet.png`.  In the dark there is nothing to be seen, and all is measured anyway.
 
     Args:
         given: (many, past, height, width, 3).
@@ -67,10 +69,10 @@ def show(folder: Path, given: NDArray, truth: NDArray, made: NDArray, names: lis
     from PIL import Image
 
     rows = []
-    for number in range(min(starts, len(given))):
+    for number, start in enumerate(np.argsort(-given.mean(axis=(1, 2, 3, 4)))[:starts]):
         plans = range(truth.shape[1])
-        before = np.repeat(given[number][None], len(plans), axis=0)
-        both = [np.concatenate([before, one[number]], axis=1) for one in (truth, made)]  # (plans, time, ...)
+        before = np.repeat(given[start][None], len(plans), axis=0)
+        both = [np.concatenate([before, one[start]], axis=1) for one in (truth, made)]  # (plans, time, ...)
         film = np.concatenate([np.concatenate(list(one), axis=2) for one in both], axis=1)  # the plans side by side
         film = film.repeat(2, axis=1).repeat(2, axis=2)
         pictures = [Image.fromarray(frame) for frame in film]
