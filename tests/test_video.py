@@ -132,14 +132,15 @@ def test_a_dream_that_has_seen_a_world_obeys_its_actions():
         optimiser.zero_grad()
         loss.total.backward()
         optimiser.step()
-    ((frames, walked),) = in_codes(1, 5, 1)
+    walks = in_codes(16, 5, 1)
+    frames, walked = (torch.stack(part) for part in zip(*walks, strict=True))
     for action, shift in ((LEFT, 1), (RIGHT, -1)):
-        actions = torch.cat([walked, torch.tensor([action, action])])[None]
-        made = dream.eval().imagine(frames[None], actions, torch.full((1, 2, 4, 6), 0.5), temperature=0.1)
+        actions = torch.cat([walked, torch.full((16, 2), action)], dim=1)
+        made = dream.eval().imagine(frames, actions, torch.full((16, 2, 4, 6), 0.5), temperature=0.1)
         for time in (0, 1):
             inner = slice(2, 4)  # at the sides nobody knows what comes in
-            expected = frames[-1].roll(shift * (time + 1), dims=1)[:, inner]
-            assert (made[0, time][:, inner] == expected).float().mean() > 0.9
+            expected = frames[:, -1].roll(shift * (time + 1), dims=2)[:, :, inner]
+            assert (made[:, time][:, :, inner] == expected).float().mean() > 0.9
 
 
 def test_a_film_that_is_the_truth_follows_it_and_one_that_turns_the_other_way_does_not():
