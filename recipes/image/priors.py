@@ -53,7 +53,8 @@ class Second(nn.Module):
         stride = 3 if size % 3 == 0 else 4
         self.encoder = Encoder(dim, units, (stride,), 2, units, pictures=True)
         self.squeeze = nn.ModuleList(nn.Linear(units * (size // stride) ** 2, dim) for _ in range(self.LATENTS))
-        self.quantiser = Quantiser(codes, dim, "ema", 0.25, 0.99, 0.1, beta_steps=200)
+        # three latents a picture are few: with averages over 0.99 the dead are noticed too late, and 5 codes are left
+        self.quantiser = Quantiser(codes, dim, "ema", 0.25, 0.9, 0.1, beta_steps=200)
         self.place = nn.Parameter(0.1 * torch.randn(1, dim, size, size))
         self.told = nn.Linear(self.LATENTS * dim, dim)
         self.net = PixelCNN(codes, channels, layers, 5, cond=dim)

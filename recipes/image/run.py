@@ -133,7 +133,7 @@ def compress(
     save(torch.cat([made, _nearest(made, train_)]).numpy(), samples, out / "samples.png")
 
     second = Second(model.codes, new.shape[1], units, 32, units, 6)
-    second = train(second, drawn, codes_of, held, out / "second", **schedule | {"batch": 4 * batch})
+    second = train(second, drawn, codes_of, held, out / "second", **schedule | {"batch": 4 * batch, "muon": 0.0})
     with torch.inference_mode():
         chosen = second.encode(new)
         own, others = chosen[some][:samples], chosen[some].roll(1, dims=0)[:samples]
