@@ -3,6 +3,7 @@
 Another one is one class with `reset(seed)` and `step(action)`, each of which gives a frame.
 """
 
+import atexit
 import contextlib
 import tempfile
 from pathlib import Path
@@ -18,6 +19,16 @@ SIZE = 84
 Frame = NDArray[np.uint8]
 TRAIN_MAPS = tuple(f"MAP{number:02d}" for number in range(1, 17))
 TEST_MAPS = ("MAP17", "MAP18", "MAP19", "MAP20")
+
+
+LEFT_BEHIND = Path("_vizdoom")
+"""An empty folder that the game makes wherever one is."""
+
+
+@atexit.register
+def _swept() -> None:
+    with contextlib.suppress(OSError):
+        LEFT_BEHIND.rmdir()
 
 
 class World(Protocol):
@@ -55,6 +66,7 @@ class Doom:
         except ImportError:
             raise InputError("this world needs ViZDoom; pip install 'vqspeech[video]'") from None
         self._room = tempfile.TemporaryDirectory()  # the game writes down its settings
+        LEFT_BEHIND.mkdir(exist_ok=True)  # or games that begin together fail over who makes it
         game: Any = vizdoom.DoomGame()
         game.set_doom_config_path(f"{self._room.name}/settings.ini")
         game.load_config(f"{vizdoom.scenarios_path}/freedoom2.cfg")
@@ -94,8 +106,6 @@ class Doom:
         """Ends the game."""
         self._game.close()
         self._room.cleanup()
-        with contextlib.suppress(OSError):  # an empty folder that the game leaves wherever one is
-            Path("_vizdoom").rmdir()
 
     def _frame(self) -> Frame:
         """The middle square of the screen."""
