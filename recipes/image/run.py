@@ -49,7 +49,7 @@ def train_on_pictures(
     model: Any, parts: tuple[Pictures, Pictures], out: Path, seed: int, minutes: float, batch: int, **settings: Any
 ) -> Any:
     """The same as `train`, on pictures."""
-    few = parts[1]._replace(levels=parts[1].levels[:: -(-len(parts[1].levels) // HELD_OUT)])
+    few = parts[1]._replace(levels=parts[1].levels[_spread(len(parts[1].levels), HELD_OUT)])
     held = lambda learner: {"held_out_bits_per_dim": float(measure(learner, few)[0].mean())}  # noqa: E731
     return train(
         model, Drawn(parts[0], seed), batch_of, held, out, seed=seed, max_minutes=minutes, batch=batch, **settings
@@ -69,7 +69,7 @@ def compare(
     """Section 4.1: continuous against discrete latents, at 32x32 through 8x8."""
     train_, test = load(data, 32)
     sizes, found = Sizes(units), {}
-    shown = torch.from_numpy(_some(test, SHOWN))
+    shown = torch.from_numpy(test.levels[_spread(len(test.levels), SHOWN)])
     pictures, counts = [shown], {}
     makers = {"VAE": lambda: VAE(sizes), "VQ-VAE": lambda: VQVAE(sizes), "VIMCO": lambda: VIMCO(sizes, samples)}
     for name, make in makers.items():
@@ -111,17 +111,15 @@ def compress(
     known, new = _encoded(model, train_), _encoded(model, test)
     counts = torch.bincount(new.flatten(), minlength=model.codes)
     fewer = size * size * 3 * 8 / (new[0].numel() * 9)
-    some = torch.arange(0, len(new), max(1, len(new) // SHOWN))[:SHOWN]
-    shown = torch.from_numpy(test.levels)[some]
+    some, few = _spread(len(new), SHOWN), _spread(len(new), HELD_OUT)
+    shown = torch.from_numpy(test.levels[some])
     save(torch.cat([shown, model.decode(new[some])]).numpy(), SHOWN, out / "reconstructions.png")
     off = float((model.decode(new[some]).float() - shown.float()).abs().mean())
 
-    few = new[:: -(-len(new) // HELD_OUT)]
-
     def held(learner: Any) -> dict[str, float]:
         with torch.inference_mode():
-            kinds = torch.from_numpy(test.kinds[:: -(-len(new) // HELD_OUT)]) if len(test.kinds) else None
-            return {"held_out_bits_per_code": float(learner.loss(CodeBatch(few, kinds)).parts["bits_per_code"])}
+            kinds = torch.from_numpy(test.kinds[few]) if len(test.kinds) else None
+            return {"held_out_bits_per_code": float(learner.loss(CodeBatch(new[few], kinds)).parts["bits_per_code"])}
 
     uniforms = torch.from_numpy(np.random.default_rng(0).random((samples, *new.shape[1:]), dtype=np.float32))
     prior = Prior(model.codes, units, 8, len(train_.names))
@@ -157,9 +155,9 @@ def compress(
     )  # fmt: skip
 
 
-def _some(pictures: Pictures, number: int) -> np.ndarray:
-    """Pictures from all over."""
-    return pictures.levels[:: max(1, len(pictures.levels) // number)][:number]
+def _spread(size: int, number: int) -> np.ndarray:
+    """Places all over a set, so many at most."""
+    return np.arange(0, size, -(-size // number))
 
 
 def _unigram(known: torch.Tensor, new: torch.Tensor, codes: int) -> float:

@@ -179,7 +179,8 @@ class VQVAE(nn.Module):
     def _coded(self, batch: Batch, sensed: Sensed | None = None) -> tuple[Latents, Tensor, dict[str, Tensor]]:
         """Quantised latents as the decoder is told them, their commitment, and what is logged of it."""
         if self.training and not self.quantiser.counts.any():
-            standardise_(self.encoder.latents, self.latents(batch.classes))
+            with torch.no_grad():
+                standardise_(self.encoder.latents, self.latents(batch.classes))
         disguise = None
         if self.training and (self.warp or self.colour):
             disguise = disguised(batch.uniforms[:, -1 - COLOURS :], self.warp, self.colour)
