@@ -106,6 +106,7 @@ def test_a_draft_by_segments_is_the_draft_of_the_whole(run, monkeypatch):
         net.outline.foreseen.bias[0] += 1
         net.outline.foreseen.weight[1] *= 3
         net.outline.foreseen.bias[1] -= 0.5  # a low one: rounding adds up in its phase, cycle by cycle
+        net.manners = 0.05 * torch.randn(2, *net.outline.mannerisms, generator=torch.Generator().manual_seed(0))
         outlined = net.foresee(net.quantiser.decode(torch.from_numpy(codes)[None]), torch.tensor([1]))
         pitch = glide(outlined.pitch, net.hop)
         noise = torch.from_numpy(np.random.default_rng(7).random(len(codes) * 16, dtype=np.float32))[None]

@@ -152,6 +152,28 @@ def test_an_enrolled_voice_is_one_of_the_models_for_every_verb(run, tmp_path):
         voices.forget(run, "bob")
 
 
+@pytest.mark.parametrize("tiny", [{"outline": 8}], indirect=True)
+def test_an_enrolled_voice_keeps_its_manner_and_so_does_an_export(run, speech, tmp_path, monkeypatch):
+    monkeypatch.setattr(enrol, "CROP", 1600)
+    plain = vqspeech.load(run)
+    assert plain.model.manners is None
+    audio.write(tmp_path / "a.wav", speech(5.0), 16000)
+    enrol.enrol(plain, "bob", [tmp_path / "a.wav"], 1)
+    whole = vqspeech.load(run)
+    manners = whole.model.manners
+    assert manners.shape == (4, *whole.model.voice_shapes[1])
+    assert not manners[:3].any()
+    assert manners[3].any()
+    codes = np.arange(16)
+    assert np.array_equal(whole.decode(codes, "p226"), plain.decode(codes, "p226"))  # which has none
+    export.export(run, tmp_path / "bob", speakers=["bob"])
+    only = vqspeech.load(tmp_path / "bob")
+    assert torch.equal(only.model.manners, manners[3:])
+    assert np.array_equal(only.decode(codes, "bob"), whole.decode(codes, "bob"))
+    whole.model.manners = None
+    assert not np.array_equal(only.decode(codes, "bob"), whole.decode(codes, "bob"))
+
+
 def test_a_voice_of_another_model_or_a_broken_one_is_left_out_and_told(run, tmp_path):
     vector = np.ones(3, np.float32)
     voices.keep(run, "another", Enrolled(Voice("bob"), vector))

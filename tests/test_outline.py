@@ -145,6 +145,59 @@ def test_what_is_usual_of_a_voice_is_learned_from_what_it_sounds_like():
     assert usual.tolist() == pytest.approx([110, 240], rel=0.05)
 
 
+def drawn_outlines(outline: Outline, recordings: int, frames: int) -> list:
+    generator = torch.Generator().manual_seed(0)
+    contexts = [3 * torch.randn(1, 5, frames, generator=generator) for _ in range(recordings)]
+    with torch.no_grad():
+        return [outline(one, torch.zeros(1, 4)) for one in contexts]
+
+
+def spoken(outline: Outline, outlined) -> torch.Tensor:
+    """The log-mel spectra that an outline says: (1, bands, steps)."""
+    return outlined.spectra.reshape(1, -1, 80).transpose(1, 2)
+
+
+def test_a_manner_is_the_linear_map_that_a_voice_departs_by(monkeypatch):
+    monkeypatch.setattr("vqspeech.nn.outline.PULL_S", 1e-3)
+    outline = Outline(RATE, HOP, 5, 4, 16)
+    outlines = drawn_outlines(outline, 3, 400)
+    true = torch.zeros(outline.mannerisms)
+    true[:-2] = 0.1 * torch.randn(true[:-2].shape, generator=torch.Generator().manual_seed(1))
+    said = [outline.mannered(one, true[None]) for one in outlines]
+    found = outline.manner(outlines, [spoken(outline, one) for one in said])
+    again = outline.mannered(outlines[0], found[None])
+    assert (said[0].spectra - outlines[0].spectra).abs().mean() > 0.05
+    assert (again.spectra - said[0].spectra).abs().max() < 0.01
+    assert torch.equal(again.voicing, outlines[0].voicing)
+
+
+def test_a_manner_gives_back_how_lively_a_voice_is_where_it_sounds_and_leaves_its_silence():
+    outline = Outline(RATE, HOP, 5, 4, 16)
+    with torch.no_grad():
+        outline.foreseen.weight[0] *= 30  # a voice or none, nothing between
+    outlines = drawn_outlines(outline, 2, 3000)
+    noise = torch.Generator().manual_seed(2)
+    off = [0.5 * torch.randn(one.spectra.shape, generator=noise) for one in outlines]  # nothing that could be foreseen
+    said = [one._replace(spectra=one.spectra + more) for one, more in zip(outlines, off, strict=True)]
+    found = outline.manner(outlines, [spoken(outline, one) for one in said])
+    sounding = outlines[0].voicing[0] > 10
+    silent = outlines[0].voicing[0] < -10
+    assert min(sounding.sum(), silent.sum()) > 300
+    own, plain, heard = (one.spectra[0] for one in (outline.mannered(outlines[0], found[None]), outlines[0], said[0]))
+    apart = lambda x: (x[sounding].std(0) / heard[sounding].std(0)).mean()  # noqa: E731
+    assert apart(plain) < 0.8
+    assert apart(own) == pytest.approx(1, abs=0.03)
+    assert (own - plain)[silent].abs().mean() < 0.05
+
+
+def test_a_voice_of_few_frames_has_hardly_a_manner():
+    outline = Outline(RATE, HOP, 5, 4, 16)
+    outlines = drawn_outlines(outline, 1, 2)
+    found = outline.manner(outlines, [spoken(outline, outlines[0]) + torch.linspace(-1, 1, 80)[:, None]])
+    assert torch.isfinite(found).all()
+    assert found[:-3].abs().max() < 0.02
+
+
 def test_what_is_told_of_a_frame_depends_on_no_frame_beyond_the_foresight():
     torch.manual_seed(0)
     model = VQVAE(sizes(), 2).eval()

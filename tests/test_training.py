@@ -72,6 +72,28 @@ def test_a_sketch_learns_its_outline_and_a_voice_begins_with_it(tiny, packed, tm
     assert len(synthesis.Model(tmp_path / "run").decode(codes, "s0")) == 63 * 16
 
 
+@pytest.mark.parametrize("tiny", [{"outline": 16}], indirect=True)
+def test_a_training_ends_with_each_voices_own_manner(tiny, packed, tmp_path):
+    train(tiny, packed, tmp_path / "run", max_steps=60, learns="sketch", learning_rate=3e-3)
+    run, part = checkpoint.load(tmp_path / "run"), archives.Packed(packed)
+    net, mel = run.model, run.model.outline.mel
+
+    def off() -> list[float]:
+        heard = {name: [] for name in run.speakers}
+        for at, row in enumerate(part.rows):
+            batch = dataset.whole(part[at], run.speakers.index(row.speaker), net.hop)
+            wave = torch.from_numpy(mulaw.LEVELS[batch.classes.numpy()])
+            outlined = net.foresee(net.quantiser.decode(net.encode(batch.classes)), batch.speakers)
+            heard[row.speaker].append((outlined.spectra - mel(wave).transpose(1, 2)).square().mean())
+        return [float(sum(each)) for each in heard.values()]
+
+    with torch.inference_mode():
+        own, net.manners = off(), net.manners.roll(1, 0)
+        strange, net.manners = off(), None
+        none = off()
+    assert all(one < 0.9 * min(two, three) for one, two, three in zip(own, none, strange, strict=True))
+
+
 @pytest.mark.parametrize("tiny", [{}, {"outline": 16}], indirect=True)
 @pytest.mark.parametrize("muon", [0.0, 5.0])
 def test_a_wavenet_that_learns_alone_leaves_the_codes_and_their_outline_as_they_are(tiny, packed, tmp_path, muon):

@@ -32,6 +32,8 @@ from vqspeech.voices import Voice
 
 FORMAT = "1"
 CONFIG, SPEAKERS, WEIGHTS, STATES = "config.yaml", "speakers.txt", hub.WEIGHTS, "state"
+VECTORS, MANNERS = "speaker.weight", "manners"
+"""The weights that have a row for each voice; manners are there when a training is over, of a model with an outline."""
 
 
 class Run(NamedTuple):
@@ -112,12 +114,18 @@ def load(model: str | Path, device: str = "cpu") -> Run:
     resolved, speakers, tensors, digest = _load(folder)
     if not isinstance(resolved, config.Config):
         raise InputError(f"{folder}: holds a prior; give the run directory of the model whose codes it knows")
-    net = _filled(VQVAE(resolved.model, len(speakers)), tensors, folder)
-    enrolled, _ = voices.enrolled(hub.room(folder, digest), digest, net.speaker.embedding_dim)
+    net = VQVAE(resolved.model, len(speakers))
+    if MANNERS in tensors:
+        net.manners = torch.zeros(len(speakers), *net.voice_shapes[1])
+    net = _filled(net, tensors, folder)
+    enrolled, _ = voices.enrolled(hub.room(folder, digest), digest, net.voice_shapes)
     new = [one for one in enrolled if one.voice.name not in speakers]
     if new:
         vectors = torch.stack([torch.from_numpy(one.vector) for one in new])
         net.speaker = nn.Embedding.from_pretrained(torch.cat([net.speaker.weight.detach(), vectors]), freeze=False)
+        if net.outline:
+            known = torch.zeros(len(speakers), *net.voice_shapes[1]) if net.manners is None else net.manners
+            net.manners = torch.cat([known, torch.stack([torch.from_numpy(one.manner) for one in new])])
     table = voices.read(folder) | {one.voice.name: one.voice for one in new}
     names = speakers + [one.voice.name for one in new]
     return Run(net.to(device).eval(), resolved, names, digest, table, folder)

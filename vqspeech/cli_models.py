@@ -31,7 +31,7 @@ def speakers(
     else:
         typer.echo("\n".join(run.speakers))
     room = run.room
-    for file in voices.enrolled(room, run.digest, run.model.speaker.embedding_dim)[1]:
+    for file in voices.enrolled(room, run.digest, run.model.voice_shapes)[1]:
         typer.echo(f"vqspeech: {room / voices.FOLDER / file}: is no voice of this model; enrol it again", err=True)
 
 

@@ -1,4 +1,4 @@
-"""A new voice from some seconds of speech: one vector is fitted, everything else stays as it was trained."""
+"""A new voice from some seconds of speech: its vector and its manner are fitted, all else stays as it was trained."""
 
 import math
 from collections.abc import Callable
@@ -44,7 +44,8 @@ def enrol(
 
     The vector begins as that of the known voice which finds the recordings likeliest, and follows the gradient
     of their likelihood, told the codes that the encoder gives them.  A fifth of each is held back: the vector
-    that does best on it is kept, and when nothing has been gained for a while, it is over.
+    that does best on it is kept, and when nothing has been gained for a while, it is over.  How the voice departs from
+    what is foreseen for this vector, its manner, has a closed form, see `nn.outline.Outline.manner`.
 
     Args:
         recordings: 10 to 60 s of speech in all, of one person.
@@ -70,11 +71,12 @@ def enrol(
         warn(f"{seconds:.1f} s of speech are few; with {FEW_S:g} to {MOST_S:g} s the voice comes nearer")
     usual = float(np.median([model.level_db(one) for one in model.speakers]))
     gain = 0.0 if math.isnan(usual) else usual - level
+    share = min(1.0, MOST_S * model.sample_rate / sum(map(len, waves)))
+    waves = [wave[: round(share * len(wave))] for wave in waves]
     classes = [mulaw.compress(wave * np.float32(10 ** (gain / 20))) for wave in waves]
     vector = _fitted(model, classes, max_steps, seed, progress)
-    run = model.run
-    voice = Voice(name, seconds, level + gain)
-    return voices.keep(run.room, run.digest, Enrolled(voice, vector.numpy()))
+    run, voice = model.run, Voice(name, seconds, level + gain)
+    return voices.keep(run.room, run.digest, Enrolled(voice, vector.numpy(), _manner(model, classes, vector)))
 
 
 def remove(model: Model, name: str) -> None:
@@ -112,8 +114,7 @@ def _fitted(
     net, hop = model.model, model.hop
     learned, held = [], []
     for recording in classes:
-        most = round(MOST_S * model.sample_rate * len(recording) / sum(map(len, classes)))
-        frames = min(len(recording), most) // hop
+        frames = len(recording) // hop
         codes = model.encode(mulaw.expand(recording[: frames * hop]))  # of the whole: a crop lacks what is around it
         cut = round(frames * (1 - HELD_BACK))
         if 0 < cut < frames:
@@ -142,6 +143,14 @@ def _fitted(
                 break
     progress(1.0)
     return kept
+
+
+def _manner(model: Model, classes: list[NDArray[np.uint8]], vector: Tensor) -> NDArray[np.float32]:
+    """How the voice departs, of a model that has an outline."""
+    if not model.model.outline:
+        return np.zeros((0, 0), np.float32)
+    recordings = [dataset.whole(one, 0, model.hop).classes.to(model.device) for one in classes]
+    return model.model.manner(recordings, vector.to(model.device)).cpu().numpy()
 
 
 class _Part(NamedTuple):

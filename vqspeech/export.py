@@ -45,8 +45,8 @@ def export(
     kept = [one for one in kept if not at_least_s or (one in run.voices and run.voices[one].seconds >= at_least_s)]
     if not kept:
         raise InputError(f"{model}: no voice has {at_least_s:g} s of speech; ask for less")
-    tensors = run.model.state_dict()
-    tensors["speaker.weight"] = tensors["speaker.weight"][[run.speakers.index(one) for one in kept]]
+    tensors, rows = run.model.state_dict(), [run.speakers.index(one) for one in kept]
+    tensors |= {name: tensors[name][rows] for name in (checkpoint.VECTORS, checkpoint.MANNERS) if name in tensors}
     digest = _written(folder, run.config, kept, tensors, bfloat16)
     if run.voices:
         voices.write(folder, [run.voices[one] for one in kept if one in run.voices])

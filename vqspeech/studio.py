@@ -63,7 +63,7 @@ class Studio:
     def enrolled(self, name: str = "") -> list[str]:
         """The voices that were enrolled, and may be removed."""
         run = self.model(name).run
-        known, _ = voices.enrolled(run.room, run.digest, run.model.speaker.embedding_dim)
+        known, _ = voices.enrolled(run.room, run.digest, run.model.voice_shapes)
         return [one.voice.name for one in known] if self.enrolment else []
 
     def rates(self) -> list[str]:

@@ -29,7 +29,8 @@ from vqspeech.synthesis import Model
 from vqspeech.voices import Voice
 
 LISTEN_S = 3.0
-LEVEL_S = 180.0
+LEVEL_S, MANNER_S = 180.0, 60.0
+"""Seconds of a voice by which its level is known, and its manner."""
 NEW = "outline."
 """A part that a model may have which one that it begins with has not."""
 
@@ -79,10 +80,35 @@ def train_vqvae(
 
     distinct = list(dict(zip(train, parts, strict=True)).values())  # what is heard twice was not said twice
     with _started(directory, settings, speakers, distinct):
-        return fit(
+        numbers = fit(
             learner, crops, collate, settings.training, directory,
             save=lambda learner: checkpoint.save(directory, learned(learner)), evaluate=evaluate, report=report,
         )  # fmt: skip
+        if model.outline and os.environ.get("RANK", "0") == "0":
+            _learn_manners_(directory, speakers, distinct)
+        return numbers
+
+
+def _learn_manners_(directory: Path, speakers: list[str], parts: Sequence[Packed]) -> None:
+    """Adds to a run how each of its voices departs, from up to MANNER_S of their speech."""
+    model = checkpoint.load(directory).model
+    model.manners, said = torch.zeros(len(speakers), *model.voice_shapes[1]), _said(parts)
+    for row, name in enumerate(speakers):
+        recordings = [whole(part[at], row, model.hop).classes for part, at in said[name]]
+        model.manners[row] = model.manner(recordings, model.speaker.weight[row])
+    checkpoint.save(directory, model)
+
+
+def _said(parts: Sequence[Packed]) -> dict[str, list[tuple[Packed, int]]]:
+    """Where the first MANNER_S of each voice are, by name."""
+    said: dict[str, list[tuple[Packed, int]]] = defaultdict(list)
+    samples: dict[str, int] = defaultdict(int)
+    for part in parts:
+        for at, row in enumerate(part.rows):
+            if samples[row.speaker] < MANNER_S * part.sample_rate:
+                said[row.speaker].append((part, at))
+            samples[row.speaker] += row.length
+    return said
 
 
 def known_voices(parts: Sequence[Packed]) -> list[Voice]:
@@ -247,10 +273,11 @@ def _take_weights_(
 ) -> None:
     """Puts the weights of a run into a model of the same sizes, each voice by its name or as the mean of all.
 
-    An outline stays as it was drawn where the run has none.
+    An outline stays as it was drawn where the run has none; manners are learned when all else is.
     """
     run = load(directory)
-    weights, table = run.model.state_dict(), "speaker.weight"
+    weights, table = run.model.state_dict(), checkpoint.VECTORS
+    weights.pop(checkpoint.MANNERS, None)
     for name, own in model.state_dict().items():
         if name.startswith(NEW) and name not in weights:
             weights[name] = own

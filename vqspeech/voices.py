@@ -23,6 +23,8 @@ from vqspeech.files import arriving
 TABLE, FOLDER, SUFFIX, FORMAT = "voices.tsv", "voices", ".safetensors", "1"
 LONGEST = 64
 
+Shapes = tuple[tuple[int, ...], tuple[int, ...]]
+
 
 class Voice(NamedTuple):
     """A row of the table; `level_db` is the level of its speech without the pauses, in dB below full scale."""
@@ -35,10 +37,11 @@ class Voice(NamedTuple):
 
 
 class Enrolled(NamedTuple):
-    """A voice with its vector, (dim,)."""
+    """A voice with its vector, (dim,), and its manner, (traits, bands), of a model that has an outline."""
 
     voice: Voice
     vector: NDArray[np.float32]
+    manner: NDArray[np.float32] = np.zeros((0, 0), np.float32)
 
 
 def read(folder: Path) -> dict[str, Voice]:
@@ -83,23 +86,24 @@ def check_name(name: str) -> None:
         )
 
 
-def enrolled(room: Path, model: str, dim: int) -> tuple[list[Enrolled], list[str]]:
+def enrolled(room: Path, model: str, shapes: Shapes) -> tuple[list[Enrolled], list[str]]:
     """The voices that were enrolled for a model, by name, and the files there that are not for it (or are none).
 
     Args:
         model: its digest.
-        dim: numbers in a voice's vector.
+        shapes: of a voice's vector and its manner.
     """
     known, strange = [], []
     for path in sorted((room / FOLDER).glob(f"*{SUFFIX}")):
         try:
             with safe_open(path, "np") as file:
                 about = file.metadata() or {}
-                vector = file.get_tensor("vector")
-            fits = about["format"] == FORMAT and about["model"] == model and vector.shape == (dim,)
-            if not fits or vector.dtype != np.float32 or not np.isfinite(vector).all():
+                parts = [file.get_tensor(name) for name in ("vector", "manner")]
+            fits = about["format"] == FORMAT and about["model"] == model
+            fits &= tuple(part.shape for part in parts) == shapes
+            if not fits or not all(part.dtype == np.float32 and np.isfinite(part).all() for part in parts):
                 raise ValueError("another model's")
-            known.append(Enrolled(_voice({**about, "name": path.name.removesuffix(SUFFIX)}), vector))
+            known.append(Enrolled(_voice({**about, "name": path.name.removesuffix(SUFFIX)}), *parts))
         except (SafetensorError, OSError, KeyError, ValueError):
             strange.append(path.name)
     return known, strange
@@ -119,7 +123,9 @@ def keep(room: Path, model: str, one: Enrolled) -> Path:
     about = {"format": FORMAT, "model": model, "seconds": f"{one.voice.seconds:.2f}"}
     about |= {"level_db": f"{one.voice.level_db:.2f}", "sex": one.voice.sex, "accent": one.voice.accent}
     with arriving(path) as part:
-        save_file({"vector": np.ascontiguousarray(one.vector, np.float32)}, part, metadata=about)
+        parts = {"vector": one.vector, "manner": one.manner}
+        parts = {name: np.ascontiguousarray(numbers, np.float32) for name, numbers in parts.items()}
+        save_file(parts, part, metadata=about)
     return path
 
 

@@ -1,6 +1,7 @@
 """The VQ-VAE of speech: encoder, quantiser and a WaveNet that is told the codes and the speaker."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +40,9 @@ class VQVAE(nn.Module):
         Chorowski et al. (2019), section III-B.
     """
 
+    manners: Tensor | None
+    """How each voice departs from its outline, (speakers, *voice_shapes[1]); learned when all else is."""
+
     def __init__(self, config: config.Model, speakers: int) -> None:
         super().__init__()
         encoder, quantiser, decoder = config.encoder, config.quantiser, config.decoder
@@ -61,6 +65,7 @@ class VQVAE(nn.Module):
         nn.init.normal_(self.speaker.weight, std=VOICE_STD)
         sizes = (decoder.cond, decoder.speaker, decoder.outline)
         self.outline = Outline(config.sample_rate, self.hop, *sizes) if decoder.outline else None
+        self.register_buffer("manners", None)
         self.wavenet = WaveNet(
             mulaw.CLASSES, mulaw.SILENCE, decoder.residual, decoder.skip, decoder.layers, decoder.stack,
             decoder.kernel, decoder.cond + decoder.speaker,
@@ -90,6 +95,11 @@ class VQVAE(nn.Module):
         return self.quantiser.encode(self.latents(classes))
 
     @property
+    def voice_shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """What is known of a voice: its vector and its manner, of which there is nothing without an outline."""
+        return (self.speaker.embedding_dim,), self.outline.mannerisms if self.outline else (0, 0)
+
+    @property
     def foresight(self) -> int:
         """Frames on either side of a frame that change what the WaveNet is told of it."""
         return 1 + (self.outline.context if self.outline else 0)
@@ -106,8 +116,22 @@ class VQVAE(nn.Module):
     def foresee(self, latents: Latents, speakers: Tensor) -> Outlined:
         """How codes will sound in a voice, for a model that has an outline; the arguments are those of `condition`."""
         outlined = self._outlined(latents, self.speaker(speakers))[1]
-        assert outlined, "this model has no outline"
-        return outlined
+        assert self.outline, "this model has no outline"
+        assert outlined
+        return outlined if self.manners is None else self.outline.mannered(outlined, self.manners[speakers])
+
+    @torch.inference_mode()
+    def manner(self, recordings: Sequence[Tensor], voice: Tensor) -> Tensor:
+        """How a voice departs from what is foreseen for its vector, (dim,): (traits, bands), see `Outline.manner`.
+
+        Args:
+            recordings: classes, (1, time) each, of that voice; time is a multiple of the hop.
+        """
+        assert self.outline, "this model has no outline"
+        outline = self.outline
+        latents = [self.quantiser.decode(self.encode(one)) for one in recordings]
+        outlines = [outline(self.context(one), voice[None]) for one in latents]
+        return outline.manner(outlines, [outline.mel(_wave(one)) for one in recordings])
 
     def nats(
         self, classes: Classes, past: Past, starts: Tensor, latents: Latents, voices: Tensor

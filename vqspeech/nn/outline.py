@@ -1,6 +1,7 @@
 """The outline of what codes say in a voice: its spectra and its pitch, before there is any sound."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,6 +21,9 @@ CEPSTRA, AROUND_S, SHARE = 13, 2.0, 0.3
 ALONE, REACH_S, MOVES_S = 2 * CEPSTRA - 1, 0.04, 0.06
 """Numbers that a code tells alone; seconds before and after that slopes are measured over; seconds that they are told
 for, which makes them as large as cepstra."""
+PULL_S, LIVELIEST = 15.0, 1.0
+"""Seconds of speech that the belief that a voice has no manner of its own is worth; the most that spectra get livelier
+by, as a share."""
 MIDDLE = math.log(LOWEST_HZ * HIGHEST_HZ) / 2
 """The logarithm of a middling pitch."""
 
@@ -27,11 +31,12 @@ MIDDLE = math.log(LOWEST_HZ * HIGHEST_HZ) / 2
 class Outlined(NamedTuple):
     """What is foreseen of frames, (batch, frames) and more.
 
-    `told`: what the WaveNet is told beside the codes; `spectra`: log-mel; `voicing`: logits; `log_hz`: the pitch where
-    there is a voice.
+    `told`: what the WaveNet is told beside the codes; `hidden`: the layer that all else is a linear map of; `spectra`:
+    log-mel; `voicing`: logits; `log_hz`: the pitch where there is a voice.
     """
 
     told: Cond
+    hidden: Tensor
     spectra: Tensor
     voicing: Tensor
     log_hz: Tensor
@@ -111,6 +116,7 @@ class Outline(nn.Module):
         spectrum = (usual.sounding * sounding + usual.silent * (1 - sounding)).detach()  # they learn in `loss`
         return Outlined(
             self.told(x),
+            x.transpose(1, 2),
             foreseen[:, :, 2:] + spectrum.repeat(1, 1, self.parts),
             voicing,
             foreseen[:, :, 1] + usual.log_hz.detach(),
@@ -120,6 +126,44 @@ class Outline(nn.Module):
         """What is usual of voices, (batch, voice)."""
         usual = self.usual(voices)[:, None].float()
         return Voice(usual[:, :, :BANDS], usual[:, :, BANDS:-1], usual[:, :, -1] + MIDDLE)
+
+    @property
+    def mannerisms(self) -> tuple[int, int]:
+        """The shape of a voice's manner; see `mannered`."""
+        return self.foreseen.in_channels + 3, self.parts * BANDS
+
+    def mannered(self, outlined: Outlined, manners: Tensor) -> Outlined:
+        """The same in the manner of voices, (batch, *mannerisms): each departs from what is usual in its own way.
+
+        What each number of the hidden layer, and a one, adds to a frame's spectra; then, in the last two lines, how
+        much livelier they are where it sounds, and that share of their mean, which stays.
+
+        Source: a linear map for each voice, fitted by least squares, is that of Valbret, Moulines and Tubach, Voice
+            transformation using PSOLA technique (1992), here from the last hidden layer; the variance that a mean lacks
+            is given back after Toda, Black and Tokuda (2007).
+        """
+        moved = outlined.spectra + _with_one(outlined.hidden) @ manners[:, :-2]
+        lively, still = manners[:, -2:].unsqueeze(2).unbind(1)
+        return outlined._replace(spectra=moved + torch.sigmoid(outlined.voicing)[:, :, None] * (lively * moved - still))
+
+    def manner(self, outlines: Sequence[Outlined], spectra: Sequence[Tensor]) -> Tensor:
+        """The manner of a voice, from what was foreseen of its recordings and their spectra, by `mel`.
+
+        The least squares of what was off, pulled towards nothing, in closed form.
+        """
+        said = torch.cat([self._by_part(one).flatten(2)[0] for one in spectra]).double().cpu()
+        foreseen = torch.cat([one.spectra[0] for one in outlines]).double().cpu()
+        sounding = torch.cat([one.voicing[0] > 0 for one in outlines]).cpu()
+        hidden = _with_one(torch.cat([one.hidden[0] for one in outlines])).double().cpu()
+        pull = torch.full((hidden.shape[1],), PULL_S * self.mel.sizes[0] / (self.parts * self.mel.step))
+        pull *= hidden.var(0, correction=0).mean()
+        pull[-1] *= 1e-3  # what is added to all frames is known soonest
+        lines = torch.linalg.solve(hidden.t() @ hidden + (pull + 1e-6).diag(), hidden.t() @ (said - foreseen))
+        moved = (foreseen + hidden @ lines)[sounding]
+        enough = len(moved) > 1
+        lively = said[sounding].std(0) / (moved.std(0) + 1e-6) - 1 if enough else torch.zeros(said.shape[1])
+        lively = lively.clamp(0, LIVELIEST)
+        return torch.cat([lines, torch.stack([lively, lively * (moved.mean(0) if enough else 0.0)])]).float()
 
     def loss(self, outlined: Outlined, voices: Tensor, spectra: Signal, pitch: Pitch) -> dict[str, Tensor]:
         """How far it was off: the spectra (mean absolute difference of log10 amplitudes), the pitch, the voicing.
@@ -169,6 +213,10 @@ class Outline(nn.Module):
         Source: weights that grow with the place are those of Juang et al., On the use of bandpass liftering (1987).
         """
         return spectra @ self.lifted
+
+
+def _with_one(hidden: Tensor) -> Tensor:
+    return F.pad(hidden.float(), (0, 1), value=1.0)
 
 
 def slopes(x: Signal, reach: int) -> Signal:
