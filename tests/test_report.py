@@ -100,3 +100,21 @@ def test_a_torn_file_is_refused_by_name(run, name):
     (run / name).write_text('{"rows": [')
     with pytest.raises(InputError, match=f"{name}: cannot be read"):
         report.write(run, run / "report.html")
+
+
+@pytest.mark.parametrize("name", ["probe.json", "evaluation.json", "log.jsonl"])
+@pytest.mark.parametrize(
+    "told", ['{"rows": [1], "held_out_bits_per_sample": "few", "conditions": []}', "[3]", '"rows"']
+)
+def test_a_file_that_holds_something_else_is_refused_by_name(run, name, told):
+    (run / name).write_text(told)
+    with pytest.raises(InputError, match=f"{name}: does not hold what vqspeech writes there") as error:
+        report.write(run, run / "report.html")
+    assert "\n" not in str(error.value)
+
+
+def test_a_line_that_was_being_written_when_a_training_was_killed_is_passed_over(run):
+    with (run / "log.jsonl").open("a") as file:
+        file.write('{"step": 5, "held_out_bi{"step": 6, "bits_per_sample": 3.21}\n')
+        file.write('{"step": 7, "bits_per_sample": 3.11}\n{"step')
+    assert report._log(run)[-1] == {"step": 7, "bits_per_sample": 3.11}

@@ -21,17 +21,20 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import numpy as np
+import torch
 import typer
+import yaml
+from torch.optim.swa_utils import AveragedModel
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 RATE = 16000
 SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT}
 CONFIG = """
 model:
-  encoder: {channels: 8, strides: [4, 4], residual_blocks: 1}
+  encoder: {mels: 20, mel_step: 160, cepstra: 8, relative_s: 0.5, pitch: true, channels: 8, strides: [2]}
   quantiser: {codes: 16, dim: 4}
-  decoder: {residual: 8, skip: 12, layers: 4, stack: 3, cond: 6, speaker: 3}
-training: {batch: 4, crop: 256, max_steps: 40, evaluate_every: 10, save_every: 5, evaluate_s: 1, listen: 0,
+  decoder: {residual: 8, skip: 12, layers: 4, stack: 3, cond: 6, speaker: 3, outline: 8}
+training: {batch: 4, crop: 1280, max_steps: 40, evaluate_every: 10, save_every: 5, evaluate_s: 1, listen: 0,
            precision: float32, decay_steps: 40}
 """
 VERBS = {
@@ -341,7 +344,62 @@ def hostile_tables(files: int, seed: int) -> Outcome:
         return _read_mutated(good, read, files, seed, Path(home))
 
 
-HOSTILE = {"audio": hostile_audio, "vqs": hostile_vqs, "model": hostile_models, "tables": hostile_tables}
+def hostile_configs(files: int, seed: int) -> Outcome:
+    """Mutated settings through `config.load`: settings within their limits, or one line."""
+    from vqspeech import config
+
+    here = Path(__file__).parents[1]
+    paths = [here / "egs/vctk/conf/vctk64.yaml", here / "recipes/pretrained/conf/english-16k.yaml"]
+    good = [(path.name, path.read_bytes()) for path in [*paths, here / "egs/vctk/conf/prior.yaml"]]
+
+    def read(path: Path) -> None:
+        found = config.load(path)
+        assert config.from_tree(yaml.safe_load(config.to_yaml(found)), "again") == found, "not what is written again"
+
+    with tempfile.TemporaryDirectory() as home:
+        return _read_mutated(good, read, files, seed, Path(home))
+
+
+def hostile_runs(files: int, seed: int) -> Outcome:
+    """Run directories in which a state, a log or TensorBoard's file is mutated: resumed as it was, shown, or one line."""
+    from vqspeech import checkpoint, config, report
+    from vqspeech.journal import Journal
+    from vqspeech.models.vqvae import VQVAE
+
+    with tempfile.TemporaryDirectory() as home:
+        workplace(Path(home) / "origin")
+        run = Path(home) / "origin/model"
+        events = next((run / "tensorboard").iterdir())
+        rows = [{"system": name, "source": "a.wav", "speaker": "s0", "dnsmos": 2.9} for name in ("vqspeech", "mu-law")]
+        (run / "evaluation.json").write_text(json.dumps({"rows": rows}))
+        kept = [checkpoint._states(run)[-1], run / "log.jsonl", events, run / "evaluation.json"]
+        good = [(str(path.relative_to(run)).replace("/", "%"), path.read_bytes()) for path in kept]
+        model = VQVAE(config.load(run / "config.yaml").model, 2)
+        adam = torch.optim.Adam(model.parameters())
+        assert checkpoint.resume_(run, model, AveragedModel(model), adam)[0] == 5
+        expected = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+        def read(path: Path) -> None:
+            for name, known in good:
+                (run / name.replace("%", "/")).write_bytes(path.read_bytes() if name == path.name else known)
+            if "state" in path.name:
+                assert checkpoint.resume_(run, model, AveragedModel(model), adam)[0] == 5, "another step, untold"
+                same = (torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
+                assert all(same), "another state, untold"
+            elif "tensorboard" in path.name:
+                journal = Journal(run)
+                journal.numbers(6, {"bits_per_sample": 4.0})
+                journal.close()
+                for added in (run / "tensorboard").iterdir():
+                    added.unlink()
+            else:
+                report.write(run, run / "report.html")
+
+        return _read_mutated(good, read, files, seed, Path(home))
+
+
+HOSTILE = {"audio": hostile_audio, "vqs": hostile_vqs, "model": hostile_models, "tables": hostile_tables,
+           "configs": hostile_configs, "runs": hostile_runs}  # fmt: skip
 
 
 def _read_mutated(

@@ -161,7 +161,7 @@ def save_state(
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     states = directory / STATES
     states.mkdir(exist_ok=True)
-    about = {"format": FORMAT, "step": str(step), "minutes": repr(minutes)}
+    about = {"format": FORMAT, "step": str(step), "minutes": repr(minutes), WEIGHTS: _digest_of(tensors)}
     _write_tensors(states / f"{step:08d}.safetensors", tensors, about)
     for old in _states(directory)[:-keep]:
         old.unlink(missing_ok=True)
@@ -171,12 +171,14 @@ def resume_(directory: Path, learner: nn.Module, averaged: nn.Module, adam: Opti
     """Puts the newest state into the three of them; returns its step and minutes, zeros in a new run.
 
     Raises:
-        InputError: the state cannot be read or does not fit; the one before it is still there.
+        InputError: the state cannot be read, has a changed byte or does not fit; the one before it is still there.
     """
     states = _states(directory)
     if not states:
         return 0, 0.0
     tensors, about = _read_tensors(states[-1])
+    if about.get(WEIGHTS) != _digest_of(tensors):
+        raise InputError(f"{states[-1]}: was changed after it was written; delete it to go on from the one before")
     parts: dict[str, dict[str, Tensor]] = {"learner": {}, "averaged": {}, "adam": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
@@ -245,17 +247,22 @@ def _states(directory: Path) -> list[Path]:
 
 def _digests(directory: Path, tensors: dict[str, Tensor]) -> dict[str, str]:
     """What each file of a run says, by SHA-256."""
-    weights = hashlib.sha256()
-    for name in sorted(tensors):
-        weights.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}\n".encode())
-        weights.update(tensors[name].view(-1).view(torch.uint8).numpy().tobytes())
-    digests = {WEIGHTS: weights.hexdigest()}
+    digests = {WEIGHTS: _digest_of(tensors)}
     for name in (CONFIG, SPEAKERS):
         try:
             digests[name] = hashlib.sha256((directory / name).read_bytes()).hexdigest()
         except OSError:
             raise InputError(f"{directory / name}: is missing; a run directory needs it beside {WEIGHTS}") from None
     return digests
+
+
+def _digest_of(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and numbers."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}\n".encode())
+        digest.update(tensors[name].view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -4,7 +4,8 @@ import base64
 import io
 import json
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -70,22 +71,27 @@ def write(
         InputError: no run there, jinja2 or matplotlib is missing.
     """
     run, model = Path(run), Model(run)
-    probed, evaluated = _read(run / "probe.json"), _read(run / "evaluation.json")
-    if probed and probed["conditions"]["model"] != model.run.digest:
-        raise InputError(f"{run}/probe.json: is of another model than the one beside it; run `vqspeech probe` again")
-    log = _log(run)
-    pictures = [*_curves(log), *(_of_probe(probed, model) if probed else [])]
+    probed, evaluated, log = _read(run / "probe.json"), _read(run / "evaluation.json"), _log(run)
+    with _understood(run / "probe.json"):
+        if probed and probed["conditions"]["model"] != model.run.digest:
+            raise InputError(
+                f"{run}/probe.json: is of another model than the one beside it; run `vqspeech probe` again"
+            )
+        known, (of_phones, drawn_of_it) = _known(probed), _of_probe(probed, model) if probed else ([], [])
+    with _understood(run / "evaluation.json"):
+        good = _how_good(evaluated)
+    with _understood(run / "log.jsonl"):
+        facts, pictures = [*_facts(model, log), *of_phones], [*_curves(log), *drawn_of_it]
     progress(0.4)
     rows = evaluate.read_pairs(pairs)[:RECORDINGS] if pairs else []
     spoken = []
     for number, pair in enumerate(rows):
         spoken.append(_spoken(model, pair, temperature))
         progress(0.4 + 0.6 * (number + 1) / len(rows))
-    sections = [Section("How good is it?", _how_good(evaluated)), Section("What do the codes know?", _known(probed))]
+    sections = [Section("How good is it?", good), Section("What do the codes know?", known)]
     about = f"Speech as discrete codes, {len(model.speakers)} voices. Model {model.run.digest[:24]}."
-    facts, config = _facts(model, log, probed), to_yaml(model.run.config)
     progress(1.0)
-    return page(path, run.name, about, facts, sections, pictures, spoken, config)
+    return page(path, run.name, about, facts, sections, pictures, spoken, to_yaml(model.run.config))
 
 
 def page(
@@ -125,12 +131,27 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _log(run: Path) -> list[dict[str, float]]:
     try:
-        return [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError):
+        lines = (run / "log.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
         return []  # a model that was given away without it
+    rows = []
+    for line in lines:
+        with suppress(ValueError):  # one that was being written when the training was killed
+            rows.append(json.loads(line))
+    return rows
 
 
-def _facts(model: Model, log: list[dict[str, float]], probed: dict[str, Any]) -> list[tuple[str, str]]:
+@contextmanager
+def _understood(path: Path) -> Generator[None, None, None]:
+    """What is JSON, but not what is expected there, is an error that names the file."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise InputError(f"{path}: does not hold what vqspeech writes there ({told}); make it again") from None
+
+
+def _facts(model: Model, log: list[dict[str, float]]) -> list[tuple[str, str]]:
     """The few numbers that come first, each with what it is."""
     newest: dict[str, float] = {}
     for row in log:
@@ -141,10 +162,6 @@ def _facts(model: Model, log: list[dict[str, float]], probed: dict[str, Any]) ->
         facts.append((f"{newest['held_out_bits_per_sample']:.2f} bits", "a sample, held out (8 is knowing nothing)"))
         used, perplexity = newest["held_out_codes_used"], newest["held_out_perplexity"]
         facts.append((f"{100 * used / codes:.0f} %", f"of the codes in use, perplexity {perplexity:.0f}"))
-    if probed:
-        one = probed["accuracy"]["edges cut"]
-        chance, peer = (100 * value for value in (one["codes"]["majority"], one["k-means of MFCC"]["accuracy"]))
-        facts.append((f"{100 * one['codes']['accuracy']:.1f} %", f"of phones; chance {chance:.1f}, k-means {peer:.1f}"))
     return facts
 
 
@@ -161,7 +178,11 @@ def _curves(log: list[dict[str, float]]) -> list[Picture]:
     return [drawn("Training", plots.curves(lines, "bits a sample"), f"Bits a sample over the steps: {ends}.")]
 
 
-def _of_probe(probed: dict[str, Any], model: Model) -> list[Picture]:
+def _of_probe(probed: dict[str, Any], model: Model) -> tuple[list[tuple[str, str]], list[Picture]]:
+    """A fact and pictures."""
+    one = probed["accuracy"]["edges cut"]
+    chance, peer = (100 * value for value in (one["codes"]["majority"], one["k-means of MFCC"]["accuracy"]))
+    facts = [(f"{100 * one['codes']['accuracy']:.1f} %", f"of phones; chance {chance:.1f}, k-means {peer:.1f}")]
     counts, confusion = (np.array(probed[name]) for name in ("codes_by_phone", "confusion"))
     names, used = list(phones.PHONES), int((counts.sum(axis=1) > 0).sum())
     best = max(probed["by_phone"], key=probed["by_phone"].get)
@@ -180,7 +201,7 @@ def _of_probe(probed: dict[str, Any], model: Model) -> list[Picture]:
         manner = {phone: manner for manner, several in phones.MANNERS.items() for phone in several.split()}
         figure = plots.codebook(tsne.fit_transform(vectors), [manner[one] for one in told], told)
         pictures.append(drawn("The codebook", figure, "Codes by t-SNE, with their likeliest phones, by manner."))
-    return pictures
+    return facts, pictures
 
 
 def _spoken(model: Model, pair: evaluate.Pair, temperature: float) -> Spoken:
