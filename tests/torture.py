@@ -361,7 +361,7 @@ def hostile_configs(files: int, seed: int) -> Outcome:
 
 
 def hostile_runs(files: int, seed: int) -> Outcome:
-    """Run directories in which a state, a log or TensorBoard's file is mutated: resumed as it was, shown, or one line."""
+    """Run directories in which a state, a log or TensorBoard's file is mutated: as it was, shown, or one line."""
     from vqspeech import checkpoint, config, report
     from vqspeech.journal import Journal
     from vqspeech.models.vqvae import VQVAE
