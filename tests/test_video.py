@@ -95,6 +95,24 @@ def test_a_walk_is_varied_and_its_seeds_alone_decide():
     assert set(one) == set(range(len(worlds.ACTIONS)))
 
 
+def test_a_walk_in_a_mirror_is_the_mirrored_walk():
+    actions = worlds.wander(30, np.random.default_rng(2))
+    seen, other = (episodes.walk(Stripes(), 3, actions, "stripes 3") for _ in range(2))
+    world = Stripes()
+    world.reset(3)
+    world.picture = np.flip(world.picture, 1)
+    swapped = {LEFT: RIGHT, RIGHT: LEFT}
+    there = [world.frame(), *(world.step(swapped.get(int(action), int(action))) for action in actions)]
+    mirror = episodes.mirrored(seen)
+    assert np.array_equal(mirror.frames, there)
+    assert [worlds.ACTIONS[action] for action in mirror.actions] == [
+        {"left": "right", "right": "left", "strafe_left": "strafe_right", "strafe_right": "strafe_left"}.get(name, name)
+        for name in (worlds.ACTIONS[action] for action in actions)
+    ]
+    assert not mirror.origin
+    assert np.array_equal(episodes.mirrored(mirror).frames, other.frames)
+
+
 def test_a_moment_ends_with_the_action_that_leads_to_its_frame():
     actions = torch.arange(10) % 6
     frames = torch.arange(11).view(11, 1, 1)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from worlds import ACTIONS, SIZE, World
+from worlds import ACTIONS, MIRRORED, SIZE, World
 
 from vqspeech import InputError
 from vqspeech.files import arriving
@@ -31,6 +31,11 @@ def walk(world: World, seed: int, actions: NDArray, origin: str) -> Episode:
     frames = [world.reset(seed)]
     frames += [world.step(int(action)) for action in actions]
     return Episode(np.stack(frames), actions.astype(np.uint8), origin)
+
+
+def mirrored(episode: Episode) -> Episode:
+    """The same in a mirror, where left is right; it cannot be walked again."""
+    return Episode(np.flip(episode.frames, 2).copy(), np.array(MIRRORED, np.uint8)[episode.actions], "")
 
 
 def write(path: Path, episode: Episode) -> None:

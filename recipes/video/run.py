@@ -117,8 +117,9 @@ def learn(
             return {"held_out_bits_per_code": float(learner.loss(held).parts["bits_per_code"])}
 
     torch.manual_seed(0)
+    both = [*known, *map(episodes.mirrored, known)]  # twice as many walks
     train(
-        Dream(sizes, len(ACTIONS)), Moments(_in_codes(frames, known), 0), moments_of, held_moments, out / "dream",
+        Dream(sizes, len(ACTIONS)), Moments(_in_codes(frames, both), 0), moments_of, held_moments, out / "dream",
         max_minutes=minutes * 2 / 3, **schedule,
     )  # fmt: skip
 

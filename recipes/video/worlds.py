@@ -17,8 +17,10 @@ from vqspeech import InputError
 ACTIONS = ("stop", "forward", "left", "right", "strafe_left", "strafe_right")
 SIZE = 84
 Frame = NDArray[np.uint8]
-TRAIN_MAPS = tuple(f"MAP{number:02d}" for number in range(1, 17))
+TRAIN_MAPS = tuple(f"MAP{number:02d}" for number in (*range(1, 17), *range(21, 33)))
 TEST_MAPS = ("MAP17", "MAP18", "MAP19", "MAP20")
+MIRRORED = (0, 1, 3, 2, 5, 4)
+"""The action that each of ACTIONS is in a mirror."""
 
 
 LEFT_BEHIND = Path("_vizdoom")
