@@ -4,7 +4,7 @@
 run.py all                            collects, trains, imagines: ten minutes of two cores
 run.py collect data/video --episodes 200 --steps 300
 run.py collect data/video/train --films FOLDER        films of one's own, told by FOLDER/actions.txt
-run.py train data/video exp/video --minutes 60 --units 128
+run.py train data/video exp/video --frame-minutes 20 --minutes 60 --units 128
 run.py imagine data/video exp/video                   films, a contact sheet, and how well it obeys, as a table
 """
 
@@ -87,7 +87,8 @@ def learn(
     data: Annotated[Path, typer.Argument(help="Folder with train/ and test/.")],
     out: Annotated[Path, typer.Argument(help="Where the two models go.")],
     units: Annotated[int, typer.Option(help="Of the VQ-VAE; the dream has as many channels.")] = 64,
-    minutes: Annotated[float, typer.Option(help="For both; the dream gets two thirds.")] = 7.0,
+    frame_minutes: Annotated[float, typer.Option(help="Of training the VQ-VAE.")] = 2.3,
+    minutes: Annotated[float, typer.Option(help="Of training the dream.")] = 4.7,
     batch: Annotated[int, typer.Option(help="Frames, or moments, in a step.")] = 16,
 ) -> None:
     """The VQ-VAE of frames, then the dream over its codes.  The same command goes on with what was stopped."""
@@ -107,7 +108,7 @@ def learn(
     pictures = Pictures(_levels(known), np.zeros(0, np.int64), [])
     frames = train(
         networks.VQVAE(_frame_sizes(sizes)), Drawn(pictures, 0), batch_of, held_pictures, out / "vqvae",
-        max_minutes=minutes / 3, **schedule,
+        max_minutes=frame_minutes, **schedule,
     )  # fmt: skip
     unseen = Moments(_in_codes(frames, new), 0)
     held = moments_of([unseen[number] for number in range(min(128, len(unseen)))])
@@ -120,7 +121,7 @@ def learn(
     both = [*known, *map(episodes.mirrored, known)]  # twice as many walks
     train(
         Dream(sizes, len(ACTIONS)), Moments(_in_codes(frames, both), 0), moments_of, held_moments, out / "dream",
-        max_minutes=minutes * 2 / 3, **schedule,
+        max_minutes=minutes, **schedule,
     )  # fmt: skip
 
 
@@ -176,7 +177,7 @@ def everything(
 ) -> None:
     """The tiny default: collects, trains and imagines within ten minutes on two cores."""
     collect(out / "data", 24, 200, 0, 2, None)
-    learn(out / "data", out, 48, minutes, 16)
+    learn(out / "data", out, 48, minutes / 3, minutes * 2 / 3, 16)
     imagine(out / "data", out, 12, 0.7, 0)
 
 

@@ -147,9 +147,13 @@ class Outline(nn.Module):
         return outlined._replace(spectra=moved + torch.sigmoid(outlined.voicing)[:, :, None] * (lively * moved - still))
 
     def manner(self, outlines: Sequence[Outlined], spectra: Sequence[Tensor]) -> Tensor:
-        """The manner of a voice, from what was foreseen of its recordings and their spectra, by `mel`.
+        """The manner of a voice, from what was foreseen of its recordings and their spectra: of `mannerisms`.
 
         The least squares of what was off, pulled towards nothing, in closed form.
+
+        Args:
+            outlines: of a batch of one each.
+            spectra: (1, bands, steps) each, by `mel`.
         """
         said = torch.cat([self._by_part(one).flatten(2)[0] for one in spectra]).double().cpu()
         foreseen = torch.cat([one.spectra[0] for one in outlines]).double().cpu()
