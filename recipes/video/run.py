@@ -8,9 +8,11 @@ run.py train data/video exp/video --frame-minutes 20 --minutes 60 --units 128
 run.py imagine data/video exp/video                   films, a contact sheet, and how well it obeys, as a table
 """
 
+import itertools
 import json
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -118,7 +120,7 @@ def learn(
             return {"held_out_bits_per_code": float(learner.loss(held).parts["bits_per_code"])}
 
     torch.manual_seed(0)
-    both = [*known, *map(episodes.mirrored, known)]  # twice as many walks
+    both = itertools.chain(known, map(episodes.mirrored, known))  # twice as many walks
     train(
         Dream(sizes, len(ACTIONS)), Moments(_in_codes(frames, both), 0), moments_of, held_moments, out / "dream",
         max_minutes=minutes, **schedule,
@@ -252,7 +254,7 @@ def _decoded(frames: networks.VQVAE, codes: torch.Tensor) -> NDArray:
     return levels.permute(0, 2, 3, 1).unflatten(0, codes.shape[:2]).numpy()
 
 
-def _in_codes(frames: networks.VQVAE, some: list[Episode]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def _in_codes(frames: networks.VQVAE, some: Iterable[Episode]) -> list[tuple[torch.Tensor, torch.Tensor]]:
     return [(_encode(frames, one.frames, 1)[0], torch.from_numpy(one.actions)) for one in some]
 
 
