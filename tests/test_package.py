@@ -9,7 +9,9 @@ def told(event, arguments):
     writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
     if writes and arguments[0] not in ("/dev/null", os.devnull):
         print("opens", arguments[0])
-    if event in ("socket.connect", "socket.getaddrinfo", "os.mkdir", "os.rename", "os.remove", "subprocess.Popen"):
+    if event in ("socket.connect", "socket.getaddrinfo", "os.mkdir", "os.rename", "os.remove") or (
+        event == "subprocess.Popen" and os.path.basename(arguments[0]) != "ldconfig"  # a list of libraries, for CUDA's
+    ):
         print(event, arguments)
 sys.addaudithook(told)
 """
