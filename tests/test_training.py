@@ -94,6 +94,21 @@ def test_a_training_ends_with_each_voices_own_manner(tiny, packed, tmp_path):
     assert all(one < 0.9 * min(two, three) for one, two, three in zip(own, none, strange, strict=True))
 
 
+@pytest.mark.parametrize("tiny", [{"outline": 16}], indirect=True)
+def test_a_training_that_is_over_leaves_the_run_and_its_enrolled_voices_alone(tiny, packed, tmp_path):
+    settings = {"max_steps": 3, "learns": "sketch"}
+    train(tiny, packed, tmp_path / "run", **settings)
+    run = checkpoint.load(tmp_path / "run")
+    vector, manner = (np.ones(shape, np.float32) for shape in run.model.voice_shapes)
+    voices.keep(tmp_path / "run", run.digest, voices.Enrolled(voices.Voice("bob", 12.0, -20.0), vector, manner))
+    before = (tmp_path / "run/model.safetensors").read_bytes()
+    train(tiny, packed, tmp_path / "run", **settings)
+    assert (tmp_path / "run/model.safetensors").read_bytes() == before
+    assert checkpoint.load(tmp_path / "run").speakers == [*run.speakers, "bob"]
+    checkpoint.save(tmp_path / "run", checkpoint.load_trained(tmp_path / "run").model)
+    assert checkpoint.load(tmp_path / "run").digest == run.digest
+
+
 @pytest.mark.parametrize("tiny", [{}, {"outline": 16}], indirect=True)
 @pytest.mark.parametrize("muon", [0.0, 5.0])
 def test_a_wavenet_that_learns_alone_leaves_the_codes_and_their_outline_as_they_are(tiny, packed, tmp_path, muon):

@@ -111,13 +111,7 @@ def load(model: str | Path, device: str = "cpu") -> Run:
         InputError: no run there, one of another format, or one with a changed byte (the file is named).
     """
     folder = hub.find(model)
-    resolved, speakers, tensors, digest = _load(folder)
-    if not isinstance(resolved, config.Config):
-        raise InputError(f"{folder}: holds a prior; give the run directory of the model whose codes it knows")
-    net = VQVAE(resolved.model, len(speakers))
-    if MANNERS in tensors:
-        net.manners = torch.zeros(len(speakers), *net.voice_shapes[1])
-    net = _filled(net, tensors, folder)
+    net, resolved, speakers, digest, *_ = load_trained(folder)
     enrolled, _ = voices.enrolled(hub.room(folder, digest), digest, net.voice_shapes)
     new = [one for one in enrolled if one.voice.name not in speakers]
     if new:
@@ -129,6 +123,17 @@ def load(model: str | Path, device: str = "cpu") -> Run:
     table = voices.read(folder) | {one.voice.name: one.voice for one in new}
     names = speakers + [one.voice.name for one in new]
     return Run(net.to(device).eval(), resolved, names, digest, table, folder)
+
+
+def load_trained(folder: Path) -> Run:
+    """The VQ-VAE of a folder as it was trained, without the voices that were enrolled since; raises as `load`."""
+    resolved, speakers, tensors, digest = _load(folder)
+    if not isinstance(resolved, config.Config):
+        raise InputError(f"{folder}: holds a prior; give the run directory of the model whose codes it knows")
+    net = VQVAE(resolved.model, len(speakers))
+    if MANNERS in tensors:
+        net.manners = torch.zeros(len(speakers), *net.voice_shapes[1])
+    return Run(_filled(net, tensors, folder).eval(), resolved, speakers, digest)
 
 
 def is_prior(folder: Path) -> bool:

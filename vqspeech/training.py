@@ -91,7 +91,9 @@ def train_vqvae(
 
 def _learn_manners_(directory: Path, speakers: list[str], parts: Sequence[Packed]) -> None:
     """Adds to a run how each of its voices departs, from up to MANNER_S of their speech."""
-    model = checkpoint.load(directory).model
+    model = checkpoint.load_trained(directory).model
+    if model.manners is not None:  # a training that was over already
+        return
     model.manners, said = torch.zeros(len(speakers), *model.voice_shapes[1]), _said(parts)
     for row, name in enumerate(speakers):
         recordings = [whole(part[at], row, model.hop).classes for part, at in said[name]]
