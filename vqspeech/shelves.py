@@ -115,8 +115,10 @@ class Elsewhere:
         """The file system of the URL; of each process its own, also where one began as the copy of another."""
         if self.__dict__.get("_system", (0,))[0] != os.getpid():
             try:
-                import fsspec
+                import fsspec.asyn
 
+                if "_system" in self.__dict__:  # a copy has no thread that would answer; fsspec of old does not know
+                    fsspec.asyn.reset_lock()
                 self._system = os.getpid(), fsspec.core.url_to_fs(self.url, skip_instance_cache=True)[0]
             except (ImportError, ValueError) as error:
                 cure = "pip install 'vqspeech[remote]', or what fsspec needs for it"
