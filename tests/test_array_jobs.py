@@ -1,5 +1,6 @@
 """Corpus work as array jobs, under something that stands in for Slurm's sbatch on this machine."""
 
+import math
 import os
 import subprocess
 import sys
@@ -62,7 +63,16 @@ def test_parts_that_are_packed_side_by_side_make_the_whole(directory):
 def test_a_part_that_is_none_is_told():
     for part in ((0, 3), (4, 3), (1, 0)):
         with pytest.raises(InputError, match="is none; write i/n"):
-            parallel.shares([1, 2], part)
+            parallel.shares(range(2), part)
+
+
+def test_work_over_processes_keeps_its_order_and_takes_no_more_than_it_needs():
+    taken = []
+    items = (taken.append(number) or number for number in range(1000))
+    done = parallel.each(math.sqrt, items, 1000, 2, lambda *_: None)
+    assert [next(done) for _ in range(5)] == [math.sqrt(number) for number in range(5)]
+    assert len(taken) <= 2 * parallel.AHEAD + 5
+    done.close()
 
 
 def test_array_jobs_pack_and_tokenize_a_corpus_as_one_process_does(directory, run, tmp_path):

@@ -1,5 +1,6 @@
 """Kaldi data directories: what is written is read, every fault is told, parts share no sentence."""
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def test_all_faults_are_told_at_once(sound: Path):
     (sound / "text").write_bytes(b"a_0 \xff\n")
     (sound.parent / "1.wav").write_bytes(b"")
     told = "\n".join(map(str, corpus.validate(sound)))
-    for part in ("not sorted", "fewer than 2 fields", "text: is not UTF-8 (byte 4)", "1.wav' is empty; copy"):
+    for part in ("not sorted", "fewer than 2 fields", "text:1: is not UTF-8 (byte 4)", "1.wav' is empty; copy"):
         assert part in told
 
 
@@ -174,3 +175,24 @@ def test_somebody_with_one_sentence_does_not_spoil_the_split(seed: int):
     parts = splits.split(singles + some(2, 12), seed)
     assert all(parts.values())
     assert {one.key for one in singles} <= {one.key for one in parts["train"]}
+
+
+def test_a_corpus_is_walked_through_again_and_again_without_being_held(tmp_path: Path):
+    def peak(number: int) -> int:
+        corpus.write(tmp_path, [Utterance(f"s_{at:06d}", "s", "a.wav", text=f"words {at}") for at in range(number)])
+        (tmp_path / "spk2utt").unlink()  # a line of it has all utterances of a speaker
+        tracemalloc.start()
+        found = corpus.Corpus(tmp_path)
+        assert [sum(1 for _ in found), len(found), next(iter(found)).key] == [number, number, "s_000000"]
+        memory = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return memory
+
+    assert peak(20_000) < peak(2_000) + 100_000
+
+
+def test_a_corpus_that_changes_while_it_is_read_is_told(sound: Path):
+    found = corpus.Corpus(sound)
+    (sound / "wav.scp").write_text("a_0 x\n")
+    with pytest.raises(InputError, match="was changed while it was read; run again"):
+        list(found)

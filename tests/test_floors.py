@@ -8,7 +8,7 @@ import vqspeech
 ROOT = Path(vqspeech.__file__).parent
 FLOORS = [
     {"errors", "shapes", "compiling"},
-    {"config", "mulaw", "files", "parallel", "pieces"},
+    {"config", "mulaw", "files", "kaldi", "parallel", "pieces"},
     {"shelves"},
     {
         "archives",

@@ -1,5 +1,6 @@
 """The campaigns of torture.py in their short form."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,6 +22,26 @@ def test_a_verb_that_is_killed_tears_nothing_and_ends_as_if_it_had_not_been(orig
     tally = torture.killed(verb, 1, 3, origin)
     assert not tally.faults
     assert sum(tally.counts[one] for one in torture.SIGNALS)
+
+
+IN_A_CALLBACK = """
+import ctypes, signal, time
+from vqspeech import cli
+def work():
+    call = ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(signal.{sent}))
+    call()
+    for _ in range(1000):
+        time.sleep(0.01)
+cli.app = work
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
+def test_a_request_to_end_is_heard_though_it_comes_within_a_callback_of_a_library(sent):
+    ended = subprocess.run([sys.executable, "-c", IN_A_CALLBACK.format(sent=sent)], capture_output=True, text=True)
+    assert ended.returncode == 130
+    assert ended.stderr == "vqspeech: interrupted; nothing half written is left\n"
 
 
 @pytest.mark.parametrize("kind", list(torture.HOSTILE))

@@ -66,7 +66,7 @@ def align(
         _torchaudio()
     utterances, found, skipped = corpus.read(directory), {}, []
     work = partial(_aligned, aligners[aligner])
-    for one, (phones, reason) in zip(utterances, each(work, utterances, nj, progress), strict=True):
+    for one, (phones, reason) in zip(utterances, each(work, utterances, len(utterances), nj, progress), strict=True):
         if phones:
             found[one.key] = phones
         else:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vqspeech import kaldi
 from vqspeech.errors import InputError
 from vqspeech.files import arriving
 from vqspeech.shelves import Elsewhere, Here, shelf
@@ -156,35 +157,38 @@ class Codes:
             raise InputError(f"{about}: names no model; tokenize again")
         for key in ("codes", "hop", "sample_rate"):
             _number(about, self.about, key)
-        try:
-            places = [line.split() for line in scp.read_text(encoding="utf-8").splitlines()]
-            speakers = dict(line.split() for line in (directory / "utt2spk").read_text(encoding="utf-8").splitlines())
-        except (OSError, ValueError):
-            raise InputError(f"{directory}: has no codes; run `vqspeech tokenize` on it") from None
+        if not (scp.is_file() and (directory / "utt2spk").is_file()):
+            raise InputError(f"{directory}: has no codes; run `vqspeech tokenize` on it")
         self._archives: list[NDArray[np.uint16]] = []
-        found = self._found(scp, places, speakers)
+        found = self._found(directory)
         self.rows = Rows(iter(lambda: list(islice(found, 65536)), []))
         if not self.rows:
             raise InputError(f"{scp}: is empty; tokenize again")
         self.speakers = self.rows.speakers
 
-    def _found(self, scp: Path, places: list[list[str]], speakers: dict[str, str]) -> Iterator[Row]:
+    def _found(self, directory: Path) -> Iterator[Row]:
         known: dict[str, int] = {}
-        for line, fields in enumerate(places, 1):
-            try:
-                key, place = fields
+        line, told = 0, ""
+        try:
+            for both in kaldi.joined(directory, ["codes.scp", "utt2spk"]):
+                if "codes.scp" not in both:
+                    continue
+                line, key, place = both["codes.scp"]
+                told = f"{key} {place}"
+                if "utt2spk" not in both:
+                    raise ValueError("is not in utt2spk, or not in its order")
                 path, offset, length = place.rsplit(":", 2)
                 if path not in known:
                     known[path] = len(known)
                     self._archives.append(np.memmap(path, dtype="<u2", mode="r"))
-                row = Row(key, speakers[key], known[path], int(offset), int(length))
+                row = Row(key, both["utt2spk"].rest, known[path], int(offset), int(length))
                 if not 0 <= row.offset <= row.offset + row.length <= len(self._archives[row.shard]):
                     raise ValueError("beyond the end of its archive")
-            except (OSError, ValueError, KeyError) as error:
-                raise InputError(
-                    f"{scp}:{line}: {' '.join(fields)!r} cannot be read ({error}); tokenize again"
-                ) from None
-            yield row
+                yield row
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{directory}/codes.scp:{line}: {told!r} cannot be read ({error}); tokenize again"
+            ) from None
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from vqspeech import config, corpus, hub, voices
+from vqspeech import config, hub, kaldi, voices
 from vqspeech.errors import InputError
 from vqspeech.files import arriving
 from vqspeech.models.prior import Prior
@@ -222,7 +222,7 @@ def _load(directory: Path) -> tuple[config.Config | config.PriorConfig, list[str
             )
     speakers = (directory / SPEAKERS).read_text(encoding="utf-8").splitlines()
     for speaker in speakers:  # names of files that are written
-        if reason := corpus.bad_name(speaker):
+        if reason := kaldi.bad_name(speaker):
             raise InputError(f"{directory / SPEAKERS}: the voice {speaker[:64]!r} {reason}; do not trust this model")
     return config.load(directory / CONFIG), speakers, tensors, _digest(found)
 

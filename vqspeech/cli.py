@@ -1,12 +1,14 @@
 """The command line: one command = its arguments + one call; heavy imports inside the command."""
 
+import _thread
 import gc
 import json
 import signal
 import sys
+import threading
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,6 +44,7 @@ def main() -> None:
     """Runs a command; what a person can mend is one line on stderr and exit code 2."""
     warnings.filterwarnings("ignore", module=r"(?!vqspeech)")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a request to end is one, whoever makes it
+    sys.unraisablehook = _asked_again
     gc.set_threshold(100_000)  # imports make objects that stay: looking for dead ones among them takes 0.2 s
     try:
         app()
@@ -53,6 +56,15 @@ def main() -> None:
         sys.exit(0)
     finally:
         gc.freeze()  # nor are they looked through at the end: 0.4 s
+
+
+def _asked_again(lost: Any) -> None:
+    """A request to end that came where nothing can be raised, as in a callback of a library, is made again."""
+    if not isinstance(lost.exc_value, KeyboardInterrupt):
+        return sys.__unraisablehook__(lost)
+    again = threading.Timer(0.02, _thread.interrupt_main)
+    again.daemon = True
+    return again.start()
 
 
 def _version(wanted: bool) -> None:

@@ -34,7 +34,7 @@ def validate(directory: Directory) -> None:
         typer.echo(str(fault))
     if faults:
         raise typer.Exit(1)
-    typer.echo(f"{directory}: {len(corpus.read(directory))} utterances, no fault")
+    typer.echo(f"{directory}: {len(corpus.Corpus(directory))} utterances, no fault")
 
 
 @data.command()

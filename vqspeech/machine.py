@@ -43,7 +43,7 @@ class Interruption:
             raise _InterruptedError
 
 
-class _InterruptedError(BaseException):
+class _InterruptedError(KeyboardInterrupt):
     pass
 
 

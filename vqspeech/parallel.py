@@ -1,18 +1,22 @@
 """Work spread over processes."""
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import count, islice
 from multiprocessing import get_context
 
 from vqspeech.errors import InputError
 
+AHEAD = 32
+"""Items of each process that wait for it."""
 Progress = Callable[[int, int], None]
 """Is told how many items are done, of how many."""
 
 
-def shares(items: list, part: tuple[int, int]) -> list:
-    """The i-th of n parts of some items, (i, n) with i from 1 to n: every n-th.
+def shares(items: range, part: tuple[int, int]) -> range:
+    """The i-th of n parts of some numbers, (i, n) with i from 1 to n: every n-th.
 
     Raises:
         InputError: there is no such part.
@@ -23,23 +27,29 @@ def shares(items: list, part: tuple[int, int]) -> list:
     return items[number - 1 :: parts]
 
 
-def each(work: Callable, items: list, nj: int, progress: Progress) -> Iterator:
-    """work(item) for each item, in their order, over nj processes; these end when nobody asks for more.
+def each(work: Callable, items: Iterable, total: int, nj: int, progress: Progress) -> Iterator:
+    """work(item) for each of `total` items, in their order, over nj processes, which end when nobody asks for more.
+
+    Items are taken as they are needed, so there may be more of them than memory holds.
 
     Raises:
         InputError: a process died, such as of a want of memory.
     """
-    if nj == 1 or len(items) < 2:
+    if nj == 1 or total < 2:
         for number, item in enumerate(items, 1):
             result = work(item)
-            progress(number, len(items))
+            progress(number, total)
             yield result
         return
-    pool = ProcessPoolExecutor(nj, mp_context=get_context("spawn"))
+    pool, rest = ProcessPoolExecutor(nj, mp_context=get_context("spawn")), iter(items)
     try:
-        results = pool.map(work, items, chunksize=max(1, min(32, len(items) // (4 * nj))))
-        for number, result in enumerate(results, 1):
-            progress(number, len(items))
+        ahead = deque(pool.submit(work, item) for item in islice(rest, AHEAD * nj))
+        for number in count(1):
+            if not ahead:
+                return
+            result = ahead.popleft().result()
+            ahead.extend(pool.submit(work, item) for item in islice(rest, 1))
+            progress(number, total)
             yield result
     except BrokenProcessPool:
         raise InputError(

@@ -1,6 +1,7 @@
 """A data directory made ready for training: edge silence cut, recordings packed as mu-law shards."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -49,9 +50,9 @@ def cut_edges(
     """
     if labels is not None and not Path(labels).is_dir():
         raise InputError(f"{labels}: no such folder of labels; mend the path, or cut without labels")
-    utterances = corpus.read(directory)
+    utterances = corpus.Corpus(directory)
     done, skipped = [], []
-    for one in each(partial(_cut, Path(labels) if labels else None), utterances, nj, progress):
+    for one in each(partial(_cut, Path(labels) if labels else None), utterances, len(utterances), nj, progress):
         done.append(one[0])
         if one[1]:
             skipped.append(Skipped(one[0].key, one[0].path, one[1]))
@@ -72,11 +73,12 @@ def pack(directory: str | Path, sample_rate: int, nj: int = 1, progress: Progres
     Raises:
         InputError: nothing at all could be read.
     """
-    directory, utterances = Path(directory), corpus.read(directory)
+    directory, utterances = Path(directory), corpus.Corpus(directory)
     folder = directory / "packed"
     with alone(folder):
-        shards = _begun(folder, utterances, sample_rate)
-        skipped = [one for part in each(partial(_pack_shard, sample_rate), shards, nj, progress) for one in part]
+        total, shards = _begun(folder, utterances, sample_rate)
+        work = partial(_pack_shard, sample_rate)
+        skipped = [one for part in each(work, shards, total, nj, progress) for one in part]
         corpus.write_whole(folder / "skipped.tsv", archives.table(Skipped._fields, skipped))
         if len(skipped) == len(utterances):
             raise InputError(
@@ -99,25 +101,26 @@ def pack_part(
         How many shards this part has.
     """
     directory = Path(directory)
-    utterances, folder = corpus.read(directory), directory / "packed"
+    utterances, folder = corpus.Corpus(directory), directory / "packed"
     with alone(folder, among_others=True):
-        shards = _begun(folder, utterances, sample_rate, part=True)
-    own = shares(shards, part)
-    for _ in each(partial(_pack_shard, sample_rate), own, nj, progress):
+        total, shards = _begun(folder, utterances, sample_rate, part=True)
+    own = shares(range(total), part)
+    mine = (shard for number, shard in enumerate(shards) if number in own)
+    for _ in each(partial(_pack_shard, sample_rate), mine, len(own), nj, progress):
         pass
     return len(own)
 
 
 def _begun(
-    folder: Path, utterances: list[Utterance], sample_rate: int, part: bool = False
-) -> list[tuple[Path, list[Utterance]]]:
-    """The shards that are to be there; those of other utterances are removed.
+    folder: Path, utterances: corpus.Corpus, sample_rate: int, part: bool = False
+) -> tuple[int, Iterator[tuple[Path, list[Utterance]]]]:
+    """How many shards are to be there, and these one after another; those of other utterances are removed.
 
     packed.json is the seal that readers ask for: while shards are missing it goes by another name.  A part of the work
     leaves it where it is, if the whole was done before.
     """
-    groups = [utterances[start : start + SHARD_UTTERANCES] for start in range(0, len(utterances), SHARD_UTTERANCES)]
-    about = {"format": archives.FORMAT, "sample_rate": sample_rate, "shards": len(groups)}
+    total = math.ceil(len(utterances) / SHARD_UTTERANCES)
+    about = {"format": archives.FORMAT, "sample_rate": sample_rate, "shards": total}
     about |= {"inputs": corpus.fingerprint(utterances)}
     seal, draft = folder / SEAL, folder / DRAFT
     if not (_describes(seal, about) or _describes(draft, about)):
@@ -126,7 +129,8 @@ def _begun(
     if not (part and _describes(seal, about)):
         corpus.write_whole(draft, json.dumps(about) + "\n")
         seal.unlink(missing_ok=True)
-    return [(folder / f"shard-{number:05d}", group) for number, group in enumerate(groups)]
+    groups = corpus.batches(utterances, SHARD_UTTERANCES)
+    return total, ((folder / f"shard-{number:05d}", group) for number, group in enumerate(groups))
 
 
 def _cut(labels: Path | None, one: Utterance) -> tuple[Utterance, str]:

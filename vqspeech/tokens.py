@@ -13,6 +13,7 @@ after an interruption, and of sharing out over machines, and none of another mod
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from functools import partial
 from multiprocessing import parent_process
@@ -49,9 +50,11 @@ def make(
     Raises:
         InputError: no such run or data directory, or a part that is none.
     """
-    own = shares(_shards(run, Path(directory)), part)
+    utterances = corpus.Corpus(directory)
+    own = shares(range(math.ceil(len(utterances) / SHARD_UTTERANCES)), part)
+    mine = (shard for number, shard in enumerate(_shards(run, utterances)) if number in own)
     (Path(directory) / "codes").mkdir(exist_ok=True)
-    for _ in each(partial(_encode_shard, str(run), max(1, machine.cores() // nj)), own, nj, progress):
+    for _ in each(partial(_encode_shard, str(run), max(1, machine.cores() // nj)), mine, len(own), nj, progress):
         pass
     return len(own)
 
@@ -65,28 +68,31 @@ def merge(run: str | Path, directory: str | Path) -> list[Skipped]:
     Raises:
         InputError: a shard is missing, or nothing at all could be read.
     """
-    directory, shards, model = Path(directory), _shards(run, Path(directory)), _awake(str(run))
-    missing = [stem.name for stem, _ in shards if not stem.with_suffix(".tsv").exists()]
+    directory, utterances, model = Path(directory), corpus.Corpus(directory), _awake(str(run))
+    stems = [stem for stem, _ in _shards(run, utterances)]
+    missing = [stem.name for stem in stems if not stem.with_suffix(".tsv").exists()]
     if missing:
         raise InputError(
-            f"{directory}: {len(missing)} of {len(shards)} shards of codes are missing, the first is {missing[0]}; "
+            f"{directory}: {len(missing)} of {len(stems)} shards of codes are missing, the first is {missing[0]}; "
             "run the other parts of `vqspeech tokenize` first"
         )
-    rows, skipped = [], []
-    for stem, utterances in shards:
-        found = {row.key: row for row in archives.read_rows(stem.with_suffix(".tsv"), 0)}
-        for one in utterances:
-            if row := found.get(one.key):
-                rows.append(f"{one.key} {stem.with_suffix('.u16')}:{row.offset}:{row.length}\n")
-            else:
-                skipped.append(Skipped(one.key, one.path, _fault(model, one)))
-    if not rows:
-        raise InputError(f"{directory}: none of {len(skipped)} recordings could be read; first: {skipped[0].reason}")
-    about = {"format": archives.FORMAT, "model": model.run.digest, "codes": len(model.model.quantiser.counts)}
-    about |= {"hop": model.hop, "sample_rate": model.sample_rate}
-    corpus.write_whole(directory / "codes" / "about.json", json.dumps(about) + "\n")
-    corpus.write_whole(directory / "codes.scp", "".join(rows))
-    own = {stem.name for stem, _ in shards}
+    skipped = []
+    with arriving(directory / "codes.scp") as part, part.open("w", encoding="utf-8") as scp:
+        for stem, group in zip(stems, corpus.batches(utterances, SHARD_UTTERANCES), strict=True):
+            found = {row.key: row for row in archives.read_rows(stem.with_suffix(".tsv"), 0)}
+            for one in group:
+                if row := found.get(one.key):
+                    scp.write(f"{one.key} {stem.with_suffix('.u16')}:{row.offset}:{row.length}\n")
+                else:
+                    skipped.append(Skipped(one.key, one.path, _fault(model, one)))
+        if len(skipped) == len(utterances):
+            raise InputError(
+                f"{directory}: none of {len(skipped)} recordings could be read; first: {skipped[0].reason}"
+            )
+        about = {"format": archives.FORMAT, "model": model.run.digest, "codes": len(model.model.quantiser.counts)}
+        about |= {"hop": model.hop, "sample_rate": model.sample_rate}
+        corpus.write_whole(directory / "codes" / "about.json", json.dumps(about) + "\n")
+    own = {stem.name for stem in stems}
     for old in (directory / "codes").glob("*-*.*"):
         if old.stem not in own:
             old.unlink()
@@ -134,21 +140,19 @@ def write_parquet(directory: str | Path, path: Path) -> None:
 def summary(directory: str | Path) -> str:
     """What a data directory has of codes, in a line."""
     codes = archives.Codes(directory)
-    frames = sum(row.length for row in codes.rows)
+    frames = int(codes.rows.length.sum())
     minutes = frames * codes.about["hop"] / codes.about["sample_rate"] / 60
     return (
         f"{directory}: {len(codes)} utterances, {minutes:.1f} min, {frames} codes of model {codes.about['model'][:24]}"
     )
 
 
-def _shards(run: str | Path, directory: Path) -> list[tuple[Path, list[Utterance]]]:
+def _shards(run: str | Path, utterances: corpus.Corpus) -> Iterator[tuple[Path, list[Utterance]]]:
     """Where each shard lies, without suffix, and its utterances."""
-    utterances = corpus.read(directory)
-    groups = [utterances[start : start + SHARD_UTTERANCES] for start in range(0, len(utterances), SHARD_UTTERANCES)]
-    digest = _awake(str(run)).run.digest
-    names = [hashlib.sha256(f"{digest} {corpus.fingerprint(group)}".encode()).hexdigest()[:12] for group in groups]
-    folder = directory / "codes"
-    return [(folder / f"{name}-{at:05d}", group) for at, (name, group) in enumerate(zip(names, groups, strict=True))]
+    folder, digest = utterances.directory / "codes", _awake(str(run)).run.digest
+    for at, group in enumerate(corpus.batches(utterances, SHARD_UTTERANCES)):
+        name = hashlib.sha256(f"{digest} {corpus.fingerprint(group)}".encode()).hexdigest()[:12]
+        yield folder / f"{name}-{at:05d}", group
 
 
 @functools.cache
