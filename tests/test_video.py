@@ -126,7 +126,7 @@ def test_a_moment_ends_with_the_action_that_leads_to_its_frame():
 
 def test_a_dream_draws_each_frame_from_the_distribution_that_it_learns():
     torch.manual_seed(0)
-    dream = dreams.Dream(dreams.Sizes(8, 4, 8, 2, 2), 6).eval().requires_grad_(False)
+    dream = dreams.Dream(dreams.Sizes(8, 4, 8, 2, 2, 4, 6, 4), 6).eval().requires_grad_(False)
     past = torch.randint(8, (2, dreams.PAST, 4, 6))
     actions = torch.randint(6, (2, dreams.PAST - 1 + 3))
     uniforms = dreams.draws(1, 2, 3, 4, 6)
@@ -142,7 +142,7 @@ def test_a_dream_draws_each_frame_from_the_distribution_that_it_learns():
 
 def test_a_dream_that_has_seen_a_world_obeys_its_actions():
     torch.manual_seed(0)
-    dream, moments = dreams.Dream(dreams.Sizes(8, 16, 32, 2, 1), 6), dreams.Moments(in_codes(500, 8, 0), 0)
+    dream, moments = dreams.Dream(dreams.Sizes(8, 16, 32, 2, 1, 4, 6, 8), 6), dreams.Moments(in_codes(500, 8, 0), 0)
     optimiser = torch.optim.Adam(dream.parameters(), 5e-3)
     for step in range(250):
         batch = dreams.moments_of([moments[number] for number in range(32 * step, 32 * step + 32)])

@@ -16,14 +16,21 @@ PAST = 6
 """Frames that are given; the paper's."""
 
 
+REACH = (1, 6)
+"""How far, in rows and columns, a place looks for what moves there; a turn moves a frame by three to six columns."""
+
+
 class Sizes(NamedTuple):
-    """Of the dream: codes of a frame are SIDE x SIDE."""
+    """Of the dream: codes of a frame are `rows` x `columns`, each a vector of the codebook; `moving` of what moves."""
 
     codes: int = 512
-    dim: int = 32
+    dim: int = 64
     channels: int = 64
     blocks: int = 6
     layers: int = 4
+    rows: int = 21
+    columns: int = 21
+    moving: int = 32
 
 
 class Batch(NamedTuple):
@@ -38,36 +45,61 @@ class Dream(nn.Module):
     """The distribution of the next frame's codes.
 
     ```
-    codes of six frames -> embed -> 5x5 -> blocks, dilations 1 2 4 1 2 4 -> cond of each place -> PixelCNN -> codes
-                                              ^ six actions                                     ^ codes so far
+    vectors of six frames -> 5x5, places -> blocks, dilations 1 2 4 1 2 4 ----> 3x3 -> cond -> PixelCNN -> codes
+                                               ^ six actions     | kernels       ^       ^        ^ codes so far
+    vectors of the last frame -> 1x1 -> what each place takes of its neighbours -+-------+
     ```
     A block is ReLU, 3x3, a scale and a bias by the actions (added alone they are learned far more slowly), ReLU, 1x1
-    and a shortcut; all together are wide enough for what a turn moves.
+    and a shortcut; all together are wide enough for what a turn moves.  What moves need not be made anew: each place
+    says, as weights that sum to one over its neighbourhood, where in the last frame that was which comes here.
 
-    Source: van den Oord et al. (2017), section 4.4, has no sizes; these are ours.
+    Args:
+        sizes: as named.
+        actions: how many there are.
+        codebook: (codes, dim), the vectors that stand for the codes; random if none.
+
+    Source: van den Oord et al. (2017), section 4.4, has no sizes; these are ours.  The kernels are the dynamic neural
+        advection of Finn, Goodfellow and Levine, Unsupervised learning for physical interaction through video
+        prediction (2016), section 3.1, of vectors instead of pixels.
     """
 
-    def __init__(self, sizes: Sizes, actions: int) -> None:
+    codebook: Tensor
+
+    def __init__(self, sizes: Sizes, actions: int, codebook: Tensor | None = None) -> None:
         super().__init__()
-        channels = sizes.channels
+        channels, neighbours = sizes.channels, math.prod(2 * reach + 1 for reach in REACH)
         self.actions = actions
-        self.embed = nn.Embedding(sizes.codes, sizes.dim)
+        vectors = torch.randn(sizes.codes, sizes.dim) if codebook is None else codebook
+        self.register_buffer("codebook", vectors / vectors.std())
         self.begin = nn.Conv2d(PAST * sizes.dim, channels, 5, padding=2)
+        self.places = nn.Parameter(torch.zeros(channels, sizes.rows, sizes.columns))
         dilations = [2 ** (block % 3) for block in range(sizes.blocks)]
         self.wide = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=d, dilation=d) for d in dilations)
         self.thin = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in dilations)
         self.told = nn.Linear(PAST * actions, len(dilations) * 2 * channels)
-        self.net = PixelCNN(sizes.codes, channels, sizes.layers, 5, cond=channels)
+        self.kernel = nn.Conv2d(channels, neighbours, 1)
+        self.moving = nn.Conv2d(sizes.dim, sizes.moving, 1)
+        self.both = nn.Conv2d(channels + sizes.moving, channels, 3, padding=1)
+        self.mixed = nn.Conv2d(channels, channels, 1)
+        self.net = PixelCNN(sizes.codes, channels, sizes.layers, 5, cond=channels + sizes.moving)
 
     def condition(self, past: Tensor, actions: Tensor) -> Tensor:
-        """What the PixelCNN is told of each place: (batch, channels, rows, columns)."""
-        batch, _, rows, columns = past.shape
-        x = self.begin(self.embed(past).permute(0, 1, 4, 2, 3).reshape(batch, -1, rows, columns))
+        """What the PixelCNN is told of each place: (batch, channels + moving, rows, columns)."""
+        vectors = F.embedding(past, self.codebook).permute(0, 1, 4, 2, 3)
+        x = self.begin(vectors.flatten(1, 2)) + self.places
         told = self.told(F.one_hot(actions.long(), self.actions).flatten(1).to(x.dtype))[:, :, None, None]
         for wide, thin, its in zip(self.wide, self.thin, told.chunk(len(self.wide), dim=1), strict=True):
             scale, bias = its.chunk(2, dim=1)
             x = x + thin(F.relu(wide(F.relu(x)) * (1 + scale) + bias))
-        return F.relu(x)
+        moved = self._moved(vectors[:, -1], self.kernel(F.relu(x)))
+        x = x + self.mixed(F.relu(self.both(torch.cat([F.relu(x), moved], dim=1))))
+        return torch.cat([F.relu(x), moved], dim=1)
+
+    def _moved(self, last: Tensor, kernel: Tensor) -> Tensor:
+        """What each place takes of its neighbours in the last frame: (batch, moving, rows, columns)."""
+        values, weights = self.moving(last), kernel.float().softmax(dim=1).flatten(2)
+        around = F.unfold(values, [2 * reach + 1 for reach in REACH], padding=REACH).unflatten(1, (values.shape[1], -1))
+        return torch.einsum("bcnp,bnp->bcp", around, weights.to(around.dtype)).unflatten(2, last.shape[2:])
 
     def loss(self, batch: Batch) -> Loss:
         """Nats a code; in `parts`, bits."""

@@ -122,8 +122,9 @@ def learn(
 
     torch.manual_seed(0)
     both = itertools.chain(known, map(episodes.mirrored, known))  # twice as many walks
+    dream = Dream(sizes, len(ACTIONS), frames.quantiser.codebook)
     train(
-        Dream(sizes, len(ACTIONS)), Moments(_in_codes(frames, both), 0), moments_of, held_moments, out / "dream",
+        dream, Moments(_in_codes(frames, both), 0), moments_of, held_moments, out / "dream",
         max_minutes=minutes, **schedule,
     )  # fmt: skip
 
