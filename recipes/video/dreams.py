@@ -18,6 +18,7 @@ PAST = 6
 
 REACH = (1, 6)
 """How far, in rows and columns, a place looks for what moves there; a turn moves a frame by three to six columns."""
+WINDOW = (2 * REACH[0] + 1, 2 * REACH[1] + 1)
 
 
 class Sizes(NamedTuple):
@@ -67,7 +68,7 @@ class Dream(nn.Module):
 
     def __init__(self, sizes: Sizes, actions: int, codebook: Tensor | None = None) -> None:
         super().__init__()
-        channels, neighbours = sizes.channels, math.prod(2 * reach + 1 for reach in REACH)
+        channels, neighbours = sizes.channels, math.prod(WINDOW)
         self.actions = actions
         vectors = torch.randn(sizes.codes, sizes.dim) if codebook is None else codebook
         self.register_buffer("codebook", vectors / vectors.std())
@@ -98,7 +99,7 @@ class Dream(nn.Module):
     def _moved(self, last: Tensor, kernel: Tensor) -> Tensor:
         """What each place takes of its neighbours in the last frame: (batch, moving, rows, columns)."""
         values, weights = self.moving(last), kernel.float().softmax(dim=1).flatten(2)
-        around = F.unfold(values, [2 * reach + 1 for reach in REACH], padding=REACH).unflatten(1, (values.shape[1], -1))
+        around = F.unfold(values, WINDOW, padding=REACH).unflatten(1, (values.shape[1], -1))
         return torch.einsum("bcnp,bnp->bcp", around, weights.to(around.dtype)).unflatten(2, last.shape[2:])
 
     def loss(self, batch: Batch) -> Loss:
