@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from vqspeech import InputError, audio, corpus, mulaw, phones, prepare
+from vqspeech import InputError, archives, audio, corpus, mulaw, phones, prepare
 from vqspeech.archives import Packed
 from vqspeech.corpus import Utterance
 
@@ -213,3 +213,13 @@ def test_a_shard_that_was_taken_away_is_missed(packed: Path):
         InputError, match=r"shard-00000.tsv: is no table of a shard \(.*\); delete the shard and pack again"
     ):
         Packed(packed)
+
+
+def test_of_many_shards_few_are_mapped_at_a_time(tmp_path: Path):
+    for number in range(40):
+        (tmp_path / f"{number}").write_bytes(bytes([number, number]))
+    maps = archives.Maps(lambda number: tmp_path / f"{number}", "u1", 5)
+    before = len(list(Path("/dev/fd").iterdir()))
+    for number in [*range(40), *range(40)]:
+        assert maps[number].tolist() == [number, number]
+    assert len(list(Path("/dev/fd").iterdir())) <= before + 5

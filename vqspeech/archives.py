@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,8 @@ from vqspeech.files import arriving
 from vqspeech.shelves import Elsewhere, Here, shelf
 
 FORMAT = 1
+MAPPED = 128
+"""Files that are mapped at a time: each takes a file descriptor, of which a process may have some thousand."""
 
 
 class Row(NamedTuple):
@@ -71,6 +73,30 @@ class Rows(Sequence[Row]):
         return Row(key, speaker, int(self.shard[index]), int(self.offset[index]), int(self.length[index]))
 
 
+class Maps:
+    """Files of symbols by number, mapped into memory when they are asked for; the first of too many is let go.
+
+    Args:
+        find: where a file lies.
+        dtype: of a symbol.
+        most: how many stay mapped.
+    """
+
+    def __init__(self, find: Callable[[int], Path], dtype: str, most: int = MAPPED) -> None:
+        self._find, self._dtype, self._most = find, dtype, most
+        self._maps: dict[int, NDArray] = {}
+
+    def __getitem__(self, number: int) -> NDArray:
+        if number not in self._maps:
+            while len(self._maps) >= self._most:
+                self._maps.pop(next(iter(self._maps)))
+            self._maps[number] = np.memmap(self._find(number), dtype=self._dtype, mode="r")
+        return self._maps[number]
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_maps": {}}
+
+
 class Packed:
     """The packed utterances of a data directory, mapped into memory, never read whole.
 
@@ -86,6 +112,7 @@ class Packed:
 
     def __init__(self, directory: str | Path, keep: int = 0) -> None:
         self._shelf = shelf(directory, keep)
+        self._maps = Maps(self._file, "u1", min(keep or MAPPED, MAPPED))  # a file that is mapped fills the disk
         about = _about(self._shelf, "packed.json", "holds no packed speech; run `vqspeech data pack` on its folder")
         seal = f"{self._shelf}/packed.json"
         self.sample_rate: int = _number(seal, about, "sample_rate")
@@ -114,20 +141,12 @@ class Packed:
             InputError: its shard cannot be fetched.
         """
         row = self.rows[index]
-        return self._map(row.shard)[row.offset : row.offset + row.length]
+        return self._maps[row.shard][row.offset : row.offset + row.length]
 
-    def __getstate__(self) -> dict:
-        return {name: value for name, value in self.__dict__.items() if name != "_maps"}
-
-    def _map(self, shard: int) -> NDArray[np.uint8]:
-        maps = self.__dict__.setdefault("_maps", {})
-        if shard not in maps:
-            path = self._shelf.file(f"{self._shards[shard]}.u8")
-            self._check(shard)
-            while isinstance(self._shelf, Elsewhere) and 0 < self._shelf.keep <= len(maps):
-                maps.pop(next(iter(maps)))  # or the disk would not be free of what was cleared away
-            maps[shard] = np.memmap(path, dtype=np.uint8, mode="r")
-        return maps[shard]
+    def _file(self, shard: int) -> Path:
+        path = self._shelf.file(f"{self._shards[shard]}.u8")
+        self._check(shard)
+        return path
 
     def _check(self, shard: int) -> None:
         path = f"{self._shelf}/{self._shards[shard]}.u8"
@@ -159,7 +178,8 @@ class Codes:
             _number(about, self.about, key)
         if not (scp.is_file() and (directory / "utt2spk").is_file()):
             raise InputError(f"{directory}: has no codes; run `vqspeech tokenize` on it")
-        self._archives: list[NDArray[np.uint16]] = []
+        self._files: list[Path] = []
+        self._maps = Maps(self._files.__getitem__, "<u2")
         found = self._found(directory)
         self.rows = Rows(iter(lambda: list(islice(found, 65536)), []))
         if not self.rows:
@@ -180,9 +200,9 @@ class Codes:
                 path, offset, length = place.rsplit(":", 2)
                 if path not in known:
                     known[path] = len(known)
-                    self._archives.append(np.memmap(path, dtype="<u2", mode="r"))
+                    self._files.append(Path(path))
                 row = Row(key, both["utt2spk"].rest, known[path], int(offset), int(length))
-                if not 0 <= row.offset <= row.offset + row.length <= len(self._archives[row.shard]):
+                if not 0 <= row.offset <= row.offset + row.length <= len(self._maps[row.shard]):
                     raise ValueError("beyond the end of its archive")
                 yield row
         except (OSError, ValueError) as error:
@@ -199,7 +219,7 @@ class Codes:
     def __getitem__(self, index: int) -> NDArray[np.uint16]:
         """The codes of one utterance, (frames,)."""
         row = self.rows[index]
-        return self._archives[row.shard][row.offset : row.offset + row.length]
+        return self._maps[row.shard][row.offset : row.offset + row.length]
 
 
 def _about(place: Here | Elsewhere, name: str, cure: str) -> dict[str, Any]:
