@@ -1,5 +1,6 @@
 """The campaigns of torture.py in their short form."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,14 +26,16 @@ def test_a_verb_that_is_killed_tears_nothing_and_ends_as_if_it_had_not_been(orig
 
 
 IN_A_CALLBACK = """
-import ctypes, signal, time
+import ctypes, signal, sys, time, typer
 from vqspeech import cli
 def work():
     call = ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(signal.{sent}))
     call()
     for _ in range(1000):
         time.sleep(0.01)
-cli.app = work
+cli.app = typer.Typer()
+cli.app.command()(work)
+sys.argv = ["vqspeech"]
 cli.main()
 """
 
@@ -41,7 +44,7 @@ cli.main()
 def test_a_request_to_end_is_heard_though_it_comes_within_a_callback_of_a_library(sent):
     ended = subprocess.run([sys.executable, "-c", IN_A_CALLBACK.format(sent=sent)], capture_output=True, text=True)
     assert ended.returncode == 130
-    assert ended.stderr == "vqspeech: interrupted; nothing half written is left\n"
+    assert re.fullmatch("vqspeech: interrupted; .* is kept, .*; run the same command again\n", ended.stderr)
 
 
 @pytest.mark.parametrize("kind", list(torture.HOSTILE))
@@ -60,3 +63,15 @@ def _tearing(verb, folder, after_s=None, sent=9):
     """A verb that writes half of its file when it is killed."""
     (folder / "out.vqs").write_bytes(b"half" if after_s else b"half and half")
     return torture.Ended(0, "", 0.1 if after_s else 0.0)
+
+
+@pytest.mark.parametrize("verb", ["pack", "tokenize"])
+def test_on_a_disk_that_gets_full_nothing_is_torn_and_it_is_told(origin, verb, tmp_path):
+    try:
+        with torture.mounted(tmp_path):
+            pass
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("a disk of one's own needs root and mount")
+    tally = torture.filled(verb, 2, 1, origin)
+    assert not tally.faults
+    assert tally.counts["full"]

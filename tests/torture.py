@@ -5,9 +5,11 @@ Each prints a table for docs/reliability.md and ends with 1 if something was los
 short form of each: tests/test_torture.py.
 """
 
+import contextlib
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -16,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -49,6 +51,10 @@ VERBS = {
 HANG_S, ROOM = 10.0, 2 << 30
 """Seconds that reading a small file may take, and bytes of memory."""
 GROWTH = 1 << 30
+SAID = re.compile(
+    r"vqspeech: (interrupted|stopped after step).* kept.* (run the same command again|goes on from there)"
+)
+"""What a command says that was asked to end."""
 LATE_S = 2.0
 """After a request to end, a command may take this long."""
 
@@ -165,7 +171,8 @@ def killed(name: str, rounds: int, seed: int, origin: Path) -> Tally:
                 counts[sent if ended.late_s else "was over before"] += 1
                 if ended.late_s and sent != "SIGKILL":
                     late_s = max(late_s, ended.late_s)
-                    if "Traceback" in ended.told:
+                    lines = ended.told.strip().splitlines()
+                    if "Traceback" in ended.told or not (name == "run.sh" or SAID.match(lines[-1] if lines else "")):
                         faults.append(f"{name}, round {number}, {sent}: {ended.told[-300:]}")
                 torn = [path for path, data in contents(here).items() if expected.get(path, data) != data]
                 torn = [path for path in torn if not (name in ("train", "run.sh") and _reads(here / path))]
@@ -223,6 +230,73 @@ def kill(
             faults += tally.faults
             if tally.late_s > LATE_S:
                 faults.append(f"{name}: took {tally.late_s:.2f} s to end")
+    print("\n".join(faults), file=sys.stderr)
+    raise typer.Exit(bool(faults))
+
+
+@contextlib.contextmanager
+def mounted(folder: Path) -> Iterator[Callable[[int], None]]:
+    """A disk in memory, mounted on a folder; gives what sets its size in bytes.  Root alone may mount."""
+    options = ["-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", str(folder)]
+    subprocess.run(["mount", *options], check=True, capture_output=True)
+    try:
+        yield lambda size: subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True) and None
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def filled(name: str, rounds: int, seed: int, origin: Path) -> Tally:
+    """A verb on a disk that gets full at a random place; then, with room, it must end as if nothing had been."""
+    verb, rng, counts, faults = VERBS[name], random.Random(seed), Counter(), []
+    expected, needs = {}, 0
+    with tempfile.TemporaryDirectory() as home:
+        here = Path(home) / "here"
+        here.mkdir()
+        for number in range(rounds + 1):  # the first is not disturbed
+            with mounted(here) as resize:
+                _copied(origin, here / "work")
+                before = shutil.disk_usage(here).used
+                if number:
+                    resize(before + rng.randrange(needs))
+                ended = run(verb, here / "work")
+                if not number:
+                    if ended.code:
+                        return Tally(counts, 0.0, [f"{name}: fails undisturbed: {ended.told}"])
+                    expected, needs = contents(here / "work"), shutil.disk_usage(here).used - before
+                    continue
+                counts["full" if ended.code else "had room"] += 1
+                last = ended.told.strip().splitlines()[-1] if ended.code else ""
+                if ended.code and ("Traceback" in ended.told or not last.startswith("vqspeech: ") or ended.code != 2):
+                    faults.append(f"{name}, round {number}: code {ended.code}, {ended.told[-300:]}")
+                torn = [path for path, data in contents(here / "work").items() if expected.get(path, data) != data]
+                torn = [path for path in torn if not (name == "train" and _reads(here / "work" / path))]
+                faults += [f"{name}, round {number}: {path} is torn" for path in torn]
+                resize(ROOM)
+                ended, found = run(verb, here / "work"), contents(here / "work")
+                if found != expected:
+                    differ = [path for path in expected | found if found.get(path) != expected.get(path)]
+                    faults.append(f"{name}, round {number}: code {ended.code}, {differ} differ; {ended.told[-300:]}")
+    return Tally(counts, 0.0, faults)
+
+
+@app.command("disk")
+def disk(
+    rounds: Annotated[int, typer.Option(min=1, help="Of each verb.")] = 20,
+    only: Annotated[str, typer.Option(help="One verb of " + ", ".join(VERBS))] = "",
+    seed: Annotated[int, typer.Option(help="Of where the disk is full.")] = 0,
+) -> None:
+    """Verbs on a disk that gets full at random places, in memory (root alone may mount it), and again with room."""
+    faults = []
+    print("| verb | rounds | full | had room | lost, torn or untold |")
+    print("|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as home:
+        origin = Path(home) / "origin"
+        workplace(origin)
+        for name in [only] if only else [verb for verb in VERBS if verb != "run.sh"]:
+            tally = filled(name, rounds, seed, origin)
+            print(f"| {name} | {rounds} | {tally.counts['full']} | {tally.counts['had room']} ", end="")
+            print(f"| {len(tally.faults)} |", flush=True)
+            faults += tally.faults
     print("\n".join(faults), file=sys.stderr)
     raise typer.Exit(bool(faults))
 

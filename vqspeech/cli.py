@@ -33,6 +33,8 @@ from vqspeech.errors import InputError
 from vqspeech.hub import DEFAULT
 from vqspeech.progress import bar
 
+STOPPED = 130
+"""The exit code of who was asked to end."""
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(codes)
 app.add_typer(measures)
@@ -50,8 +52,11 @@ def main() -> None:
         app()
     except InputError as error:
         sys.exit(_fail(str(error)))
-    except KeyboardInterrupt:
-        sys.exit(_fail("interrupted; nothing half written is left", 130))
+    except (KeyboardInterrupt, SystemExit) as ended:
+        if isinstance(ended, SystemExit) and ended.code != STOPPED:  # which is what typer makes of the other
+            raise
+        cure = "run the same command again"
+        sys.exit(_fail(f"interrupted; what was finished is kept, nothing is half written; {cure}", STOPPED))
     except BrokenPipeError:
         sys.exit(0)
     finally:

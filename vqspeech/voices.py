@@ -125,7 +125,10 @@ def keep(room: Path, model: str, one: Enrolled) -> Path:
     with arriving(path) as part:
         parts = {"vector": one.vector, "manner": one.manner}
         parts = {name: np.ascontiguousarray(numbers, np.float32) for name, numbers in parts.items()}
-        save_file(parts, part, metadata=about)
+        try:
+            save_file(parts, part, metadata=about)
+        except SafetensorError as error:
+            raise OSError(str(error)) from None
     return path
 
 
