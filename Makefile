@@ -39,6 +39,7 @@ fuzz: setup
 # hours: what docs/reliability.md reports
 torture: setup
 	$(BIN)/python tests/torture.py kill
+	$(BIN)/python tests/torture.py disk
 	$(BIN)/python tests/torture.py hostile
 	$(BIN)/python tests/torture.py memory
 	$(BIN)/python tests/crowd.py
