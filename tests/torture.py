@@ -188,9 +188,13 @@ def killed(name: str, rounds: int, seed: int, origin: Path) -> Tally:
 
 
 def _answered(ended: Ended, sent: int) -> bool:
-    """Whether a request to end was answered in a line, or came too late, or while Python itself began."""
+    """Whether a request to end was answered in a line, or came too late, or while Python itself began.
+
+    Python ends by SIGINT, not by the exit code that it is told, if the interruption went through an `exec` of its own.
+    """
     lines = ended.told.strip().splitlines()
-    said = ended.code in (2, STOPPED) and lines and SAID.match(lines[-1]) and "Traceback" not in ended.told
+    said = ended.code in (2, STOPPED, -signal.SIGINT) and lines and SAID.match(lines[-1])
+    said = said and "Traceback" not in ended.told
     return bool(said) or ended.code in (0, -sent)
 
 
