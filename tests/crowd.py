@@ -42,7 +42,7 @@ class Found(NamedTuple):
     faults: list[str]
 
 
-def crowd(model: str, people: int, seconds: float, folder: Path, kept_s: float = 20.0) -> Found:
+def crowd(model: str, people: int, seconds: float, folder: Path, kept_s: float = 60.0) -> Found:
     """So many people at a page for so long."""
     port, temporary = _free_port(), folder / "temporary"
     temporary.mkdir()

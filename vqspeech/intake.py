@@ -55,6 +55,8 @@ class Intake:
         if not file:
             raise InputError("there is no recording yet; record or upload one")
         path, most = Path(file), self.limits.file_bytes
+        if not path.exists():
+            raise InputError("the recording was kept for a while and is gone; upload it again")
         if path.stat().st_size > most:
             raise InputError(f"the file has {path.stat().st_size:,} bytes; {most:,} are allowed here")
         return path
