@@ -382,7 +382,7 @@ def test_the_interface_for_programs_has_stable_names_and_limits(address, wav, tm
 
 def test_in_a_crowd_everybody_hears_their_own_and_nothing_is_left(run, tmp_path):
     pytest.importorskip("gradio_client")
-    found = crowd.crowd(str(run), 4, 8.0, tmp_path, kept_s=5.0)
+    found = crowd.crowd(str(run), 4, 8.0, tmp_path, kept_s=10.0)
     assert not found.faults
     assert found.answers["right"] >= 4
     assert found.answers["rubbish refused"]
