@@ -172,19 +172,28 @@ def killed(name: str, rounds: int, seed: int, origin: Path) -> Tally:
                 counts[sent if ended.late_s else "was over before"] += 1
                 if ended.late_s and sent != "SIGKILL":
                     late_s = max(late_s, ended.late_s)
-                    if not (name == "run.sh" or _answered(ended, SIGNALS[sent])):
+                    if "Traceback" in ended.told or not (name == "run.sh" or _answered(ended, SIGNALS[sent])):
                         faults.append(f"{name}, round {number}, {sent}: code {ended.code}, {ended.told[-300:]!r}")
-                torn = [path for path, data in contents(here).items() if expected.get(path, data) != data]
-                torn = [path for path in torn if not (name in ("train", "run.sh") and _reads(here / path))]
-                faults += [f"{name}, round {number}, {sent}: {path} is torn" for path in torn]
-            last = run(verb, here)
-            found = contents(here)
-            if found != expected:  # a code other than 0 alone says that all was there, as of a voice's name
-                differ = [path for path in expected | found if found.get(path) != expected.get(path)]
-                faults.append(f"{name}, round {number}: code {last.code}, {differ} differ; {last.told[-300:]}")
+                faults += [f"{name}, round {number}, {sent}: {path} is torn" for path in _torn(name, here, expected)]
+            faults += [f"{name}, round {number}: {fault}" for fault in _ended_otherwise(verb, here, expected)]
             left = [path.name for path in here.rglob(".*.part")]
             counts["left over"] += len(left)
     return Tally(counts, late_s, faults)
+
+
+def _torn(name: str, here: Path, expected: dict[str, bytes]) -> list[str]:
+    """Files that bear their final names and are neither what they must be in the end nor of something whole."""
+    differ = [path for path, data in contents(here).items() if expected.get(path, data) != data]
+    return [path for path in differ if not (name in ("train", "run.sh") and _reads(here / path))]
+
+
+def _ended_otherwise(verb: str, here: Path, expected: dict[str, bytes]) -> list[str]:
+    """Lets a verb run to its end; what is then not as if nothing had been."""
+    last, found = run(verb, here), contents(here)
+    if found == expected:  # a code other than 0 alone says that all was there, as of a voice's name
+        return []
+    differ = [path for path in expected | found if found.get(path) != expected.get(path)]
+    return [f"code {last.code}, {differ} differ; {last.told[-300:]}"]
 
 
 def _answered(ended: Ended, sent: int) -> bool:
@@ -194,7 +203,6 @@ def _answered(ended: Ended, sent: int) -> bool:
     """
     lines = ended.told.strip().splitlines()
     said = ended.code in (2, STOPPED, -signal.SIGINT) and lines and SAID.match(lines[-1])
-    said = said and "Traceback" not in ended.told
     return bool(said) or ended.code in (0, -sent)
 
 
@@ -248,10 +256,14 @@ def kill(
 @contextlib.contextmanager
 def mounted(folder: Path) -> Iterator[Callable[[int], None]]:
     """A disk in memory, mounted on a folder; gives what sets its size in bytes.  Root alone may mount."""
+
+    def resize(size: int) -> None:
+        subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True)
+
     options = ["-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", str(folder)]
     subprocess.run(["mount", *options], check=True, capture_output=True)
     try:
-        yield lambda size: subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True) and None
+        yield resize
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
@@ -279,14 +291,11 @@ def filled(name: str, rounds: int, seed: int, origin: Path) -> Tally:
                 last = ended.told.strip().splitlines()[-1] if ended.code else ""
                 if ended.code and ("Traceback" in ended.told or not last.startswith("vqspeech: ") or ended.code != 2):
                     faults.append(f"{name}, round {number}: code {ended.code}, {ended.told[-300:]}")
-                torn = [path for path, data in contents(here / "work").items() if expected.get(path, data) != data]
-                torn = [path for path in torn if not (name == "train" and _reads(here / "work" / path))]
-                faults += [f"{name}, round {number}: {path} is torn" for path in torn]
+                faults += [f"{name}, round {number}: {path} is torn" for path in _torn(name, here / "work", expected)]
                 resize(ROOM)
-                ended, found = run(verb, here / "work"), contents(here / "work")
-                if found != expected:
-                    differ = [path for path in expected | found if found.get(path) != expected.get(path)]
-                    faults.append(f"{name}, round {number}: code {ended.code}, {differ} differ; {ended.told[-300:]}")
+                faults += [
+                    f"{name}, round {number}: {fault}" for fault in _ended_otherwise(verb, here / "work", expected)
+                ]
     return Tally(counts, 0.0, faults)
 
 

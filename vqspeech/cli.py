@@ -55,8 +55,8 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as ended:
         if isinstance(ended, SystemExit) and ended.code != STOPPED:  # which is what typer makes of the other
             raise
-        cure = "run the same command again"
-        sys.exit(_fail(f"interrupted; what was finished is kept, nothing is half written; {cure}", STOPPED))
+        told = "interrupted; what was finished is kept, nothing is half written; run the same command again"
+        sys.exit(_fail(told, STOPPED))
     except BrokenPipeError:
         sys.exit(0)
     finally:

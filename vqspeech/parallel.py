@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from itertools import count, islice
+from itertools import islice
 from multiprocessing import get_context
 
 from vqspeech.errors import InputError
@@ -44,9 +44,7 @@ def each(work: Callable, items: Iterable, total: int, nj: int, progress: Progres
     pool, rest = ProcessPoolExecutor(nj, mp_context=get_context("spawn")), iter(items)
     try:
         ahead = deque(pool.submit(work, item) for item in islice(rest, AHEAD * nj))
-        for number in count(1):
-            if not ahead:
-                return
+        for number in range(1, total + 1):
             result = ahead.popleft().result()
             ahead.extend(pool.submit(work, item) for item in islice(rest, 1))
             progress(number, total)

@@ -66,8 +66,11 @@ def collect(
     for part, number, maps in (("train", count, TRAIN_MAPS), ("test", test, TEST_MAPS)):
         (folder / part).mkdir(parents=True, exist_ok=True)
         walks += [(folder / part, maps[at % len(maps)], seed + at, steps) for at in range(number)]
-    told = lambda done, of: print(f"\r{done}/{of} ", end="", file=sys.stderr)  # noqa: E731
-    for _ in parallel.each(_walked, walks, len(walks), nj, told):
+
+    def tell(done: int, total: int) -> None:
+        print(f"\r{done}/{total} ", end="", file=sys.stderr)
+
+    for _ in parallel.each(_walked, walks, len(walks), nj, tell):
         pass
     print(f"{folder}: {count} and {test} episodes of {steps + 1} frames, to train and to test on")
 
