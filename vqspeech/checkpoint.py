@@ -281,10 +281,7 @@ def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> None:
     with arriving(path) as part:
-        try:
-            save_file(tensors, part, metadata=about)
-        except SafetensorError as error:
-            raise OSError(str(error)) from None
+        save_file(tensors, part, metadata=about)
         part.chmod(0o644)  # safetensors lets nobody but the owner read
 
 

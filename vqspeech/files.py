@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from vqspeech.errors import InputError
 
 
@@ -21,9 +23,9 @@ def arriving(path: Path) -> Iterator[Path]:
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(path)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk
         kept = "what was there is kept" if path.exists() else "check that the folder exists and has room"
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}); {kept}") from None
+        raise InputError(f"{path}: cannot be written ({getattr(error, 'strerror', '') or error}); {kept}") from None
     finally:
         part.unlink(missing_ok=True)
 

@@ -125,10 +125,7 @@ def keep(room: Path, model: str, one: Enrolled) -> Path:
     with arriving(path) as part:
         parts = {"vector": one.vector, "manner": one.manner}
         parts = {name: np.ascontiguousarray(numbers, np.float32) for name, numbers in parts.items()}
-        try:
-            save_file(parts, part, metadata=about)
-        except SafetensorError as error:
-            raise OSError(str(error)) from None
+        save_file(parts, part, metadata=about)
     return path
 
 
