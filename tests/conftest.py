@@ -7,12 +7,15 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
+from vqspeech.compiling import load_numba
+
 CHECKED = (
     "vqspeech.nn.draft", "vqspeech.nn.encoder", "vqspeech.nn.hearing", "vqspeech.nn.mel",
     "vqspeech.nn.outline", "vqspeech.nn.pitch",
     "vqspeech.nn.pixelcnn", "vqspeech.nn.quantiser", "vqspeech.nn.wavenet", "vqspeech.models.vqvae",
     "vqspeech.engines.torch_engine",
 )  # fmt: skip
+load_numba()  # before anything that imports numba by itself
 install_import_hook(CHECKED, "beartype.beartype")
 torch.set_num_threads(1)  # the tests' tensors are too small to share
 

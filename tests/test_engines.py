@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 import torch
 
-from vqspeech.compiling import compiled
 from vqspeech.engines import lanes, loops, numba_engine, torch_engine
 from vqspeech.nn.wavenet import WaveNet
 
@@ -147,12 +146,6 @@ def test_a_training_step_reaches_the_compiled_engine():
     with torch.no_grad():
         wavenet.logits.bias.add_(1)
     assert torch.allclose(numba_engine.logits(wavenet, classes, cond)[0], before + 1, atol=1e-5)
-
-
-def test_compiling_needs_no_folder_for_its_results():
-    room = {}
-    exec("def double(x): return 2 * x", room)  # has no file, so numba finds no folder beside it either
-    assert compiled(room["double"])(21) == 42
 
 
 @numba.njit

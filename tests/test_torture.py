@@ -26,8 +26,10 @@ def test_a_verb_that_is_killed_tears_nothing_and_ends_as_if_it_had_not_been(orig
 
 
 IN_A_CALLBACK = """
-import ctypes, signal, sys, time, typer
+import ctypes, signal, sys, threading, time, typer
 from vqspeech import cli
+start = threading.Thread.start
+threading.Thread.start = lambda thread: (start(thread), time.sleep({slowness}))
 def work():
     call = ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(signal.{sent}))
     call()
@@ -41,8 +43,10 @@ cli.main()
 
 
 @pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
-def test_a_request_to_end_is_heard_though_it_comes_within_a_callback_of_a_library(sent):
-    ended = subprocess.run([sys.executable, "-c", IN_A_CALLBACK.format(sent=sent)], capture_output=True, text=True)
+@pytest.mark.parametrize("slowness", [0, 0.3])
+def test_a_request_to_end_is_heard_though_it_comes_within_a_callback_of_a_library(sent, slowness):
+    code = IN_A_CALLBACK.format(sent=sent, slowness=slowness)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.returncode == 130
     assert re.fullmatch("vqspeech: interrupted; .* is kept, .*; run the same command again\n", ended.stderr)
 

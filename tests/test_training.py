@@ -14,7 +14,19 @@ import torch
 from safetensors.torch import load_file
 from torch.optim.swa_utils import AveragedModel
 
-from vqspeech import InputError, archives, checkpoint, config, dataset, fitting, mulaw, synthesis, training, voices
+from vqspeech import (
+    InputError,
+    archives,
+    checkpoint,
+    config,
+    dataset,
+    fitting,
+    mulaw,
+    synthesis,
+    training,
+    training_state,
+    voices,
+)  # fmt: skip
 from vqspeech.models.vqvae import VQVAE
 from vqspeech.muon import RMS, Muon, orthogonal
 
@@ -58,7 +70,7 @@ def test_a_sketch_learns_its_outline_and_a_voice_begins_with_it(tiny, packed, tm
     )
     assert learned < 0.5 * drawn
     run = checkpoint.load(tmp_path / "sketch")
-    first = training._drawn(lambda: VQVAE(tiny.model, 3), 0).wavenet.state_dict()
+    first = training.drawn(lambda: VQVAE(tiny.model, 3), 0).wavenet.state_dict()
     assert all(torch.equal(one, run.model.wavenet.state_dict()[name]) for name, one in first.items())
     model = synthesis.Model(run)
     codes = model.encode(np.zeros(1000, np.float32))
@@ -317,7 +329,7 @@ def test_a_batch_in_two_parts_takes_the_step_of_their_mean_gradient(tiny, packed
     model = VQVAE(tiny.model, 3)
     adam = torch.optim.Adam(model.parameters())
     averaged = AveragedModel(model, use_buffers=True)
-    checkpoint.resume_(tmp_path / "run", model, averaged, adam)
+    training_state.resume_(tmp_path / "run", model, averaged, adam)
     for group in adam.param_groups:
         group["lr"] = fitting._learning_rate(settings.training, 1, 0.0)
     crops = dataset.Crops([archives.Packed(packed)], ["s0", "s1", "s2"], 256, 16, 0, 3.0, 1.0)

@@ -459,7 +459,7 @@ def hostile_configs(files: int, seed: int) -> Outcome:
 
 def hostile_runs(files: int, seed: int) -> Outcome:
     """Run directories in which a state, a log or TensorBoard's file is mutated: as it was, shown, or one line."""
-    from vqspeech import checkpoint, config, report
+    from vqspeech import config, report, training_state
     from vqspeech.journal import Journal
     from vqspeech.models.vqvae import VQVAE
 
@@ -469,18 +469,18 @@ def hostile_runs(files: int, seed: int) -> Outcome:
         events = next((run / "tensorboard").iterdir())
         rows = [{"system": name, "source": "a.wav", "speaker": "s0", "dnsmos": 2.9} for name in ("vqspeech", "mu-law")]
         (run / "evaluation.json").write_text(json.dumps({"rows": rows}))
-        kept = [checkpoint._states(run)[-1], run / "log.jsonl", events, run / "evaluation.json"]
+        kept = [training_state.states_of(run)[-1], run / "log.jsonl", events, run / "evaluation.json"]
         good = [(str(path.relative_to(run)).replace("/", "%"), path.read_bytes()) for path in kept]
         model = VQVAE(config.load(run / "config.yaml").model, 2)
         adam = torch.optim.Adam(model.parameters())
-        assert checkpoint.resume_(run, model, AveragedModel(model), adam)[0] == 5
+        assert training_state.resume_(run, model, AveragedModel(model), adam)[0] == 5
         expected = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
         def read(path: Path) -> None:
             for name, known in good:
                 (run / name.replace("%", "/")).write_bytes(path.read_bytes() if name == path.name else known)
             if "state" in path.name:
-                assert checkpoint.resume_(run, model, AveragedModel(model), adam)[0] == 5, "another step, untold"
+                assert training_state.resume_(run, model, AveragedModel(model), adam)[0] == 5, "another step, untold"
                 same = (torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
                 assert all(same), "another state, untold"
             elif "tensorboard" in path.name:

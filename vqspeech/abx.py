@@ -11,9 +11,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import librosa
 import numpy as np
 from numpy.typing import NDArray
+
+from vqspeech.compiling import load_librosa
 
 Features = NDArray[np.floating]
 
@@ -71,5 +72,5 @@ def distance(one: Features, other: Features) -> float:
     norms = [np.linalg.norm(side, axis=1, keepdims=True) for side in (one, other)]
     first, second = (side / np.maximum(norm, 1e-12) for side, norm in zip((one, other), norms, strict=True))
     angles = np.arccos(np.clip(first @ second.T, -1, 1)) / np.pi
-    costs, path = librosa.sequence.dtw(C=angles.astype(np.float64))
+    costs, path = load_librosa().sequence.dtw(C=angles.astype(np.float64))
     return float(costs[-1, -1] / len(path))

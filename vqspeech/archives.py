@@ -18,6 +18,8 @@ from vqspeech.files import arriving
 from vqspeech.shelves import Elsewhere, Here, shelf
 
 FORMAT = 1
+STORED = {8: (".u8", "u1"), 16: (".i16", "<i2")}
+"""Bits a packed sample: the suffix of a shard, and its type."""
 MAPPED = 128
 """Files that are mapped at a time: each takes a file descriptor, of which a process may have some thousand."""
 
@@ -102,7 +104,7 @@ class Packed:
 
     Args:
         directory: a `packed` folder as `vqspeech data pack` writes it: `packed.json`, and
-            `shard-NNNNN.u8` with `shard-NNNNN.tsv` (key, speaker, offset, length); its path, or its URL.
+            `shard-NNNNN.u8` (or `.i16`) with `shard-NNNNN.tsv` (key, speaker, offset, length); its path or URL.
         keep: of a URL, how many shards are kept on disk, 0 for all.
 
     Raises:
@@ -112,8 +114,12 @@ class Packed:
 
     def __init__(self, directory: str | Path, keep: int = 0) -> None:
         self._shelf = shelf(directory, keep)
-        self._maps = Maps(self._file, "u1", min(keep or MAPPED, MAPPED))  # a file that is mapped fills the disk
         about = _about(self._shelf, "packed.json", "holds no packed speech; run `vqspeech data pack` on its folder")
+        if (bits := about.get("bits", 8)) not in STORED:
+            raise InputError(f"{self._shelf}/packed.json: {bits} bits a sample, expected 8 or 16; pack again")
+        self._suffix, dtype = STORED[bits]
+        self._bytes = np.dtype(dtype).itemsize
+        self._maps = Maps(self._file, dtype, min(keep or MAPPED, MAPPED))  # a file that is mapped fills the disk
         seal = f"{self._shelf}/packed.json"
         self.sample_rate: int = _number(seal, about, "sample_rate")
         self._shards = [f"shard-{number:05d}" for number in range(_number(seal, about, "shards"))]
@@ -134,8 +140,8 @@ class Packed:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        """The mu-law classes of one utterance, (time,).
+    def __getitem__(self, index: int) -> NDArray:
+        """One utterance, (time,): mu-law classes, uint8, or samples, int16; see `mulaw`.
 
         Raises:
             InputError: its shard cannot be fetched.
@@ -143,18 +149,27 @@ class Packed:
         row = self.rows[index]
         return self._maps[row.shard][row.offset : row.offset + row.length]
 
+    def check_sample_rate(self, sample_rate: int) -> None:
+        """Raises InputError where a config wants another sample rate."""
+        if self.sample_rate != sample_rate:
+            raise InputError(
+                f"{self._shelf}: packed at {self.sample_rate} Hz, the config wants {sample_rate} Hz; "
+                f"pack again with --sample-rate {sample_rate}"
+            )
+
     def _file(self, shard: int) -> Path:
-        path = self._shelf.file(f"{self._shards[shard]}.u8")
+        path = self._shelf.file(f"{self._shards[shard]}{self._suffix}")
         self._check(shard)
         return path
 
     def _check(self, shard: int) -> None:
-        path = f"{self._shelf}/{self._shards[shard]}.u8"
+        name = f"{self._shards[shard]}{self._suffix}"
+        path = f"{self._shelf}/{name}"
         try:
-            size = self._shelf.bytes(f"{self._shards[shard]}.u8")
+            size = self._shelf.bytes(name)
         except OSError:
             raise InputError(f"{path}: is not there; pack again") from None
-        if self._ends[shard] > size:
+        if self._ends[shard] * self._bytes > size:
             raise InputError(f"{path}: {size} bytes, its table speaks of {self._ends[shard]}; delete it and pack again")
 
 

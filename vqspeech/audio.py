@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from vqspeech.compiling import load_librosa
 from vqspeech.errors import InputError
 from vqspeech.files import arriving
 
@@ -237,7 +238,7 @@ def edges(wave: Wave, sample_rate: int) -> tuple[float, float]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import librosa
+        librosa = load_librosa()
 
     bright = librosa.effects.preemphasis(wave)
     _, (start, end) = librosa.effects.trim(bright, top_db=EDGE_DB, frame_length=1024, hop_length=256)

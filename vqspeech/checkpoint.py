@@ -21,17 +21,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from vqspeech import config, hub, kaldi, voices
 from vqspeech.errors import InputError
 from vqspeech.files import arriving
 from vqspeech.models.prior import Prior
+from vqspeech.models.vocoder import WaveNetVocoder
 from vqspeech.models.vqvae import VQVAE
 from vqspeech.voices import Voice
 
 FORMAT = "1"
-CONFIG, SPEAKERS, WEIGHTS, STATES = "config.yaml", "speakers.txt", hub.WEIGHTS, "state"
+CONFIG, SPEAKERS, WEIGHTS = "config.yaml", "speakers.txt", hub.WEIGHTS
 VECTORS, MANNERS = "speaker.weight", "manners"
 """The weights that have a row for each voice; manners are there when a training is over, of a model with an outline."""
 
@@ -64,7 +64,15 @@ class PriorRun(NamedTuple):
     digest: str
 
 
-def start(directory: Path, resolved: config.Config | config.PriorConfig, speakers: list[str]) -> None:
+class VocoderRun(NamedTuple):
+    """A trained vocoder as it lies on disk."""
+
+    model: WaveNetVocoder
+    config: config.VocoderConfig
+    digest: str
+
+
+def start(directory: Path, resolved: config.AnyConfig, speakers: list[str]) -> None:
     """Writes config and speaker table of a new run, or checks that they are those of the run that is there.
 
     Raises:
@@ -82,7 +90,7 @@ def start(directory: Path, resolved: config.Config | config.PriorConfig, speaker
         else:
             _write(path, text)
     if (directory / WEIGHTS).exists():  # signed with the config of before: how it is trained may have been changed
-        tensors, signed = _read_tensors(directory / WEIGHTS)
+        tensors, signed = read_tensors(directory / WEIGHTS)
         found = _digests(directory, tensors)
         if signed.get(CONFIG) != found[CONFIG] and signed.get(WEIGHTS) == found[WEIGHTS]:
             save_tensors(directory, tensors)
@@ -97,7 +105,7 @@ def save_tensors(directory: Path, tensors: dict[str, Tensor]) -> str:
     """The same of weights without a model; returns the digest."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     found = _digests(directory, tensors)
-    _write_tensors(directory / WEIGHTS, tensors, {"format": FORMAT, **found})
+    write_tensors(directory / WEIGHTS, tensors, {"format": FORMAT, **found})
     return _digest(found)
 
 
@@ -155,59 +163,24 @@ def load_prior(directory: str | Path) -> PriorRun:
     return PriorRun(model.eval(), resolved, speakers, digest)
 
 
-def save_state(
-    directory: Path, step: int, minutes: float, learner: nn.Module, averaged: nn.Module, adam: Optimizer, keep: int
-) -> None:
-    """Writes all that training needs to go on after `step`, then removes all but the newest `keep`."""
-    tensors = {f"learner.{name}": tensor for name, tensor in learner.state_dict().items()}
-    tensors |= {f"averaged.{name}": tensor for name, tensor in averaged.state_dict().items()}
-    for index, moments in adam.state_dict()["state"].items():
-        tensors |= {f"adam.{index}.{name}": tensor for name, tensor in moments.items()}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    states = directory / STATES
-    states.mkdir(exist_ok=True)
-    about = {"format": FORMAT, "step": str(step), "minutes": repr(minutes), WEIGHTS: _digest_of(tensors)}
-    _write_tensors(states / f"{step:08d}.safetensors", tensors, about)
-    for old in _states(directory)[:-keep]:
-        old.unlink(missing_ok=True)
-
-
-def resume_(directory: Path, learner: nn.Module, averaged: nn.Module, adam: Optimizer) -> tuple[int, float]:
-    """Puts the newest state into the three of them; returns its step and minutes, zeros in a new run.
+def load_vocoder(directory: str | Path) -> VocoderRun:
+    """The vocoder of a run directory, ready for use.
 
     Raises:
-        InputError: the state cannot be read, has a changed byte or does not fit; the one before it is still there.
+        InputError: as `load`.
     """
-    states = _states(directory)
-    if not states:
-        return 0, 0.0
-    tensors, about = _read_tensors(states[-1])
-    if about.get(WEIGHTS) != _digest_of(tensors):
-        raise InputError(f"{states[-1]}: was changed after it was written; delete it to go on from the one before")
-    parts: dict[str, dict[str, Tensor]] = {"learner": {}, "averaged": {}, "adam": {}}
-    for name, tensor in tensors.items():
-        part, _, rest = name.partition(".")
-        parts.setdefault(part, {})[rest] = tensor
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in parts["adam"].items():
-        index, _, moment = name.partition(".")
-        moments.setdefault(int(index), {})[moment] = tensor
-    try:
-        learner.load_state_dict(parts["learner"])
-        averaged.load_state_dict(parts["averaged"])
-        adam.load_state_dict({"state": moments, "param_groups": adam.state_dict()["param_groups"]})
-        return int(about["step"]), float(about["minutes"])
-    except (RuntimeError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{states[-1]}: does not fit this config ({reason}); delete it or take another folder"
-        ) from None
+    directory = hub.find(directory)
+    resolved, _, tensors, digest = _load(directory)
+    if not isinstance(resolved, config.VocoderConfig):
+        raise InputError(f"{directory}: holds no vocoder; train one with a config that has a section `vocoder`")
+    model = _filled(WaveNetVocoder(resolved.vocoder), tensors, directory)
+    return VocoderRun(model.eval(), resolved, digest)
 
 
-def _load(directory: Path) -> tuple[config.Config | config.PriorConfig, list[str], dict[str, Tensor], str]:
+def _load(directory: Path) -> tuple[config.AnyConfig, list[str], dict[str, Tensor], str]:
     if not (directory / WEIGHTS).is_file():
         raise InputError(f"{directory}: holds no trained model ({WEIGHTS}); give a run directory such as exp/vqvae")
-    tensors, signed = _read_tensors(directory / WEIGHTS)
+    tensors, signed = read_tensors(directory / WEIGHTS)
     if signed.get("format") != FORMAT:
         raise InputError(
             f"{directory / WEIGHTS}: format {signed.get('format', 'unknown')!r}, this version reads {FORMAT!r}; "
@@ -241,18 +214,14 @@ def _filled(model: Any, tensors: dict[str, Tensor], directory: str | Path) -> An
     return model
 
 
-def _sizes(resolved: config.Config | config.PriorConfig) -> dict[str, Any]:
+def _sizes(resolved: config.AnyConfig) -> dict[str, Any]:
     learns = {"learns": resolved.training.learns}  # the state of one is not that of another
     return resolved.model_dump(exclude={"training"}) | learns
 
 
-def _states(directory: Path) -> list[Path]:
-    return sorted((directory / STATES).glob("[0-9]*.safetensors"))
-
-
 def _digests(directory: Path, tensors: dict[str, Tensor]) -> dict[str, str]:
     """What each file of a run says, by SHA-256."""
-    digests = {WEIGHTS: _digest_of(tensors)}
+    digests = {WEIGHTS: digest_of(tensors)}
     for name in (CONFIG, SPEAKERS):
         try:
             digests[name] = hashlib.sha256((directory / name).read_bytes()).hexdigest()
@@ -261,7 +230,7 @@ def _digests(directory: Path, tensors: dict[str, Tensor]) -> dict[str, str]:
     return digests
 
 
-def _digest_of(tensors: dict[str, Tensor]) -> str:
+def digest_of(tensors: dict[str, Tensor]) -> str:
     """SHA-256 of names, types, shapes and numbers."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
@@ -270,7 +239,8 @@ def _digest_of(tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a file, and what its header says of them; raises InputError."""
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
@@ -279,7 +249,8 @@ def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise InputError(f"{path}: is no whole safetensors file ({error}); copy it again") from None
 
 
-def _write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> None:
+def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> None:
+    """The inverse of `read_tensors`."""
     with arriving(path) as part:
         save_file(tensors, part, metadata=about)
         part.chmod(0o644)  # safetensors lets nobody but the owner read

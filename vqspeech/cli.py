@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import threading
+import time
 import warnings
 from pathlib import Path
 from typing import Annotated, Any
@@ -67,9 +68,18 @@ def _asked_again(lost: Any) -> None:
     """A request to end that came where nothing can be raised, as in a callback of a library, is made again."""
     if not isinstance(lost.exc_value, KeyboardInterrupt):
         return sys.__unraisablehook__(lost)
-    again = threading.Timer(0.02, _thread.interrupt_main)
-    again.daemon = True
-    return again.start()
+    return threading.Thread(target=_interrupt_when_it_can_be_heard, daemon=True).start()
+
+
+def _interrupt_when_it_can_be_heard() -> None:
+    """Interrupts the main thread once it has left `_asked_again`, where what is raised would be lost again."""
+    inside = True
+    while inside:
+        time.sleep(0.01)
+        frame, inside = sys._current_frames().get(threading.main_thread().ident or 0), False
+        while frame and not inside:
+            frame, inside = frame.f_back, frame.f_code is _asked_again.__code__
+    _thread.interrupt_main()
 
 
 def _version(wanted: bool) -> None:
@@ -147,9 +157,9 @@ def train(
         float | None, typer.Option(help="Training ends after these, resumed parts included.")
     ] = None,
 ) -> None:
-    """Train a VQ-VAE or a prior; with `accelerate launch -m vqspeech train ...` on several processes, GPUs or nodes."""
+    """Train a VQ-VAE, a vocoder or a prior; with `accelerate launch -m vqspeech train ...` on several processes."""
     from vqspeech import config as configs
-    from vqspeech import training
+    from vqspeech import training, vocoder_training
 
     if not data or not held_out:
         raise InputError("nothing to train on; give --data data/train --held-out data/dev")
@@ -163,8 +173,10 @@ def train(
             known, new = ([Path(one) for one in several] for several in (data, held_out))
             numbers = training.train_prior(settings, known, new, out, report)
         else:
+            vocoder = isinstance(settings, configs.VocoderConfig)
+            train: Any = vocoder_training.train_vocoder if vocoder else training.train_vqvae
             packed = [[f"{one.rstrip('/')}/packed" for one in several] for several in (data, held_out)]
-            numbers = training.train_vqvae(settings, packed[0], packed[1], out, report)
+            numbers = train(settings, packed[0], packed[1], out, report)
     typer.echo(f"{out}: " + ", ".join(f"{name} {value:.4g}" for name, value in numbers.items()))
 
 

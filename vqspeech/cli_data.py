@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from vqspeech.cli_options import Split, part_of
+from vqspeech.errors import InputError
 from vqspeech.progress import bar
 
 data = typer.Typer(no_args_is_help=True, help="Kaldi data directories: check, split, cut, pack.")
@@ -90,17 +91,21 @@ def pack(
     sample_rate: Annotated[int, typer.Option(min=1000, help="Hz.")] = 16000,
     nj: Jobs = 1,
     split: Split = "",
+    bits: Annotated[int, typer.Option(help="A sample: 8 (mu-law) or, for a vocoder, 16 (linear).")] = 8,
 ) -> None:
-    """Write 8-bit mu-law shards to DATA_DIR/packed; what cannot be read is skipped and told."""
-    from vqspeech import prepare
+    """Write shards of samples to DATA_DIR/packed; what cannot be read is skipped and told."""
+    from vqspeech import archives, prepare
+
+    if bits not in archives.STORED:
+        raise InputError(f"--bits {bits} is unknown; choose 8 or 16")
 
     with bar("packing", 1.0, "") as update:
         report = lambda done, total: update(done / total)  # noqa: E731
         if split:
-            shards = prepare.pack_part(directory, sample_rate, part_of(split), nj, report)
+            shards = prepare.pack_part(directory, sample_rate, part_of(split), nj, report, bits)
             typer.echo(f"{directory}: {shards} shards of part {split}; when all parts are there, pack without --split")
             return
-        done = prepare.pack(directory, sample_rate, nj, report)
+        done = prepare.pack(directory, sample_rate, nj, report, bits)
     _tell_skipped(done.skipped, f"skipped, for they could not be read; see {directory / 'packed' / 'skipped.tsv'}")
     typer.echo(f"{directory}: {done.utterances} utterances, {done.hours:.2f} hours packed")
 

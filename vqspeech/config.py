@@ -105,6 +105,22 @@ class Prior(_Section):
     """Numbers that describe a speaker."""
 
 
+class Vocoder(_Section):
+    """A WaveNet that speaks acoustic features; `sample_rate` in Hz."""
+
+    sample_rate: int = Field(default=16000, ge=1)
+    bands: Literal[1, 2, 4] = 4
+    """Sub-bands that one step of the network speaks; 1: the wave itself."""
+    mels: int = Field(default=80, ge=1)
+    mel_step: int = Field(default=160, ge=1)
+    conditioning: int = Field(default=128, ge=1)
+    residual: int = Field(default=64, ge=1)
+    skip: int = Field(default=128, ge=1)
+    layers: int = Field(default=16, ge=1)
+    stack: int = Field(default=8, ge=1)
+    kernel: int = Field(default=2, ge=1)
+
+
 class Training(_Section):
     """One pass through `fitting.fit`."""
 
@@ -131,6 +147,8 @@ class Training(_Section):
     """Of the level of the past that the decoder is told; see `dataset.misheard`."""
     noise: float = Field(default=0.0, ge=0)
     """In that past: in classes; of a prior, the share of codes that are random."""
+    gain_db: float = Field(default=0.0, ge=0)
+    """Of a vocoder's crops: each is made louder or softer at random by up to this."""
     muon: float = Field(default=0.0, ge=0)
     """Rate of the steps that Muon takes, in learning_rates; 0: Adam for all.  See `muon.Muon`."""
     learning_rate: float = Field(default=4e-4, gt=0)
@@ -140,7 +158,7 @@ class Training(_Section):
     """Steps over which the rate falls, along a cosine, to final_learning_rate; none: max_steps."""
     clip_norm: float = Field(default=1.0, gt=0)
     average: float = Field(default=0.999, ge=0, lt=1)
-    """Decay of the moving average of the weights, which is what is evaluated and kept; 0 for none."""
+    """Decay of the moving average of the weights that is evaluated and kept; 0 for none."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the products; weights and sums stay float32.  auto: bfloat16 where the processor has it."""
     compile: bool = False
@@ -187,6 +205,22 @@ class Config(_Section):
         return self
 
 
+class VocoderConfig(_Section):
+    """The whole of a vocoder's `config.yaml`."""
+
+    vocoder: Vocoder = Vocoder()
+    training: Training = Training()
+
+    @model_validator(mode="after")
+    def _crop_is_whole_frames(self) -> "VocoderConfig":
+        step, crop, spoken = self.vocoder.mel_step, self.training.crop, self.training.spoken
+        if step % self.vocoder.bands:
+            raise ValueError(f"vocoder.mel_step {step} is no multiple of vocoder.bands {self.vocoder.bands}")
+        if crop % step or spoken % step or spoken > crop:
+            raise ValueError(f"training.crop {crop}, spoken {spoken}: want multiples of {step}, spoken up to the crop")
+        return self
+
+
 class PriorConfig(_Section):
     """The whole of a prior's `config.yaml`."""
 
@@ -194,8 +228,13 @@ class PriorConfig(_Section):
     training: Training = Training()
 
 
-def load(path: str | Path, overrides: list[str] | None = None) -> Config | PriorConfig:
-    """A config from YAML with `training.batch=8`-like overrides on top: of a prior if it has a section `prior`.
+AnyConfig = Config | PriorConfig | VocoderConfig
+
+
+def load(path: str | Path, overrides: list[str] | None = None) -> Any:
+    """A config from YAML with `training.batch=8`-like overrides on top.
+
+    A section `prior` makes it a `PriorConfig`, a section `vocoder` a `VocoderConfig`; else it is a `Config`.
 
     Raises:
         InputError: no such file, no YAML, an unknown key (the nearest known one is named) or a value
@@ -215,16 +254,16 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Config | Prior
     return from_tree(tree, str(path))
 
 
-def from_tree(tree: dict[str, Any], origin: str) -> Config | PriorConfig:
+def from_tree(tree: dict[str, Any], origin: str) -> Any:
     """A config from nested dicts; `origin` names them in an error."""
-    kind = PriorConfig if "prior" in tree else Config
+    kind = PriorConfig if "prior" in tree else VocoderConfig if "vocoder" in tree else Config
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
         raise InputError(f"{origin}: {_told(error, kind)}") from None
 
 
-def to_yaml(config: Config | PriorConfig) -> str:
+def to_yaml(config: AnyConfig) -> str:
     """The config with every value written out, the inverse of `load`."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 

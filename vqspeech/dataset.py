@@ -132,6 +132,7 @@ class Crops(Dataset):
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int, int, Tensor]:
         crop, speaker, rng = self.schedule[number]
+        crop = mulaw.as_classes(crop)
         frames, spoken = len(crop) // self.hop, self.spoken // self.hop
         crop = np.pad(crop, (0, self.crop - len(crop)), constant_values=mulaw.SILENCE)
         uniforms = rng.random(self.crop // self.hop, dtype=np.float32)
@@ -140,6 +141,64 @@ class Crops(Dataset):
         past = crop[start * self.hop :][: self.spoken]
         past = misheard(past, rng, self.drift_db, self.noise) if unsure else past
         return torch.from_numpy(crop), torch.from_numpy(past), start, speaker, torch.from_numpy(uniforms)
+
+
+class WaveBatch(NamedTuple):
+    """Crops of speech for a vocoder.
+
+    `waves`: (batch, time) in [-1, 1]; `errors`: (batch, spoken time), int8, what is added to the symbols of the past;
+    `starts`: (batch,) acoustic frames at which the spoken part begins.
+    """
+
+    waves: Tensor
+    errors: Tensor
+    starts: Tensor
+
+
+class WaveCrops(Dataset):
+    """Crops of packed speech as waves, by a `Schedule`, of which a part is to be spoken; silence follows a short one.
+
+    Args:
+        packed, speakers, crop, seed, balance: as in `Schedule`.
+        spoken: samples of each crop, at random, that the vocoder predicts; a multiple of `step`, as is the crop.
+        step: samples an acoustic frame.
+        noise: standard deviation, in classes, of the errors in the past of the noisiest crops; each noisy crop has its
+            own between none and this.
+        noisy: share of the crops whose past has errors.
+        gain_db: of a crop, evenly distributed between minus and plus this.
+
+    Source: the errors are those of LPCNet (Valin and Skoglund, 2019), section 3.5.
+    """
+
+    def __init__(
+        self, packed: list[Packed], speakers: list[str], crop: int, spoken: int, step: int, seed: int,
+        noise: float = 0.0, noisy: float = 0.7, gain_db: float = 0.0, balance: float = 1.0,
+    ) -> None:  # fmt: skip
+        self.schedule = Schedule(packed, speakers, crop, seed, balance)
+        self.crop, self.spoken, self.step, self.noise = crop, spoken, step, noise
+        self.noisy, self.gain_db = noisy, gain_db
+
+    def __len__(self) -> int:
+        """Crops in an epoch."""
+        return len(self.schedule)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int]:
+        crop, _, rng = self.schedule[number]
+        wave = mulaw.as_wave(crop)
+        gain = 10 ** (rng.uniform(-self.gain_db, self.gain_db) / 20)
+        wave = (wave * min(gain, 1 / max(1e-6, float(np.abs(wave).max(initial=0.0))))).astype(np.float32)
+        frames, spoken = len(wave) // self.step, self.spoken // self.step
+        start = int(rng.integers(frames - spoken + 1)) if frames > spoken else 0
+        spread = self.noise * rng.random() if rng.random() < self.noisy else 0.0
+        errors = np.rint(rng.normal(0, spread, self.spoken)).clip(-127, 127).astype(np.int8)
+        wave = np.pad(wave, (0, self.crop - len(wave)))
+        return torch.from_numpy(wave), torch.from_numpy(errors), start
+
+
+def collate_waves(crops: list[tuple[Tensor, Tensor, int]]) -> WaveBatch:
+    """Crops of waves, stacked."""
+    waves, errors, starts = zip(*crops, strict=True)
+    return WaveBatch(torch.stack(waves), torch.stack(errors), torch.tensor(starts))
 
 
 class CodeCrops(Dataset):

@@ -57,7 +57,7 @@ def export(
 
 
 def _written(
-    folder: Path, resolved: config.Config | config.PriorConfig, speakers: list[str], tensors: dict[str, Tensor],
+    folder: Path, resolved: config.AnyConfig, speakers: list[str], tensors: dict[str, Tensor],
     bfloat16: bool,
 ) -> str:  # fmt: skip
     if bfloat16:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 
-from vqspeech import checkpoint, config, machine
+from vqspeech import config, machine, training_state
 from vqspeech.errors import InputError
 from vqspeech.journal import Journal
 from vqspeech.muon import Muon
@@ -95,7 +95,7 @@ def fit(
         if settings.muon
         else torch.optim.Adam(learner.parameters(), settings.learning_rate, fused=True)
     )
-    step, minutes = checkpoint.resume_(directory, learner, averaged, adam)
+    step, minutes = training_state.resume_(directory, learner, averaged, adam)
     began = time.monotonic() - 60 * minutes
     loader = DataLoader(
         data,
@@ -153,7 +153,7 @@ def fit(
                 epoch, counts = epoch + 1, {}
             if step % settings.save_every == 0 or over:
                 if accelerator.is_main_process:
-                    checkpoint.save_state(directory, step, minutes, learner, averaged, adam, settings.keep)
+                    training_state.save_state(directory, step, minutes, learner, averaged, adam, settings.keep)
                     save(averaged.module)
                 accelerator.wait_for_everyone()
             report(Progress(step, min(fraction, 1.0), numbers))

@@ -9,14 +9,15 @@ from collections.abc import Callable
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 
-import librosa
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dct
 
 from vqspeech import metrics
+from vqspeech.compiling import load_librosa
 from vqspeech.errors import InputError
 
+librosa = load_librosa()
 Wave = NDArray[np.float32]
 RATE = 16000
 STEP = 160

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from vqspeech.compiling import load_librosa
+
 Wave = NDArray[np.float32]
 Codes = NDArray[np.integer]
 FRAME_S = 0.025
@@ -41,7 +43,7 @@ def flatness(wave: Wave) -> float:
 
     White noise has about 0.56 (a periodogram's own scatter), speech some hundredths or less.
     """
-    import librosa
+    librosa = load_librosa()
 
     power = np.abs(librosa.stft(np.asarray(wave, np.float32), n_fft=512, hop_length=128)) ** 2
     loud = power.sum(axis=0)

@@ -44,6 +44,24 @@ def expand(classes: NDArray[np.integer]) -> NDArray[np.float32]:
     return wave
 
 
+def compress_tensor(wave: Any) -> Any:
+    """`compress` of a torch tensor, on its device."""
+    import torch
+
+    borders = torch.from_numpy(_borders()[0][:-1]).to(wave.device)
+    return torch.bucketize(wave.double().nan_to_num(), borders, right=True, out_int32=True).to(torch.uint8)
+
+
+def as_classes(packed: NDArray) -> NDArray[np.uint8]:
+    """The mu-law classes of packed samples of either kind."""
+    return packed if packed.dtype == np.uint8 else compress(packed.astype(np.float32) / 32768)
+
+
+def as_wave(packed: NDArray) -> NDArray[np.float32]:
+    """The wave of packed samples of either kind."""
+    return LEVELS[packed] if packed.dtype == np.uint8 else packed.astype(np.float32) / np.float32(32768)
+
+
 def formula(x: NDArray[np.float64]) -> NDArray[np.int64]:
     """What `compress` tabulates, for x in [-1, 1], as far as the logarithm of this machine is exact."""
     curved = np.sign(x) * np.log1p(MU * np.abs(x)) / math.log1p(MU)

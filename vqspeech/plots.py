@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vqspeech.compiling import load_librosa
 from vqspeech.errors import InputError
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def conversion(
 
 
 def _spectrograms_(axes: Sequence[Any], waves: Mapping[str, NDArray[np.float32]], sample_rate: int) -> None:
-    import librosa
+    librosa = load_librosa()
 
     for place, (title, wave) in zip(axes, waves.items(), strict=True):
         mel = librosa.feature.melspectrogram(y=wave, sr=sample_rate, n_fft=1024, hop_length=128, n_mels=MELS)

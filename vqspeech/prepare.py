@@ -60,7 +60,9 @@ def cut_edges(
     return skipped
 
 
-def pack(directory: str | Path, sample_rate: int, nj: int = 1, progress: Progress = lambda *_: None) -> Packing:
+def pack(
+    directory: str | Path, sample_rate: int, nj: int = 1, progress: Progress = lambda *_: None, bits: int = 8
+) -> Packing:
     """Writes DIRECTORY/packed: 8-bit mu-law shards of SHARD_UTTERANCES utterances each, with their tables.
 
     A shard that is there for the same utterances is kept, so what was interrupted goes on.  The bytes do
@@ -69,6 +71,7 @@ def pack(directory: str | Path, sample_rate: int, nj: int = 1, progress: Progres
     Args:
         sample_rate: Hz, of the shards.
         nj: processes.
+        bits: a sample; 8 is mu-law, 16 is linear, for a vocoder that shall sound better than mu-law.
 
     Raises:
         InputError: nothing at all could be read.
@@ -76,8 +79,8 @@ def pack(directory: str | Path, sample_rate: int, nj: int = 1, progress: Progres
     directory, utterances = Path(directory), corpus.Corpus(directory)
     folder = directory / "packed"
     with alone(folder):
-        total, shards = _begun(folder, utterances, sample_rate)
-        work = partial(_pack_shard, sample_rate)
+        total, shards = _begun(folder, utterances, sample_rate, bits)
+        work = partial(_pack_shard, sample_rate, bits)
         skipped = [one for part in each(work, shards, total, nj, progress) for one in part]
         corpus.write_whole(folder / "skipped.tsv", archives.table(Skipped._fields, skipped))
         if len(skipped) == len(utterances):
@@ -90,8 +93,9 @@ def pack(directory: str | Path, sample_rate: int, nj: int = 1, progress: Progres
 
 
 def pack_part(
-    directory: str | Path, sample_rate: int, part: tuple[int, int], nj: int = 1, progress: Progress = lambda *_: None
-) -> int:
+    directory: str | Path, sample_rate: int, part: tuple[int, int], nj: int = 1, progress: Progress = lambda *_: None,
+    bits: int = 8,
+) -> int:  # fmt: skip
     """Writes some of the shards that `pack` would write, which then finds them there; for many machines at a time.
 
     Args:
@@ -103,16 +107,16 @@ def pack_part(
     directory = Path(directory)
     utterances, folder = corpus.Corpus(directory), directory / "packed"
     with alone(folder, among_others=True):
-        total, shards = _begun(folder, utterances, sample_rate, part=True)
+        total, shards = _begun(folder, utterances, sample_rate, bits, part=True)
     own = shares(range(total), part)
     mine = (shard for number, shard in enumerate(shards) if number in own)
-    for _ in each(partial(_pack_shard, sample_rate), mine, len(own), nj, progress):
+    for _ in each(partial(_pack_shard, sample_rate, bits), mine, len(own), nj, progress):
         pass
     return len(own)
 
 
 def _begun(
-    folder: Path, utterances: corpus.Corpus, sample_rate: int, part: bool = False
+    folder: Path, utterances: corpus.Corpus, sample_rate: int, bits: int, part: bool = False
 ) -> tuple[int, Iterator[tuple[Path, list[Utterance]]]]:
     """How many shards are to be there, and these one after another; those of other utterances are removed.
 
@@ -121,7 +125,7 @@ def _begun(
     """
     total = math.ceil(len(utterances) / SHARD_UTTERANCES)
     about = {"format": archives.FORMAT, "sample_rate": sample_rate, "shards": total}
-    about |= {"inputs": corpus.fingerprint(utterances)}
+    about |= {"inputs": corpus.fingerprint(utterances)} | ({"bits": bits} if bits != 8 else {})
     seal, draft = folder / SEAL, folder / DRAFT
     if not (_describes(seal, about) or _describes(draft, about)):
         for old in folder.glob("shard-*"):
@@ -158,34 +162,36 @@ def _bounded(one: Utterance, origin_s: float, start_s: float, end_s: float) -> U
     return replace(one, start_s=max(0.0, start), end_s=min(duration, end))
 
 
-def _pack_shard(sample_rate: int, shard: tuple[Path, list[Utterance]]) -> list[Skipped]:
+def _pack_shard(sample_rate: int, bits: int, shard: tuple[Path, list[Utterance]]) -> list[Skipped]:
     """Writes one shard, unless it is there; returns what it lacks."""
     stem, utterances = shard
-    table, skipped = stem.with_suffix(".tsv"), []
-    if table.exists() and stem.with_suffix(".u8").exists():
+    table, skipped, suffix = stem.with_suffix(".tsv"), [], archives.STORED[bits][0]
+    if table.exists() and stem.with_suffix(suffix).exists():
         kept = {row.key for row in archives.read_rows(table, 0)}
-        lacking = [(one, _classes(one, sample_rate)[1]) for one in utterances if one.key not in kept]
+        lacking = [(one, _samples(one, sample_rate, bits)[1]) for one in utterances if one.key not in kept]
         if all(reason for _, reason in lacking):  # else: something reads now that did not
             return [Skipped(one.key, one.path, reason) for one, reason in lacking]
 
-    def packed() -> Iterator[tuple[str, str, NDArray[np.uint8]]]:
+    def packed() -> Iterator[tuple[str, str, NDArray]]:
         for one in utterances:
-            classes, reason = _classes(one, sample_rate)
+            classes, reason = _samples(one, sample_rate, bits)
             if reason:
                 skipped.append(Skipped(one.key, one.path, reason))
             else:
                 yield one.key, one.speaker, classes
 
-    archives.write_shard(stem.with_suffix(".u8"), packed())
+    archives.write_shard(stem.with_suffix(suffix), packed())
     return skipped
 
 
-def _classes(one: Utterance, sample_rate: int) -> tuple[NDArray[np.uint8], str]:
-    """The classes of an utterance, or none and why."""
+def _samples(one: Utterance, sample_rate: int, bits: int) -> tuple[NDArray, str]:
+    """The samples of an utterance as they are packed, or none and why."""
+    wave, reason = np.zeros(0, np.float32), ""
     try:
-        return mulaw.compress(audio.read(one.path, sample_rate, one.start_s, one.end_s)), ""
+        wave = audio.read(one.path, sample_rate, one.start_s, one.end_s)
     except InputError as error:
-        return mulaw.compress(np.zeros(0)), str(error)
+        reason = str(error)
+    return mulaw.compress(wave) if bits == 8 else np.rint(wave.clip(-1, 1) * 32767).astype("<i2"), reason
 
 
 def _describes(path: Path, about: dict) -> bool:

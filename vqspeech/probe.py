@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vqspeech import abx, assignment, audio, corpus, mulaw, phones
 from vqspeech.assignment import Stretch
+from vqspeech.compiling import load_librosa
 from vqspeech.corpus import Utterance
 from vqspeech.errors import InputError
 from vqspeech.models.vqvae import VQVAE
@@ -126,7 +127,7 @@ def _untrained(model: Model, seed: int) -> VQVAE:
 
 def _mfcc(wave: NDArray[np.float32], frames: int, hop: int, sample_rate: int) -> NDArray[np.float32]:
     """13 MFCC and their deltas, of mean 0 and variance 1 over the utterance: averaged over each frame, (frames, 26)."""
-    import librosa
+    librosa = load_librosa()
     from scipy.ndimage import uniform_filter1d
 
     step = sample_rate // 100

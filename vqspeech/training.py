@@ -54,13 +54,9 @@ def train_vqvae(
     parts, held = [Packed(one, kept) for one in train], [Packed(one) for one in held_out]
     speakers = sorted({speaker for part in parts for speaker in part.speakers})
     for path, part in zip([*train, *held_out], parts + held, strict=True):
-        if part.sample_rate != settings.model.sample_rate:
-            raise InputError(
-                f"{path}: packed at {part.sample_rate} Hz, the config wants {settings.model.sample_rate} Hz; "
-                f"pack again with --sample-rate {settings.model.sample_rate}"
-            )
+        part.check_sample_rate(settings.model.sample_rate)
         _check_speakers(path, part.speakers, speakers)
-    model = _drawn(lambda: VQVAE(settings.model, len(speakers)), settings.training.seed)
+    model = drawn(lambda: VQVAE(settings.model, len(speakers)), settings.training.seed)
     if settings.training.init:
         _take_weights_(model, speakers, settings.training.init, checkpoint.load)
     crops = Crops(
@@ -79,7 +75,7 @@ def train_vqvae(
         return measure(run, held, settings.training.evaluate_s, settings.training.listen)
 
     distinct = list(dict(zip(train, parts, strict=True)).values())  # what is heard twice was not said twice
-    with _started(directory, settings, speakers, distinct):
+    with started(directory, settings, speakers, distinct):
         numbers = fit(
             learner, crops, collate, settings.training, directory,
             save=lambda learner: checkpoint.save(directory, learned(learner)), evaluate=evaluate, report=report,
@@ -96,7 +92,7 @@ def _learn_manners_(directory: Path, speakers: list[str], parts: Sequence[Packed
         return
     model.manners, said = torch.zeros(len(speakers), *model.voice_shapes[1]), _said(parts)
     for row, name in enumerate(speakers):
-        recordings = [whole(part[at], row, model.hop).classes for part, at in said[name]]
+        recordings = [whole(mulaw.as_classes(part[at]), row, model.hop).classes for part, at in said[name]]
         model.manners[row] = model.manner(recordings, model.speaker.weight[row])
     checkpoint.save(directory, model)
 
@@ -120,7 +116,7 @@ def known_voices(parts: Sequence[Packed]) -> list[Voice]:
     for part in parts:
         for at, row in enumerate(part.rows):
             if seconds[row.speaker] < LEVEL_S:
-                heard = loudness.hear([mulaw.LEVELS[part[at]]], part.sample_rate)
+                heard = loudness.hear([mulaw.as_wave(part[at])], part.sample_rate)
                 levels[row.speaker].append(heard.levels_db)
             seconds[row.speaker] += row.length / part.sample_rate
     return [
@@ -139,8 +135,8 @@ def measure(run: checkpoint.Run, held_out: list[Packed], seconds: float, listen:
     heard: dict[str, float] = defaultdict(float)
     samples, sketch = 0, run.config.training.learns == "sketch"
     counts, recordings, contours = torch.zeros(run.config.model.quantiser.codes), {}, []
-    for number, (part, at) in enumerate(_spread(held_out, seconds * run.model.sample_rate)):
-        row, classes = part.rows[at], part[at]
+    for number, (part, at) in enumerate(spread(held_out, seconds * run.model.sample_rate)):
+        row, classes = part.rows[at], mulaw.as_classes(part[at])
         batch = whole(classes, index[row.speaker], run.model.hop)
         parts = (run.model.sketch if sketch else run.model.loss)(batch).parts
         counts += parts.pop("code_counts")
@@ -195,7 +191,7 @@ def train_prior(
         )
     sizes = settings.prior.model_copy(update={"model": about["model"], "codes": about["codes"]})
     settings = settings.model_copy(update={"prior": sizes})
-    model = _drawn(lambda: Prior(settings.prior, len(speakers)), settings.training.seed)
+    model = drawn(lambda: Prior(settings.prior, len(speakers)), settings.training.seed)
     if settings.training.init:
         _take_weights_(model, speakers, settings.training.init, checkpoint.load_prior)
     known = [codes for part in parts for codes in part]
@@ -204,7 +200,7 @@ def train_prior(
         parts, speakers, settings.training.crop, settings.training.seed, about["codes"], settings.training.noise,
         settings.training.balance,
     )  # fmt: skip
-    places = _spread(held, settings.training.evaluate_s * about["sample_rate"] / about["hop"])
+    places = spread(held, settings.training.evaluate_s * about["sample_rate"] / about["hop"])
     new = [part[at] for part, at in places]
     simple = {
         "uniform_bits_per_code": math.log2(about["codes"]),
@@ -217,7 +213,7 @@ def train_prior(
         bits = measure_prior(model, places, speakers)  # type: ignore[arg-type]
         return Measured({"held_out_bits_per_code": bits} | simple, {}, 0)
 
-    with _started(directory, settings, speakers):
+    with started(directory, settings, speakers):
         return fit(
             model, crops, collate_codes, settings.training, directory,
             save=lambda learner: checkpoint.save(directory, learner), evaluate=evaluate, report=report,
@@ -236,7 +232,7 @@ def measure_prior(prior: Prior, places: list[tuple[Codes, int]], speakers: list[
     return bits / max(1, frames)
 
 
-def _spread(parts: Sequence[Any], symbols: float) -> list[tuple[Any, int]]:
+def spread(parts: Sequence[Any], symbols: float) -> list[tuple[Any, int]]:
     """Utterances, spread evenly over all of them, enough to make up so many symbols (samples or codes)."""
     places = [(part, at) for part in parts for at in range(len(part))]
     total = sum(part.rows[at].length for part, at in places)
@@ -244,8 +240,8 @@ def _spread(parts: Sequence[Any], symbols: float) -> list[tuple[Any, int]]:
 
 
 @contextmanager
-def _started(
-    directory: Path, settings: config.Config | config.PriorConfig, speakers: list[str], spoken: Sequence[Packed] = ()
+def started(
+    directory: Path, settings: config.AnyConfig, speakers: list[str], spoken: Sequence[Packed] = ()
 ) -> Generator[None, None, None]:
     """A run directory that no other training writes into; of several processes the first one sees to that, alone."""
     if os.environ.get("RANK", "0") != "0":
@@ -258,7 +254,7 @@ def _started(
         yield
 
 
-def _drawn(make: Callable[[], Any], seed: int) -> Any:
+def drawn(make: Callable[[], Any], seed: int) -> Any:
     """A model whose first weights depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
