@@ -14,6 +14,10 @@ SIZES = {
     "kernel 3": {"classes": 20, "start": 3, "residual": 16, "skip": 24, "layers": 4, "stack": 3, "kernel": 3},
     "kernel 1": {"classes": 20, "start": 3, "residual": 8, "skip": 8, "layers": 2, "stack": 2, "kernel": 1},
 }
+SIZES |= {
+    "4 bands": {**SIZES["decoder"], "classes": 32, "start": 16, "bands": 4},
+    "2 bands": {**SIZES["odd"], "bands": 2},
+}
 PRIOR = {"classes": 512, "start": 256, "residual": 16, "skip": 16, "layers": 4, "stack": 2, "kernel": 2}
 HOPS = {**{name: (size, 8) for name, size in SIZES.items()}, "prior": (PRIOR, 1)}
 
@@ -107,7 +111,7 @@ def test_the_ends_of_the_unit_interval_draw_no_class_that_is_impossible(engine, 
     wavenet, cond, _, uniforms = talk
     last = wavenet.classes - 1
     with torch.no_grad():
-        wavenet.logits.bias[[0, last]] = -1000
+        wavenet.logits.bias.unflatten(0, (wavenet.bands, -1))[:, [0, last]] = -1000
     for value in (0.0, 1 - 2**-24):
         drawn = engine.generate(wavenet, cond, torch.full_like(uniforms, value))[0]
         assert drawn.min() > 0
@@ -121,11 +125,11 @@ def test_no_symbol_changes_what_came_before_it_and_none_beyond_the_receptive_fie
     changed = classes.clone()
     changed[:, at] = (changed[:, at] + 1) % wavenet.classes
     difference = (wavenet(changed, cond) - said).abs().amax((0, 1))
-    reach = wavenet.receptive_field
-    assert torch.all(difference[: at + 1] < 1e-4)
-    assert difference[at + 1] > 1e-3
-    assert difference[at + reach] > 0
-    assert torch.all(difference[at + reach + 1 :] < 1e-4)
+    first, last = at + wavenet.bands, at + wavenet.receptive_field  # each the first symbol of a step
+    assert torch.all(difference[:first] < 1e-4)
+    assert torch.all(difference[first : first + wavenet.bands] > 1e-3)
+    assert torch.all(difference[last : last + wavenet.bands] > 0)
+    assert torch.all(difference[last + wavenet.bands :] < 1e-4)
 
 
 def test_symbol_t_hears_the_frame_that_contains_it(talk):

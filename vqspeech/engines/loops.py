@@ -222,12 +222,16 @@ def speak_(weights, scratch, gates, uniforms, temperature, top_p, clock, taught,
     matrices, scales, embed, residual_bias, skip_bias, head_bias, logits_bias, _, _, _, dilations, rings = weights
     streams, frames, width = gates.shape
     layers, residual, skip = residual_bias.shape[0], z.shape[1], hidden.shape[1]
-    double, time, alphabet = 2 * residual, uniforms.shape[1], logits.shape[1]
+    bands = previous.shape[1]
+    double, time, alphabet = 2 * residual, uniforms.shape[1] // bands, len(logits_bias) // bands
+    rows = embed.shape[0] // bands
     reach, depth = past.shape[1], memory.shape[1]
     for now in range(time):
         frame, at, column = now * frames // time, 0, 0
         for s in range(streams):
-            _copy_(flow, s * flow.shape[1], embed, previous[s] * residual, residual)
+            _copy_(flow, s * flow.shape[1], embed, previous[s, 0] * residual, residual)
+            for band in range(1, bands):
+                _add_(flow, s * flow.shape[1], embed, (band * rows + previous[s, band]) * residual, residual)
             _copy_(flow, s * flow.shape[1] + residual, skip_bias, 0, skip)
         for layer in range(layers):
             # [a|b] = taps [x(t-d) | x(t)] + cond: the past from the layer's ring, whose oldest place x(t) then takes
@@ -261,13 +265,14 @@ def speak_(weights, scratch, gates, uniforms, temperature, top_p, clock, taught,
         at, column = add_product_(head, hidden, matrices, scales, at, column)
         for s in range(streams):
             _rectify_(hidden, s * skip, head, s * head.shape[1], skip)
-            _copy_(logits, s * alphabet, logits_bias, 0, len(logits_bias))
+            _copy_(logits, s * logits.shape[1], logits_bias, 0, len(logits_bias))
         add_product_(logits, hidden, matrices, scales, at, column)
         for s in range(streams):
-            likely = logits[s, : len(logits_bias)]
-            if taught.shape[1]:
-                heard[s, now] = likely[: heard.shape[2]]
-                previous[s] = taught[s, now]
-            else:
-                previous[s] = _draw(likely, uniforms[s, now], temperature, top_p)
-            classes[s, now] = previous[s]
+            for band in range(bands):
+                likely, symbol = logits[s, band * alphabet : (band + 1) * alphabet], now * bands + band
+                if taught.shape[1]:
+                    heard[s, symbol] = likely[: heard.shape[2]]
+                    previous[s, band] = taught[s, symbol]
+                else:
+                    previous[s, band] = _draw(likely, uniforms[s, symbol], temperature, top_p)
+                classes[s, symbol] = previous[s, band]

@@ -109,11 +109,13 @@ def pack(wavenet: WaveNet, precision: str = "float32") -> Weights:
             _whole(tap, 1, 3).flatten(2).flatten(0, 1),
             torch.cat([_whole(weight[:, :residual], 0, 1), _whole(weight[:, residual:], 0, 1)], 1),
         ]
-    matrices += [_whole(wavenet.head.weight[:, :, 0].t(), 0, 1), _whole(wavenet.logits.weight[:, :, 0].t(), 0)]
+    logits = wavenet.logits.weight[:, :, 0].t().unflatten(1, (wavenet.bands, wavenet.classes))
+    matrices += [_whole(wavenet.head.weight[:, :, 0].t(), 0, 1), _whole(logits, 0, 2).flatten(1)]
     panels, scales = zip(*(_panels(matrix.detach().float().cpu(), precision) for matrix in matrices), strict=True)
     gates = wavenet.cond.weight[:, :, 0].t().unflatten(1, (-1, residual))  # (cond, layer and a or b, residual)
     cond, cond_scales = _panels(_whole(gates.detach().float().cpu(), 2).flatten(1), "float32")
     cond_bias = cast("Tensor", wavenet.cond.bias).detach().float().cpu().unflatten(0, (-1, residual))
+    logits_bias = cast("Tensor", wavenet.logits.bias).unflatten(0, (wavenet.bands, wavenet.classes))
     biases = torch.stack([layer.bias for layer in wavenet.out])
     reach = [(wavenet.kernel - 1) * dilation for dilation in wavenet.dilations]
     return Weights(
@@ -123,7 +125,7 @@ def pack(wavenet: WaveNet, precision: str = "float32") -> Weights:
         residual_bias=_numbers(biases[:, :residual], 1),
         skip_bias=_numbers(biases[:, residual:].sum(0), 0),
         head_bias=_numbers(cast("Tensor", wavenet.head.bias), 0),
-        logits_bias=_numbers(F.pad(cast("Tensor", wavenet.logits.bias), (0, -wavenet.classes % WIDTH), value=NEVER), 0),
+        logits_bias=_numbers(F.pad(logits_bias, (0, -wavenet.classes % WIDTH), value=NEVER).flatten(), 0),
         cond=aligned(cond),
         cond_scales=aligned(cond_scales),
         cond_bias=_numbers(cond_bias, 1).flatten(),
@@ -135,7 +137,7 @@ def pack(wavenet: WaveNet, precision: str = "float32") -> Weights:
 def _begin(wavenet: WaveNet, batch: int, precision: str) -> State:
     weights = pack(wavenet, precision)
     memory = np.zeros((batch, int(weights.rings[-1]), weights.embed.shape[1]), np.float32)
-    return State(weights, memory, np.full(batch, wavenet.start), 0)
+    return State(weights, memory, np.full((batch, wavenet.bands), wavenet.start), 0)
 
 
 def _run(
@@ -145,7 +147,7 @@ def _run(
     """The classes, the state after them and, where symbols are `taught`, the logits (batch, time, classes)."""
     batch, _, frames = cond.shape
     time = uniforms.shape[1]
-    assert time % frames == 0, f"{time} symbols are no multiple of {frames} frames"
+    assert time % (wavenet.bands * frames) == 0, f"{time} symbols are no multiple of {frames} frames"
     tile = 1 if batch <= threads else TOGETHER
     rows = np.pad(np.arange(batch), (0, -batch % tile), "edge")  # streams that nobody hears fill the last tile
     told = cond.transpose(1, 2).contiguous().float().numpy()[rows]  # (streams, frames, cond)
@@ -170,7 +172,7 @@ def _run(
     else:
         with ThreadPoolExecutor(len(parts)) as pool:
             list(pool.map(speak, parts))
-    after = State(state.weights, memory[:batch], previous[:batch], state.clock + time)
+    after = State(state.weights, memory[:batch], previous[:batch], state.clock + time // wavenet.bands)
     return classes[:batch], after, heard[:batch]
 
 

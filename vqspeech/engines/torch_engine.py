@@ -16,8 +16,8 @@ UNRECORDED = 3
 class State(NamedTuple):
     """Where a generation stands, between two pieces: what every layer still has to hear.
 
-    `memory`: (batch, all rings, residual), (kernel - 1) * dilation places a layer; `previous`: (batch,) symbols;
-    `clock`: symbols so far.
+    `memory`: (batch, all rings, residual), (kernel - 1) * dilation places a layer; `previous`: (batch, bands)
+    symbols; `clock`: steps so far.
     """
 
     memory: Tensor
@@ -47,10 +47,13 @@ def generate(
         The classes, (batch, time), and the state after them.
     """
     drawn = torch.empty(uniforms.shape, dtype=torch.long, device=uniforms.device)
+    bands = torch.arange(wavenet.bands, device=uniforms.device)
 
     def draw(logits: Tensor, now: Tensor) -> Tensor:
-        chosen = choose(logits, uniforms.index_select(1, now)[:, 0], temperature, top_p)
-        drawn.index_copy_(1, now, chosen[:, None])
+        now = wavenet.bands * now + bands
+        chosen = choose(logits.flatten(0, 1), uniforms.index_select(1, now).flatten(), temperature, top_p)
+        chosen = chosen.view(-1, wavenet.bands)
+        drawn.index_copy_(1, now, chosen)
         return chosen
 
     return drawn, _run(wavenet, cond, uniforms.shape[1], draw, state)
@@ -64,10 +67,12 @@ def logits(wavenet: WaveNet, classes: Classes, cond: Cond, state: State | None =
         The logits, and the state after the symbols: where `generate` goes on after a prompt.
     """
     heard = cond.new_empty(len(classes), wavenet.classes, classes.shape[1])
+    bands = torch.arange(wavenet.bands, device=cond.device)
 
     def listen(logits: Tensor, now: Tensor) -> Tensor:
-        heard.index_copy_(2, now, logits[:, :, None])
-        return classes.index_select(1, now)[:, 0].long()
+        now = wavenet.bands * now + bands
+        heard.index_copy_(2, now, logits.transpose(1, 2))
+        return classes.index_select(1, now).long()
 
     return heard, _run(wavenet, cond, classes.shape[1], listen, state)
 
@@ -90,12 +95,15 @@ def choose(logits: Tensor, uniforms: Tensor, temperature: float, top_p: float = 
 def _run(
     wavenet: WaveNet, cond: Cond, time: int, choose: Callable[[Tensor, Tensor], Tensor], state: State | None
 ) -> State:
-    """Steps through `time` symbols; `choose` is given the logits of each, and its place, and says which symbol it is.
+    """Steps through `time` symbols; `choose` is given the logits of a step's, its number, and says which they are.
+
+    Logits are (batch, bands, classes), symbols (batch, bands).
 
     A step reads and writes tensors that stay where they are, the clock among them: it is the same work each time.
     """
     batch, _, frames = cond.shape
-    assert time % frames == 0, f"{time} symbols are no multiple of {frames} frames"
+    assert time % (wavenet.bands * frames) == 0, f"{time} symbols are no multiple of {frames} frames"
+    time //= wavenet.bands
     residual, kernel, device = wavenet.residual, wavenet.kernel, cond.device
     taps = [layer.weight.permute(2, 1, 0).flatten(0, 1) for layer in wavenet.taps]  # oldest tap first
     outs = [(layer.weight[:, :, 0].t(), layer.bias) for layer in wavenet.out]
@@ -107,7 +115,7 @@ def _run(
     )
     backs = backs * torch.arange(kernel - 1, 0, -1, device=device)  # (layers, past taps)
     if state is None:
-        previous = torch.full((batch,), wavenet.start, device=device)
+        previous = torch.full((batch, wavenet.bands), wavenet.start, device=device)
         state = State(cond.new_zeros(batch, sum(reaches), residual), previous, 0)
     memory, previous = state.memory.clone(), state.previous.clone()
     now = torch.zeros(1, dtype=torch.long, device=device)
@@ -116,7 +124,7 @@ def _run(
         clock, heard = state.clock + now, []
         pasts = memory[:, starts + (clock - backs) % sizes].flatten(2)  # (batch, layers, past taps and residual)
         told = gates.index_select(0, now * frames // time)[0]
-        x, skips = wavenet.embed(previous), cond.new_zeros(batch, wavenet.skip)
+        x, skips = wavenet.embedded(previous), cond.new_zeros(batch, wavenet.skip)
         for layer, (weight, bias) in enumerate(outs):
             heard.append(x)
             a, b = torch.addmm(told[layer], torch.cat([pasts[:, layer], x], dim=1), taps[layer]).chunk(2, dim=1)
@@ -125,7 +133,7 @@ def _run(
         if kernel > 1:
             memory[:, (starts + clock % sizes)[:, 0]] = torch.stack(heard, dim=1)
         head = torch.relu(wavenet.head(torch.relu(skips)[:, :, None]))
-        previous.copy_(choose(wavenet.logits(head)[:, :, 0], now))
+        previous.copy_(choose(wavenet.logits(head)[:, :, 0].unflatten(1, (wavenet.bands, -1)), now))
         now.add_(1)
 
     _repeat(step, time, device)
