@@ -14,6 +14,7 @@ Files appear whole or not at all.  Nothing is pickled, so a run directory runs n
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,8 @@ from vqspeech.models.vqvae import VQVAE
 from vqspeech.voices import Voice
 
 FORMAT = "1"
+OLD_CODEBOOK = r"^quantiser\.(?!codebooks)"
+"""How tensors of the only codebook began."""
 CONFIG, SPEAKERS, WEIGHTS = "config.yaml", "speakers.txt", hub.WEIGHTS
 VECTORS, MANNERS = "speaker.weight", "manners"
 """The weights that have a row for each voice; manners are there when a training is over, of a model with an outline."""
@@ -141,6 +144,7 @@ def load_trained(folder: Path) -> Run:
     net = VQVAE(resolved.model, len(speakers))
     if MANNERS in tensors:
         net.manners = torch.zeros(len(speakers), *net.voice_shapes[1])
+    tensors = {re.sub(OLD_CODEBOOK, "quantiser.codebooks.0.", name): one for name, one in tensors.items()}
     return Run(_filled(net, tensors, folder).eval(), resolved, speakers, digest)
 
 

@@ -39,6 +39,10 @@ class Encoder(_Section):
 class Quantiser(_Section):
     """The codebook: `codes` vectors of `dim` numbers."""
 
+    codebooks: int = Field(default=1, ge=1, le=16)
+    """Each codes what those before it left, see `nn.quantiser.ResidualQuantiser`."""
+    dropout: float = Field(default=0.0, ge=0, le=1)
+    """Share of the crops of which training uses fewer codebooks than there are."""
     codes: int = Field(default=512, ge=2, le=65536)
     dim: int = Field(default=64, ge=1)
     learning: Literal["gradient", "ema"] = "ema"
@@ -106,11 +110,10 @@ class Prior(_Section):
 
 
 class Vocoder(_Section):
-    """A WaveNet that speaks acoustic features; `sample_rate` in Hz."""
+    """A WaveNet that speaks acoustic features, `bands` sub-bands a step; `sample_rate` in Hz, `mel_step` in samples."""
 
     sample_rate: int = Field(default=16000, ge=1)
     bands: Literal[1, 2, 4] = 4
-    """Sub-bands that one step of the network speaks; 1: the wave itself."""
     mels: int = Field(default=80, ge=1)
     mel_step: int = Field(default=160, ge=1)
     conditioning: int = Field(default=128, ge=1)
@@ -128,8 +131,7 @@ class Training(_Section):
     init: str = ""
     """Run directory whose weights are begun with; its voices are kept by name, others begin as their mean."""
     learns: Literal["all", "sketch", "wavenet"] = "all"
-    """What of a VQ-VAE: `sketch` is its codes and their outline, learned fast, for another run to begin with (init);
-    `wavenet`, all that is left then: codes, outline and voices stay as they are."""
+    """What of a VQ-VAE: `sketch`, codes and their outline; `wavenet`, what is left then, with codes as they are."""
     batch: int = Field(default=16, ge=1)
     """Crops in a global batch: over all processes and accumulated parts together."""
     accumulate: int = Field(default=1, ge=1)
@@ -137,16 +139,18 @@ class Training(_Section):
     crop: int = Field(default=5120, ge=1)
     """Samples in a crop; of a prior, codes."""
     spoken: int = Field(default=0, ge=0)
-    """Samples of each crop, at random, that the WaveNet learns to say, where the encoder needs to hear more; 0: all."""
+    """Samples of each crop, at random, that the WaveNet learns to say; 0: all."""
     balance: float = Field(default=1.0, ge=0, le=1)
     """A speaker is heard in proportion to the length of their speech, to this power; 0: all speakers alike."""
     mixed_shards: int = Field(default=0, ge=0)
-    """Shards that are gone through at a time, in random order; twice as many are kept on disk where they come from a
-    URL.  0: all."""
+    """Shards that are gone through at a time, in random order; of a URL, twice as many are kept on disk.  0: all."""
     drift_db: float = Field(default=0.0, ge=0)
     """Of the level of the past that the decoder is told; see `dataset.misheard`."""
     noise: float = Field(default=0.0, ge=0)
     """In that past: in classes; of a prior, the share of codes that are random."""
+    phone_weight: float = Field(default=0.0, ge=0)
+    phone_context_weight: float = Field(default=0.0, ge=0)
+    """Of the cross entropy of phone posteriors told by each code of the first codebook alone, and with neighbours."""
     gain_db: float = Field(default=0.0, ge=0)
     """Of a vocoder's crops: each is made louder or softer at random by up to this."""
     muon: float = Field(default=0.0, ge=0)
@@ -155,7 +159,7 @@ class Training(_Section):
     final_learning_rate: float = Field(default=2e-5, ge=0)
     warmup_steps: int = Field(default=200, ge=0)
     decay_steps: int | None = Field(default=None, ge=1)
-    """Steps over which the rate falls, along a cosine, to final_learning_rate; none: max_steps."""
+    """Of the cosine along which the rate falls to final_learning_rate; none: max_steps."""
     clip_norm: float = Field(default=1.0, gt=0)
     average: float = Field(default=0.999, ge=0, lt=1)
     """Decay of the moving average of the weights that is evaluated and kept; 0 for none."""
@@ -169,8 +173,8 @@ class Training(_Section):
     evaluate_s: float = Field(default=60.0, gt=0)
     """Seconds of held-out speech on which the bits per sample are measured."""
     save_every: int = Field(default=1000, ge=1)
+    """Steps between states for resuming, of which `keep` are kept."""
     keep: int = Field(default=2, ge=1)
-    """States kept for resuming."""
     listen: int = Field(default=2, ge=0)
     """Held-out recordings that are reconstructed for TensorBoard at each evaluation."""
 
@@ -185,11 +189,8 @@ class Config(_Section):
     def _crop_is_whole_frames(self) -> "Config":
         if self.training.crop % self.model.hop:
             raise ValueError(f"training.crop {self.training.crop} is no multiple of the hop {self.model.hop}")
-        if self.training.spoken % self.model.hop or self.training.spoken > self.training.crop:
-            raise ValueError(
-                f"training.spoken {self.training.spoken} is no multiple of the hop {self.model.hop} "
-                f"up to the crop {self.training.crop}"
-            )
+        if (spoken := self.training.spoken) % self.model.hop or spoken > self.training.crop:
+            raise ValueError(f"training.spoken {spoken} is no multiple of the hop {self.model.hop} up to the crop")
         encoder = self.model.encoder
         disguised = self.model.warp or self.model.colour
         if not encoder.mels and (encoder.cepstra or encoder.relative_s or encoder.pitch or disguised):

@@ -11,6 +11,8 @@ from torch.utils.data import Dataset
 
 from vqspeech import mulaw
 from vqspeech.archives import Codes, Packed
+from vqspeech.phones import PHONES
+from vqspeech.posteriors import Posteriors
 
 DRIFT_SAMPLES = 320
 UNKNOWN = -100
@@ -22,7 +24,8 @@ class Batch(NamedTuple):
 
     `classes`: (batch, time) mu-law, uint8; `past`: (batch, spoken time), what the decoder is told of a part of them
     when it predicts the next ones; `starts`: (batch,) frames at which that part begins; `speakers`: (batch,) indices
-    into the speaker table; `uniforms`: (batch, frames) draws in [0, 1), for whatever in the model is random.
+    into the speaker table; `uniforms`: (batch, frames) draws in [0, 1), for whatever in the model is random; `phones`:
+    (batch, frames, phones) posteriors, zeros where there are none, if they are asked for.
     """
 
     classes: Tensor
@@ -30,6 +33,7 @@ class Batch(NamedTuple):
     starts: Tensor
     speakers: Tensor
     uniforms: Tensor
+    phones: Tensor | None = None
 
 
 class CodeBatch(NamedTuple):
@@ -57,13 +61,14 @@ class Schedule:
         balance: a speaker is heard in proportion to the length of their speech, to this power: 1 is as recorded, 0
             is all speakers alike.
         mixed: how many shards are gone through at a time, those of each time at random; 0: all.
+        step: crops begin at a multiple of it.
     """
 
     def __init__(
         self, parts: Sequence[Packed | Codes], speakers: list[str], crop: int, seed: int, balance: float = 1.0,
-        mixed: int = 0,
+        mixed: int = 0, step: int = 1,
     ) -> None:  # fmt: skip
-        self.parts, self.crop, self.seed, self.mixed = parts, crop, seed, mixed
+        self.parts, self.crop, self.seed, self.mixed, self.step = parts, crop, seed, mixed, step
         index = {speaker: number for number, speaker in enumerate(speakers)}
         tables = [one.rows for one in parts]
         columns = (
@@ -88,12 +93,17 @@ class Schedule:
 
     def __getitem__(self, number: int) -> tuple[NDArray, int, np.random.Generator]:
         """A crop, its speaker, and a generator for whatever else is random about it."""
+        crop, (_, _, speaker), _, rng = self.at(number)
+        return crop, speaker, rng
+
+    def at(self, number: int) -> tuple[NDArray, tuple[int, int, int], int, np.random.Generator]:
+        """The same with where it is from: its part, its place in it and its speaker, and its first symbol."""
         epoch, place = divmod(number, len(self))
-        part, at, speaker = self._where[self._order(epoch)[place]]
+        part, at, speaker = map(int, self._where[self._order(epoch)[place]])
         rng = np.random.default_rng([self.seed, 1, number])
         symbols = self.parts[part][at]
-        offset = rng.integers(max(1, len(symbols) - self.crop + 1))
-        return symbols[offset : offset + self.crop], int(speaker), rng
+        offset = int(rng.integers(max(0, len(symbols) - self.crop) // self.step + 1)) * self.step
+        return symbols[offset : offset + self.crop], (part, at, speaker), offset, rng
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """The visits of an epoch in their order; the last epoch asked for is remembered."""
@@ -117,21 +127,25 @@ class Crops(Dataset):
         hop: samples per code.
         spoken: samples of each crop, at random, of which the decoder is told the past; 0: all.
         drift_db, noise: of the past that the decoder is told in half of the crops, see `misheard`.
+        posteriors: of each part, or none: crops then begin at whole frames, and have phones.
     """
 
     def __init__(
         self, packed: list[Packed], speakers: list[str], crop: int, hop: int, seed: int,
         drift_db: float = 0.0, noise: float = 0.0, balance: float = 1.0, mixed: int = 0, spoken: int = 0,
+        posteriors: Sequence[Posteriors | None] = (),
     ) -> None:  # fmt: skip
-        self.schedule, self.crop, self.hop = Schedule(packed, speakers, crop, seed, balance, mixed), crop, hop
+        step = hop if any(posteriors) else 1
+        self.schedule, self.crop, self.hop = Schedule(packed, speakers, crop, seed, balance, mixed, step), crop, hop
+        self.posteriors = list(posteriors) if any(posteriors) else []
         self.drift_db, self.noise, self.spoken = drift_db, noise, spoken or crop
 
     def __len__(self) -> int:
         """Crops in an epoch."""
         return len(self.schedule)
 
-    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int, int, Tensor]:
-        crop, speaker, rng = self.schedule[number]
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int, int, Tensor, Tensor | None]:
+        crop, where, offset, rng = self.schedule.at(number)
         crop = mulaw.as_classes(crop)
         frames, spoken = len(crop) // self.hop, self.spoken // self.hop
         crop = np.pad(crop, (0, self.crop - len(crop)), constant_values=mulaw.SILENCE)
@@ -140,7 +154,17 @@ class Crops(Dataset):
         start = int(rng.integers(frames - spoken + 1)) if frames > spoken else 0
         past = crop[start * self.hop :][: self.spoken]
         past = misheard(past, rng, self.drift_db, self.noise) if unsure else past
-        return torch.from_numpy(crop), torch.from_numpy(past), start, speaker, torch.from_numpy(uniforms)
+        phones = self._phones(where, offset) if self.posteriors else None
+        return torch.from_numpy(crop), torch.from_numpy(past), start, where[2], torch.from_numpy(uniforms), phones
+
+    def _phones(self, where: tuple[int, int, int], offset: int) -> Tensor:
+        """The posteriors of a crop, (frames, phones)."""
+        known, row = self.posteriors[where[0]], self.schedule.parts[where[0]].rows[where[1]]
+        phones = np.zeros((self.crop // self.hop, len(PHONES)), np.float32)
+        if known is not None and row.key in known:
+            found = known[row.key][offset // self.hop :][: len(phones)]
+            phones[: len(found)] = found
+        return torch.from_numpy(phones)
 
 
 class WaveBatch(NamedTuple):
@@ -229,11 +253,12 @@ class CodeCrops(Dataset):
         return torch.from_numpy(target), torch.from_numpy(past), speaker
 
 
-def collate(crops: list[tuple[Tensor, Tensor, int, int, Tensor]]) -> Batch:
+def collate(crops: list[tuple[Tensor, Tensor, int, int, Tensor, Tensor | None]]) -> Batch:
     """Crops, stacked."""
-    classes, past, starts, speakers, uniforms = zip(*crops, strict=True)
+    classes, past, starts, speakers, uniforms, phones = zip(*crops, strict=True)
     indices = torch.tensor(starts), torch.tensor(speakers)
-    return Batch(torch.stack(classes), torch.stack(past), *indices, torch.stack(uniforms))
+    known = None if phones[0] is None else torch.stack(phones)
+    return Batch(torch.stack(classes), torch.stack(past), *indices, torch.stack(uniforms), known)
 
 
 def collate_codes(crops: list[tuple[Tensor, Tensor, int]]) -> CodeBatch:

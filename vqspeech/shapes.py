@@ -21,6 +21,8 @@ Latents = Float[Tensor, "batch dim frames"]
 """What the encoder says, before or after quantisation."""
 Codes = Int[Tensor, "batch frames"]
 """Indices into the codebook."""
+StackedCodes = Int[Tensor, "batch frames codebooks"]
+"""Indices into several codebooks, the first of which says most."""
 Cond = Float[Tensor, "batch cond frames"]
 """What the WaveNet is told, once per frame."""
 Pitch = Float[Tensor, "batch frames"] | Float[Tensor, "batch time"]

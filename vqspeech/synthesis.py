@@ -45,7 +45,7 @@ Codes = NDArray[np.integer]
 
 
 class Request(NamedTuple):
-    """Codes that are to be spoken: pieces of (frames,) of any size, a voice, and the seed of the draws."""
+    """Codes that are to be spoken: pieces of (frames, codebooks) of any length, a voice, and the seed of the draws."""
 
     pieces: Iterable[Codes]
     speaker: str
@@ -75,7 +75,7 @@ class Model:
     Example:
         ```
         model = Model("exp/vqvae")
-        codes = model.encode(wave)                        # (frames,)
+        codes = model.encode(wave)                        # (frames, codebooks)
         wave = model.decode(codes, speaker="p225")        # (frames * hop,)
         ```
     """
@@ -110,6 +110,11 @@ class Model:
         return self.model.hop
 
     @property
+    def codebooks(self) -> int:
+        """Codes of a frame, the first of which says most."""
+        return len(self.model.quantiser.codebooks)
+
+    @property
     def speakers(self) -> list[str]:
         """The voices, in the order of the speaker table."""
         return self.run.speakers
@@ -119,14 +124,17 @@ class Model:
         return self.run.voices[speaker].level_db if speaker in self.run.voices else math.nan
 
     def encode(self, wave: Wave) -> Codes:
-        """The codes of a wave: (time,) in [-1, 1] -> (ceil(time / hop),)."""
-        return np.concatenate([*self.encode_blocks([wave])] or [np.zeros(0, np.int64)])
+        """The codes of a wave: (time,) in [-1, 1] -> (ceil(time / hop), codebooks)."""
+        return np.concatenate([*self.encode_blocks([wave])] or [np.zeros((0, self.codebooks), np.int64)])
 
     def decode(
         self, codes: Codes, speaker: str, seed: int = 0, temperature: float = 1.0, top_p: float = 1.0,
         length: int | None = None,
     ) -> Wave:  # fmt: skip
-        """Speech from codes, in a voice: (frames,) -> (frames * hop,), or its first `length` samples."""
+        """Speech from codes, in a voice: (frames, codebooks) -> (frames * hop,), or its first `length` samples.
+
+        Codes may be those of the first codebooks only; (frames,) is taken for the first one alone.
+        """
         pieces = [*self.decode_pieces([codes], speaker, seed, temperature, top_p)]
         return np.concatenate(pieces or [np.zeros(0, np.float32)])[:length]
 
@@ -229,11 +237,18 @@ class Model:
 
     def _checked(self, pieces: Iterable[Codes]) -> Iterator[NDArray[np.int64]]:
         """Codes that are in the codebook."""
-        size = len(self.model.quantiser.counts)
+        sizes = self.model.quantiser.sizes
         for codes in pieces:
             piece = np.asarray(codes, np.int64)
-            if len(piece) and (piece.min() < 0 or piece.max() >= size):
-                raise InputError(f"code {piece.max() if piece.max() >= size else piece.min()} is not in 0..{size - 1}")
+            piece = piece if piece.ndim == 2 else piece[:, None]
+            if piece.shape[1] > len(sizes):
+                raise InputError(
+                    f"codes of {piece.shape[1]} codebooks, the model has {len(sizes)}; give the first ones"
+                )
+            for column, size in zip(piece.T, sizes, strict=False):
+                if len(column) and (column.min() < 0 or column.max() >= size):
+                    wrong = column.max() if column.max() >= size else column.min()
+                    raise InputError(f"code {wrong} is not in 0..{size - 1}")
             yield piece
 
     def _index(self, request: Request) -> Tensor:

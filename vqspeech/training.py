@@ -25,6 +25,7 @@ from vqspeech.fitting import Measured, Progress, fit
 from vqspeech.models.prior import Prior
 from vqspeech.models.vqvae import VQVAE, Sketch, Told
 from vqspeech.nn.quantiser import usage
+from vqspeech.posteriors import beside_packed
 from vqspeech.synthesis import Model
 from vqspeech.voices import Voice
 
@@ -59,13 +60,18 @@ def train_vqvae(
     model = drawn(lambda: VQVAE(settings.model, len(speakers)), settings.training.seed)
     if settings.training.init:
         _take_weights_(model, speakers, settings.training.init, checkpoint.load)
+    asked = settings.training.phone_weight or settings.training.phone_context_weight
+    posteriors = beside_packed(train, model.hop / model.sample_rate) if asked else []
     crops = Crops(
         parts, speakers, settings.training.crop, settings.model.hop, settings.training.seed,
         settings.training.drift_db, settings.training.noise, settings.training.balance, settings.training.mixed_shards,
-        settings.training.spoken,
+        settings.training.spoken, posteriors,
     )  # fmt: skip
 
-    learner = {"sketch": Sketch, "wavenet": Told}.get(settings.training.learns, lambda model: model)(model)
+    weights = settings.training.phone_weight, settings.training.phone_context_weight
+    learner = model
+    if settings.training.learns != "all":
+        learner = Sketch(model, *weights) if settings.training.learns == "sketch" else Told(model)
 
     def learned(learner: nn.Module) -> VQVAE:
         return learner.model if isinstance(learner, Sketch | Told) else learner  # type: ignore[return-value]
@@ -140,6 +146,7 @@ def measure(run: checkpoint.Run, held_out: list[Packed], seconds: float, listen:
         batch = whole(classes, index[row.speaker], run.model.hop)
         parts = (run.model.sketch if sketch else run.model.loss)(batch).parts
         counts += parts.pop("code_counts")
+        parts = {name: part for name, part in parts.items() if not name.endswith("_counts")}
         size = batch.classes.shape[1]
         samples += size
         for name, value in parts.items():

@@ -13,9 +13,10 @@ from vqspeech.nn.encoder import Encoder
 from vqspeech.nn.hearing import COLOURS, Disguise, Hearing, Sensed, disguised
 from vqspeech.nn.outline import ALONE, Outline, Outlined
 from vqspeech.nn.pitch import pitch_hz
-from vqspeech.nn.quantiser import Quantiser, jitter, standardise_
+from vqspeech.nn.quantiser import ResidualQuantised, ResidualQuantiser, jitter, standardise_
 from vqspeech.nn.wavenet import WaveNet
-from vqspeech.shapes import Classes, Codes, Cond, Latents, Loss, Past, Wave
+from vqspeech.phones import PHONES
+from vqspeech.shapes import Classes, Cond, Latents, Loss, Past, StackedCodes, Wave
 
 VOICE_STD = 0.1
 """Spread of the voices' vectors to begin with: with 1 a voice that is seldom heard never leaves its place, and
@@ -56,9 +57,9 @@ class VQVAE(nn.Module):
             )  # fmt: skip
         bands = self.hearing.bands if self.hearing else 1
         self.encoder = Encoder(bands, encoder.channels, encoder.strides, encoder.residual_blocks, quantiser.dim)
-        self.quantiser = Quantiser(
-            quantiser.codes, quantiser.dim, quantiser.learning, quantiser.beta, quantiser.decay, quantiser.revive_below,
-            quantiser.beta_steps,
+        self.quantiser = ResidualQuantiser(
+            quantiser.codebooks, quantiser.dropout, quantiser.codes, quantiser.dim, quantiser.learning, quantiser.beta,
+            quantiser.decay, quantiser.revive_below, quantiser.beta_steps,
         )  # fmt: skip
         self.context = nn.Conv1d(quantiser.dim, decoder.cond, 3, padding=1)
         self.speaker = nn.Embedding(speakers, decoder.speaker)
@@ -90,8 +91,8 @@ class VQVAE(nn.Module):
         """Frames on either side of a frame beyond which no sample can change its code."""
         return self.encoder.context + (math.ceil(self.hearing.reach / self.hop) if self.hearing else 0)
 
-    def encode(self, classes: Classes) -> Codes:
-        """(batch, time) -> (batch, frames); time must be a multiple of the hop."""
+    def encode(self, classes: Classes) -> StackedCodes:
+        """(batch, time) -> (batch, frames, codebooks); time must be a multiple of the hop."""
         return self.quantiser.encode(self.latents(classes))
 
     @property
@@ -176,22 +177,25 @@ class VQVAE(nn.Module):
 
         With an outline, how far that is off is added.
         """
-        latents, commitment, parts = self._coded(batch)
+        quantised, parts = self._coded(batch)
+        latents, commitment = quantised.latents, quantised.loss
         nats, off = self.nats(batch.classes, batch.past, batch.starts, latents, self.speaker(batch.speakers))
         return Loss(nats + commitment + sum(off.values()), {"bits_per_sample": nats / math.log(2)} | parts | off)
 
-    def sketch(self, batch: Batch, alone: nn.Module | None = None) -> Loss:
+    def sketch(self, batch: Batch, heads: "Heads | None" = None) -> Loss:
         """The commitment and the outline alone: what codes are good for, learned before there is any sound.
 
         Args:
-            alone: what each code tells by itself, see `Outline.alone`.
+            heads: what else codes are asked for.
         """
         assert self.outline, "this model has no outline"
         sensed, voices = self._sensed(batch.classes), self.speaker(batch.speakers)
-        latents, commitment, parts = self._coded(batch, sensed if self._asked_what_it_hears else None)
+        quantised, parts = self._coded(batch, sensed if self._asked_what_it_hears else None)
+        latents, commitment = quantised.latents, quantised.loss
         off = self._off(self._outlined(latents, voices)[1], voices, sensed)
-        if alone and sensed:
-            off |= {"outline_alone": self.outline.alone(alone(latents), sensed.spectra)}
+        if heads and sensed:
+            off |= {"outline_alone": self.outline.alone(heads.alone(quantised.first), sensed.spectra)}
+            off |= heads.phone_losses(quantised.first, batch.phones)
         return Loss(commitment + sum(off.values()), parts | off)
 
     @property
@@ -200,38 +204,70 @@ class VQVAE(nn.Module):
         ear, outline = self.hearing, self.outline
         return bool(ear and outline and ear.pitch and ear.mel.sizes == outline.mel.sizes)
 
-    def _coded(self, batch: Batch, sensed: Sensed | None = None) -> tuple[Latents, Tensor, dict[str, Tensor]]:
-        """Quantised latents as the decoder is told them, their commitment, and what is logged of it."""
-        if self.training and not self.quantiser.counts.any():
+    def _coded(self, batch: Batch, sensed: Sensed | None = None) -> tuple[ResidualQuantised, dict[str, Tensor]]:
+        """Quantised latents as the decoder is told them, and what is logged of them."""
+        if self.training and not self.quantiser.first.counts.any():
             with torch.no_grad():
                 standardise_(self.encoder.latents, self.latents(batch.classes))
         disguise = None
         if self.training and (self.warp or self.colour):
             disguise = disguised(batch.uniforms[:, -1 - COLOURS :], self.warp, self.colour)
-        quantised = self.quantiser(self.latents(batch.classes, disguise, sensed))
-        latents = quantised.latents
+        quantised = self.quantiser(self.latents(batch.classes, disguise, sensed), batch.uniforms[:, 0])
         if self.training and self.jitter:
-            latents = jitter(latents, batch.uniforms, self.jitter)
-        counts = torch.bincount(quantised.codes.flatten(), minlength=len(self.quantiser.counts))
-        return latents, quantised.loss, {"quantiser_loss": quantised.loss, "code_counts": counts}
+            quantised = quantised._replace(latents=jitter(quantised.latents, batch.uniforms, self.jitter))
+        parts = {"quantiser_loss": quantised.loss}
+        for number, (codes, size) in enumerate(zip(quantised.codes.unbind(2), self.quantiser.sizes, strict=True)):
+            name = "code_counts" if number == 0 else f"code_{number + 1}_counts"
+            parts[name] = torch.bincount(codes.flatten(), minlength=size)
+        return quantised, parts
 
 
 class Sketch(nn.Module):
     """A VQ-VAE that learns its codes by their outline alone, `VQVAE.sketch`, a hundred times as fast as with sound."""
 
-    def __init__(self, model: VQVAE) -> None:
+    def __init__(self, model: VQVAE, phone_weight: float = 0.0, phone_context_weight: float = 0.0) -> None:
         super().__init__()
         self.model = model
         assert model.outline, "the config has seen to it"
         for unheard in (model.wavenet, model.outline.told):
             unheard.requires_grad_(False)
-        self.alone = nn.Conv1d(model.quantiser.codebook.shape[1], ALONE, 1)  # left behind
-        for parameter in self.alone.parameters():
-            nn.init.zeros_(parameter)
+        self.heads = Heads(model.quantiser.first.codebook.shape[1], phone_weight, phone_context_weight)
 
     def loss(self, batch: Batch) -> Loss:
         """See `VQVAE.sketch`."""
-        return self.model.sketch(batch, self.alone)
+        return self.model.sketch(batch, self.heads)
+
+
+class Heads(nn.Module):
+    """What codes of the first codebook are asked for while they are learned; left behind afterwards.
+
+    Args:
+        dim: numbers in a latent.
+        phone_weight, phone_context_weight: of the cross entropies, of each code alone and with its neighbours.
+    """
+
+    def __init__(self, dim: int, phone_weight: float, phone_context_weight: float) -> None:
+        super().__init__()
+        self.alone = nn.Conv1d(dim, ALONE, 1)
+        self.weights = phone_weight, phone_context_weight
+        self.phone = nn.Conv1d(dim, len(PHONES), 1)
+        self.phone_context = nn.Conv1d(dim, len(PHONES), 3, padding=1)
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
+
+    def phone_losses(self, latents: Latents, posteriors: Tensor | None) -> dict[str, Tensor]:
+        """The cross entropies of phone posteriors, (batch, frames, phones), in frames that have any, weighted."""
+        if posteriors is None:
+            return {}
+        known = posteriors.sum(2) > 0
+        losses = {}
+        for name, head, weight in (
+            ("phone_nats", self.phone, self.weights[0]), ("phone_context_nats", self.phone_context, self.weights[1])
+        ):  # fmt: skip
+            if weight:
+                nats = -(posteriors * F.log_softmax(head(latents).float(), dim=1).transpose(1, 2)).sum(2)
+                losses[name] = weight * (nats * known).sum() / known.sum().clamp_min(1)
+        return losses
 
 
 class Told(nn.Module):

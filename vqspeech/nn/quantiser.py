@@ -1,13 +1,13 @@
 """The vector quantiser: the nearest of K vectors, learned by gradient or by moving averages."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqspeech.shapes import Codes, Latents
+from vqspeech.shapes import Codes, Latents, StackedCodes
 
 
 class Quantised(NamedTuple):
@@ -15,6 +15,15 @@ class Quantised(NamedTuple):
 
     latents: Latents
     codes: Codes
+    loss: Tensor
+
+
+class ResidualQuantised(NamedTuple):
+    """The same of several codebooks, (batch, frames, codebooks) codes; `first`: what the first codebook alone gives."""
+
+    latents: Latents
+    first: Latents
+    codes: StackedCodes
     loss: Tensor
 
 
@@ -127,6 +136,76 @@ class Quantiser(nn.Module):
         self.counts[dead] = count
         if self.learning == "ema":
             self.sums[dead] = lent * count
+
+
+class ResidualQuantiser(nn.Module):
+    """Several codebooks, each of which codes what those before it left: residual vector quantisation.
+
+    ```
+    latents -> codebook 1 -> code 1        left = latents - vector 1
+    left    -> codebook 2 -> code 2        left = left - vector 2 ...        quantised = sum of the vectors
+    ```
+    Each codebook learns, and revives its dead, by itself.  Of some crops only the first few are used in
+    training, so that these alone are of use, too.
+
+    Args:
+        number: codebooks.
+        dropout: share of the crops in training of which fewer are used: from 1 to all but one, each as often.
+        arguments: of each `Quantiser`.
+
+    Source: Zeghidour et al., SoundStream (2021), sections III-C and III-D (quantizer dropout).
+    """
+
+    def __init__(self, number: int, dropout: float, *arguments: Any) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.codebooks = nn.ModuleList(Quantiser(*arguments) for _ in range(number))
+
+    @property
+    def first(self) -> Quantiser:
+        """The first codebook."""
+        return cast("Quantiser", self.codebooks[0])
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many codes each codebook has."""
+        return [len(one.counts) for one in cast("list[Quantiser]", list(self.codebooks))]
+
+    def encode(self, latents: Latents) -> StackedCodes:
+        """The codes of each frame."""
+        codes, left = [], latents.float()
+        for one in cast("list[Quantiser]", list(self.codebooks)):
+            codes.append(one.encode(left))
+            left = left - one.decode(codes[-1])
+        return torch.stack(codes, dim=2)
+
+    def decode(self, codes: StackedCodes) -> Latents:
+        """The sums of the vectors of codes, of all codebooks or of the first few."""
+        used = list(zip(cast("list[Quantiser]", list(self.codebooks)), codes.unbind(2), strict=False))
+        return torch.stack([one.decode(code) for one, code in used]).sum(0)
+
+    def forward(self, latents: Latents, draws: Tensor | None = None) -> ResidualQuantised:  # type: ignore[override]
+        """Quantises; in training also learns the codebooks, from the batch and after they were used.
+
+        Args:
+            draws: (batch,) in [0, 1), which say in training how many codebooks are used of each of a batch; none: all.
+        """
+        quantised, left = [], latents.float()
+        for one in cast("list[Quantiser]", list(self.codebooks)):
+            quantised.append(one(left))
+            left = left - quantised[-1].latents.detach()
+        vectors = torch.stack([one.latents.detach() for one in quantised])  # (codebooks, batch, dim, frames)
+        if draws is not None and self.training and self.dropout:
+            used = torch.where(
+                draws < self.dropout, 1 + (draws / self.dropout * (len(vectors) - 1)).long(), len(vectors)
+            )
+            place = torch.arange(len(vectors), device=draws.device)[:, None]
+            vectors = vectors * (place < used)[:, :, None, None]
+        straight = latents + (vectors.sum(0) - latents).detach()
+        codes = torch.stack([one.codes for one in quantised], dim=2)
+        return ResidualQuantised(
+            straight, quantised[0].latents, codes, torch.stack([one.loss for one in quantised]).sum()
+        )
 
 
 def compiled(function: Any) -> Any:
