@@ -10,7 +10,8 @@ from torch import Tensor
 
 from vqspeech import checkpoint
 from vqspeech.errors import InputError
-from vqspeech.synthesis import Model, check_choice, engine_of
+from vqspeech.synthesis import Model
+from vqspeech.vocoding import check_choice, engine_of
 
 Codes = NDArray[np.integer]
 

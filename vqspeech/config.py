@@ -172,8 +172,7 @@ class Training(_Section):
     evaluate_every: int = Field(default=1000, ge=1)
     evaluate_s: float = Field(default=60.0, gt=0)
     """Seconds of held-out speech on which the bits per sample are measured."""
-    save_every: int = Field(default=1000, ge=1)
-    """Steps between states for resuming, of which `keep` are kept."""
+    save_every: int = Field(default=1000, ge=1)  # steps between states, of which `keep` are kept
     keep: int = Field(default=2, ge=1)
     listen: int = Field(default=2, ge=0)
     """Held-out recordings that are reconstructed for TensorBoard at each evaluation."""

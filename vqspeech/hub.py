@@ -18,7 +18,7 @@ DEFAULT = "english-16k"
 WEIGHTS = "model.safetensors"
 PROBE = "probe.json"
 FILES = ["config.yaml", "speakers.txt", WEIGHTS, "voices.tsv", PROBE, "README.md"]
-PRIOR = "prior"
+PRIOR, VOCODER = "prior", "vocoder"
 """The folder of a prior, in the folder of the model whose codes it knows."""
 
 

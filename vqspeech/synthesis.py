@@ -13,7 +13,6 @@ not on how the codes arrived, on what is spoken beside it, or on how many cores.
 """
 
 import difflib
-import importlib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, islice
@@ -26,10 +25,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vqspeech import checkpoint, machine, mulaw
+from vqspeech import checkpoint, hub, machine, mulaw
 from vqspeech.drafting import drafted
 from vqspeech.errors import InputError
 from vqspeech.pieces import joined, pieces_of
+from vqspeech.vocoding import ByCodes, ByFeatures, Conditioning, check_choice, engine_of
 
 PIECE_FRAMES = 256
 """Frames that are encoded at once, and steps of conditioning that are projected at once."""
@@ -71,6 +71,8 @@ class Model:
         device: a torch device; other than "cpu" it needs the torch engine.
         precision: in which the numba engine stores the weights: "bfloat16" (the default), "float32" or "int8".
         threads: of the numba engine; by default one for each core.
+        vocoder: a run directory of a WaveNet vocoder, by default `vocoder/` in the model's folder if there is one; the
+            engine then speaks by it instead of the model's own WaveNet.
 
     Example:
         ```
@@ -82,7 +84,7 @@ class Model:
 
     def __init__(
         self, run: str | Path | checkpoint.Run, engine: str | None = None, device: str = "cpu",
-        precision: str | None = None, threads: int | None = None,
+        precision: str | None = None, threads: int | None = None, vocoder: str | Path | None = None,
     ) -> None:  # fmt: skip
         asked, engine = engine, engine if engine in ENGINES else "numba" if device == "cpu" else "torch"
         if asked not in (None, DRAFT, *ENGINES):
@@ -96,6 +98,10 @@ class Model:
         self.run = run if isinstance(run, checkpoint.Run) else checkpoint.load(run, _device(device))
         self.model, self.device, self.engine = self.run.model, device, engine
         self.drafts = bool(self.model.outline) and asked in (None, DRAFT)
+        vocoder = None if vocoder is None and not self.run.folder else vocoder or self.run.folder / hub.VOCODER
+        self.conditioning: Conditioning = ByCodes(self.model)
+        if vocoder and (Path(vocoder) / hub.WEIGHTS).is_file():
+            self.conditioning = ByFeatures(self.model, checkpoint.load_vocoder(vocoder).model.to(device))
         if asked == DRAFT and not self.drafts:
             raise InputError(f"{self.run.folder}: has no outline to make a draft of; choose from {', '.join(ENGINES)}")
 
@@ -171,7 +177,7 @@ class Model:
             progress: told the seconds that have been spoken, of all together.
         """
         check_choice(temperature, top_p)
-        if not self.drafts and self.run.config.training.learns == "sketch":
+        if not self.drafts and self.run.config.training.learns == "sketch" and isinstance(self.conditioning, ByCodes):
             raise InputError(f"{self.run.folder}: is a sketch, whose WaveNet has learned nothing; take --engine draft")
         spoken = 0.0
 
@@ -190,7 +196,7 @@ class Model:
         groups = iter(lambda: list(islice(segments, STREAMS * self.threads)), [])
         waves = (pair for group in groups for pair in self._speak(group, temperature, top_p, tell))
         for number, parts in groupby(waves, lambda pair: pair[0].number):
-            for wave in joined(((wave, one.lead * self.hop) for one, wave in parts), *self._seam):
+            for wave in joined(((wave, one.lead * self.conditioning.step) for one, wave in parts), *self._seam):
                 yield number, wave
 
     @property
@@ -201,17 +207,18 @@ class Model:
 
     def _segments(self, number: int, request: Request) -> Iterator[_Segment]:
         hop = self.hop
-        lead = math.ceil((self.model.wavenet.receptive_field + self._seam[0]) / hop)
+        told, parts = self.conditioning, hop // self.conditioning.step
+        lead = math.ceil((told.wavenet.receptive_field + self._seam[0]) / hop)
         length = max(round(SEGMENT_S * self.sample_rate / hop), 2 * lead)
         speakers = self._index(request)
         draws, held = np.random.default_rng(request.seed), np.zeros(0, np.float32)
-        foresight = self.model.foresight
+        foresight = told.foresight
         for piece, before, after in pieces_of(self._checked(request.pieces), length, lead + foresight):
             latents = self.model.quantiser.decode(torch.from_numpy(piece).to(self.device)[None])
             own, led = len(piece) - before - after, max(0, before - foresight)
-            cond = self.model.condition(latents, speakers)[0, :, before - led : before + own]
+            cond = told.condition(latents, speakers)[0, :, parts * (before - led) : parts * (before + own)]
             held = np.concatenate([held[len(held) - led * hop :], draws.random(own * hop, dtype=np.float32)])
-            yield _Segment(number, cond, torch.from_numpy(held).to(self.device), led)
+            yield _Segment(number, cond, torch.from_numpy(held).to(self.device), parts * led)
 
     def _speak(
         self, segments: list[_Segment], temperature: float, top_p: float, tell: Callable[[int], None]
@@ -223,17 +230,18 @@ class Model:
         generate, state, heard = engine_of(self.engine).generate, None, []
         longest = max(one.cond.shape[1] for one in segments)  # the others are silent after their end
         cond = torch.stack([F.pad(one.cond, (0, longest - one.cond.shape[1])) for one in segments])
-        uniforms = torch.stack([F.pad(one.uniforms, (0, longest * self.hop - len(one.uniforms))) for one in segments])
+        hop, wavenet = self.conditioning.step, self.conditioning.wavenet
+        uniforms = torch.stack([F.pad(one.uniforms, (0, longest * hop - len(one.uniforms))) for one in segments])
         step = max(1, PIECE_FRAMES * 4 // len(segments))
         for start in range(0, longest, step):
             part = cond[:, :, start : start + step]
-            drawn = uniforms[:, start * self.hop : (start + step) * self.hop]
-            classes, state = generate(self.model.wavenet, part, drawn, temperature, state, top_p=top_p, **options)
+            drawn = uniforms[:, start * hop : (start + step) * hop]
+            classes, state = generate(wavenet, part, drawn, temperature, state, top_p=top_p, **options)
             heard.append(classes.cpu().numpy())
             ends = [min(start + step, one.cond.shape[1]) for one in segments]
-            tell(self.hop * sum(max(0, end - max(start, one.lead)) for end, one in zip(ends, segments, strict=True)))
+            tell(hop * sum(max(0, end - max(start, one.lead)) for end, one in zip(ends, segments, strict=True)))
         for one, classes in zip(segments, np.concatenate(heard, axis=1), strict=True):
-            yield one, mulaw.expand(classes[: len(one.uniforms)])
+            yield one, self.conditioning.wave(classes[: len(one.uniforms)])
 
     def _checked(self, pieces: Iterable[Codes]) -> Iterator[NDArray[np.int64]]:
         """Codes that are in the codebook."""
@@ -267,23 +275,6 @@ class Model:
             f"unknown speaker {name!r}; nearest of {len(self.speakers)} voices: {', '.join(near)}; "
             "see `vqspeech speakers`"
         )
-
-
-def check_choice(temperature: float, top_p: float) -> None:
-    """Whether symbols can be drawn in this way.
-
-    Raises:
-        InputError: they cannot.
-    """
-    if not 0 <= temperature <= 10:
-        raise InputError(f"temperature {temperature:g} is out of range; choose 0 (the likeliest) to 10")
-    if not 0 < top_p <= 1:
-        raise InputError(f"top_p {top_p:g} is out of range; choose above 0 (the likeliest) to 1 (all)")
-
-
-def engine_of(name: str) -> Any:
-    """The module of an engine."""
-    return importlib.import_module(f"vqspeech.engines.{name}_engine")
 
 
 def _device(name: str) -> str:
