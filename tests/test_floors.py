@@ -27,7 +27,7 @@ FLOORS = [
         "engines.lanes",
         "bitstream",
     },
-    {"phones"},
+    {"phones", "recognition"},
     {"posteriors"},
     {
         "splits",

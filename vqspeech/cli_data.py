@@ -110,6 +110,36 @@ def pack(
     typer.echo(f"{directory}: {done.utterances} utterances, {done.hours:.2f} hours packed")
 
 
+Asr = Annotated[str, typer.Option(help="A faster-whisper model.", metavar="NAME_OR_FOLDER")]
+
+
+@data.command()
+def transcribe(directory: Directory, asr: Asr = "tiny.en", nj: Jobs = 1) -> None:
+    """Add `text` to a data directory without one, by a speech recogniser (pip install 'vqspeech[asr]')."""
+    from vqspeech import recognition
+
+    with bar("transcribing", 1.0, "") as update:
+        skipped = recognition.transcribe(directory, asr, nj, lambda done, total: update(done / total))
+    _tell_skipped(skipped, "not transcribed")
+    typer.echo(directory / "text")
+
+
+@data.command()
+def posteriors(
+    directories: Annotated[list[Path], typer.Argument(help="Kaldi data directories.", metavar="DATA_DIR...")],
+    asr: Asr = "tiny.en",
+    layer: Annotated[Path | None, typer.Option(help="One that was fitted before, instead of to phones.ctm.")] = None,
+    nj: Jobs = 1,
+) -> None:
+    """Add phone posteriors, by a recogniser's encoder and a linear layer that is fitted to phones.ctm."""
+    from vqspeech import posteriors
+
+    with bar("posteriors", 1.0, "") as update:
+        right = posteriors.write(directories, asr, layer, nj, lambda done, total: update(done / total))
+    if right == right:
+        typer.echo(f"{100 * right:.1f} % of the labelled frames that were held out are right")
+
+
 def _tell_skipped(skipped: list, fate: str) -> None:
     for one in skipped[:5]:
         typer.echo(f"vqspeech: {one.key}: {one.reason}", err=True)

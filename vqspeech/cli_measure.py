@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vqspeech.cli_options import ModelName, Seed, Temperature, TopP, make_folder, results_of
+from vqspeech.cli_options import Engine, ModelName, Seed, Temperature, TopP, make_folder, results_of
 from vqspeech.errors import InputError
 from vqspeech.hub import DEFAULT
 from vqspeech.progress import bar
@@ -85,21 +85,27 @@ def evaluate(
     held_out: Annotated[
         Path | None, typer.Option(help="Packed speech: bits per sample on it.", metavar="DATA_DIR")
     ] = None,
+    asr: Annotated[
+        str, typer.Option(help="A faster-whisper model, for word error rates.", metavar="NAME_OR_FOLDER")
+    ] = "",
     temperature: Temperature = 1.0,
     top_p: TopP = 1.0,
     seed: Seed = 0,
+    engine: Engine = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder; RUN_DIR by default.")] = None,
 ) -> None:
     """How good are conversions? Measures them beside the recordings, mu-law and the codecs that are installed."""
     from vqspeech import evaluate, tables
     from vqspeech.measures import MEASURES
+    from vqspeech.recognition import Recogniser
     from vqspeech.synthesis import Model
 
-    rows, awake = evaluate.read_pairs(pairs), Model(model)
+    rows, awake = evaluate.read_pairs(pairs), Model(model, engine)
+    recogniser = Recogniser(asr) if asr else None
     make_folder(out or results_of(model))
     bits = evaluate.bits_per_sample(awake.run, held_out) if held_out else {}
     with bar("evaluation", 1.0, "") as update:
-        found = evaluate.evaluate(awake, rows, voices, temperature, top_p, seed, update)
+        found = evaluate.evaluate(awake, rows, voices, temperature, top_p, seed, update, recogniser)
     if bits:
         found["held_out"] = bits
         typer.echo(", ".join(f"{name} {value:.4g}" for name, value in found["held_out"].items()))

@@ -18,16 +18,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vqspeech import audio, checkpoint, conversion, corpus, measures, mulaw, peers, training
+from vqspeech import audio, checkpoint, conversion, corpus, measures, mulaw, peers, recognition, training
 from vqspeech.archives import Packed, Rows
 from vqspeech.errors import InputError
 from vqspeech.measures import MEASURES, RATE, Comparison, Recording
+from vqspeech.recognition import Recogniser
 from vqspeech.synthesis import Model
 
 Wave = NDArray[np.float32]
 VOICE_UTTERANCES = 5
 """Recordings that a voice is averaged over."""
 VOICE = ("to_target", "to_source", "nearer_target")
+WEIGHTS = {"wer": "words", "cer": "letters"}
+"""Measures that are shares of something, and of what."""
+NO_MEASURE = {"system", "source", "speaker", *WEIGHTS.values()}
 UNTOUCHED, CONVERSION = "recording", "vqspeech"
 Summary = dict[str, dict[str, tuple[float, float, float]]]
 """Mean and bounds by system and measure."""
@@ -67,7 +71,7 @@ def read_pairs(path: Path) -> list[Pair]:
 
 def evaluate(
     model: Model, pairs: list[Pair], voices: Path | None = None, temperature: float = 1.0, top_p: float = 1.0,
-    seed: int = 0, progress: Callable[[float], None] = lambda _: None,
+    seed: int = 0, progress: Callable[[float], None] = lambda _: None, recogniser: Recogniser | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Measures each conversion, and each source as it is, as mu-law says it and through the codecs that are installed.
 
@@ -75,6 +79,7 @@ def evaluate(
         voices: a data directory with recordings of the target voices, for how near a conversion comes to them.
         temperature, top_p, seed: of the conversions.
         progress: told the share that is done.
+        recogniser: for word and character error rates, against what it hears in the source.
 
     Returns:
         `rows`, one a system and pair, and `missing`, the measures that need another package, with it.
@@ -90,6 +95,7 @@ def evaluate(
     for number, pair in enumerate(pairs):
         source = Recording(audio.read(pair.source, RATE))
         reference = Recording(audio.read(pair.reference, RATE)) if pair.reference else source
+        text = recogniser.hear(source.wave) if recogniser else ""
         voice = measures.voice(source.wave) if pair.speaker in targets else None
         for system, wave in _systems(model, pair, source.wave, temperature, top_p, seed):
             said = source if system == UNTOUCHED else Recording(wave)
@@ -97,6 +103,8 @@ def evaluate(
             row = {"system": system, "source": str(pair.source), "speaker": pair.speaker}
             numbers = {measure.name: measure.of(against) for measure in usable}
             row |= {measure: value if np.isfinite(value) else None for measure, value in numbers.items()}
+            if recogniser and text:
+                row |= recognition.errors(text, recogniser.hear(said.wave))
             if voice is not None:
                 row |= _nearness(wave, voice, targets[pair.speaker])
             found["rows"].append(row)
@@ -110,13 +118,16 @@ def summary(found: dict[str, Any], seed: int = 0, draws: int = 1000) -> Summary:
     for name in dict.fromkeys(row["system"] for row in found["rows"]):
         rows = [row for row in found["rows"] if row["system"] == name]
         systems[name] = {}
-        names = dict.fromkeys(one for row in rows for one in row if one not in ("system", "source", "speaker"))
+        names = dict.fromkeys(one for row in rows for one in row if one not in NO_MEASURE)
         for measure in names:  # some recordings may lack one: a voice that is not among the voices
-            values = np.array([row[measure] for row in rows if row.get(measure) is not None])
-            if len(values):
-                drawn = values[np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))].mean(axis=1)
-                low, high = np.quantile(drawn, [0.025, 0.975])
-                systems[name][measure] = float(values.mean()), float(low), float(high)
+            known = [row for row in rows if row.get(measure) is not None]
+            values = np.array([row[measure] for row in known])
+            if len(values):  # an error rate is that of all recordings together
+                weights = np.array([row[WEIGHTS[measure]] if measure in WEIGHTS else 1.0 for row in known])
+                drawn = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
+                means = (values * weights)[drawn].sum(axis=1) / weights[drawn].sum(axis=1)
+                low, high = np.quantile(means, [0.025, 0.975])
+                systems[name][measure] = float(np.average(values, weights=weights)), float(low), float(high)
     return systems
 
 

@@ -14,7 +14,6 @@ Source: soft targets are those of Hinton, Vinyals and Dean, Distilling the Knowl
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from vqspeech import audio, corpus, phones
 from vqspeech.corpus import Utterance
 from vqspeech.errors import InputError
 from vqspeech.files import arriving
+from vqspeech.recognition import Recogniser
 
 FORMAT = 1
 SAMPLE_RATE, HOP = 16000, 320
@@ -139,15 +139,7 @@ class Encoder:
     """
 
     def __init__(self, asr: str, threads: int = 1) -> None:
-        try:
-            from faster_whisper import WhisperModel
-        except ImportError:
-            raise InputError("a recogniser needs faster-whisper; pip install 'vqspeech[asr]'") from None
-        try:
-            self._model: Any = WhisperModel(asr, device="cpu", compute_type="float32", cpu_threads=threads)
-        except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(f"{asr}: cannot be loaded as a recogniser ({reason}); give a name or a folder") from None
+        self._model = Recogniser(asr, threads).model
 
     def encode(
         self, utterances: Iterator[Utterance] | Sequence[Utterance] | Any
