@@ -140,7 +140,8 @@ def load_trained(folder: Path) -> Run:
     """The VQ-VAE of a folder as it was trained, without the voices that were enrolled since; raises as `load`."""
     resolved, speakers, tensors, digest = _load(folder)
     if not isinstance(resolved, config.Config):
-        raise InputError(f"{folder}: holds a prior; give the run directory of the model whose codes it knows")
+        kind = "prior" if isinstance(resolved, config.PriorConfig) else "vocoder"
+        raise InputError(f"{folder}: holds a {kind}; give the run directory of the model that it belongs to")
     net = VQVAE(resolved.model, len(speakers))
     if MANNERS in tensors:
         net.manners = torch.zeros(len(speakers), *net.voice_shapes[1])

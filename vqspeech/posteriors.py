@@ -12,7 +12,7 @@ Source: soft targets are those of Hinton, Vinyals and Dean, Distilling the Knowl
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -141,9 +141,7 @@ class Encoder:
     def __init__(self, asr: str, threads: int = 1) -> None:
         self._model = Recogniser(asr, threads).model
 
-    def encode(
-        self, utterances: Iterator[Utterance] | Sequence[Utterance] | Any
-    ) -> Iterator[tuple[Utterance, Features]]:
+    def encode(self, utterances: Iterable[Utterance]) -> Iterator[tuple[Utterance, Features]]:
         """Utterances, several of which are heard at once, and their features."""
         held: list[tuple[Utterance, NDArray[np.float32]]] = []
         used = 0

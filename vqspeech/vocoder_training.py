@@ -13,6 +13,7 @@ from torch import nn
 from vqspeech import checkpoint, config, mulaw
 from vqspeech.archives import Packed
 from vqspeech.dataset import WaveBatch, WaveCrops, collate_waves
+from vqspeech.errors import InputError
 from vqspeech.fitting import Measured, Progress, fit
 from vqspeech.models.vocoder import WaveNetVocoder
 from vqspeech.training import drawn, spread, started
@@ -42,7 +43,10 @@ def train_vocoder(
     places = spread(list(dict(zip(train, parts, strict=True)).values()), GAINS_S * settings.vocoder.sample_rate)
     model.measure_gains_([torch.from_numpy(_whole_frames(part[at], model.step)) for part, at in places])
     if settings.training.init:
-        model.load_state_dict(checkpoint.load_vocoder(settings.training.init).model.state_dict())
+        begun = checkpoint.load_vocoder(settings.training.init)
+        if begun.config.vocoder != settings.vocoder:
+            raise InputError(f"{settings.training.init}: is a vocoder of other sizes; begin with one of the same")
+        model.load_state_dict(begun.model.state_dict())
     crops = WaveCrops(
         parts, speakers, settings.training.crop, settings.training.spoken or settings.training.crop, model.step,
         settings.training.seed, settings.training.noise, gain_db=settings.training.gain_db,

@@ -1,0 +1,104 @@
+"""The WaveNet vocoder: sub-band symbols and back, features, training, and conversions that it speaks."""
+
+import numpy as np
+import pytest
+import torch
+
+from vqspeech import InputError, checkpoint, config, corpus, mulaw, prepare, vocoder_training
+from vqspeech.archives import Packed
+from vqspeech.audio import write
+from vqspeech.dataset import WaveCrops
+from vqspeech.models.vocoder import WaveNetVocoder, interpolate_log_pitch
+
+SIZES = {"residual": 16, "skip": 16, "layers": 4, "stack": 4, "conditioning": 16, "mels": 20}
+
+
+@pytest.fixture
+def spoken(tmp_path, speech):
+    """A data directory of two speakers, packed at 16 bits."""
+    utterances = []
+    for number in range(4):
+        path = tmp_path / f"{number}.wav"
+        write(path, speech(0.8, seed=number), 16000)
+        utterances.append(corpus.Utterance(f"s{number % 2}-{number}", f"s{number % 2}", str(path)))
+    corpus.write(tmp_path / "data", utterances)
+    prepare.pack(tmp_path / "data", 16000, bits=16)
+    return tmp_path / "data" / "packed"
+
+
+def settings(**training):
+    return config.VocoderConfig(
+        vocoder=config.Vocoder(**SIZES),
+        training=config.Training(
+            learning_rate=1e-2,
+            warmup_steps=1,
+            average=0.0,
+            batch=2,
+            crop=3200,
+            spoken=1600,
+            evaluate_every=1000,
+            listen=0,
+            **training,
+        ),
+    )
+
+
+@pytest.mark.parametrize("bands", [1, 2, 4])
+def test_symbols_are_turned_into_the_wave_that_they_were_made_of(speech, bands):
+    vocoder, wave = WaveNetVocoder(config.Vocoder(**SIZES, bands=bands)), torch.from_numpy(speech(1.0))[None]
+    vocoder.measure_gains_([wave])
+    symbols = vocoder.symbols(wave)
+    assert symbols.shape == wave.shape
+    error = (vocoder.wave(symbols) - wave)[:, 100:-100]
+    assert 10 * torch.log10(wave.square().mean() / error.square().mean()) > 30  # the noise of mu-law
+
+
+def test_mu_law_of_a_tensor_is_that_of_an_array():
+    wave = np.concatenate([np.linspace(-1.1, 1.1, 100_001), mulaw.LEVELS]).astype(np.float32)
+    assert np.array_equal(mulaw.compress_tensor(torch.from_numpy(wave)).numpy(), mulaw.compress(wave))
+
+
+def test_the_pitch_is_a_line_through_unvoiced_frames():
+    octaves = interpolate_log_pitch(torch.tensor([[0, 0, 100.0, 0, 0, 0, 200, 0], [0.0] * 8]))
+    assert torch.allclose(octaves[0].diff(), torch.tensor([0, 0, 0.25, 0.25, 0.25, 0.25, 0]), atol=1e-6)
+    assert octaves[1].abs().sum() == 0
+
+
+def test_packed_samples_of_16_bits_are_the_recording(spoken, speech):
+    packed = Packed(spoken)
+    assert packed[0].dtype == np.int16
+    assert np.abs(mulaw.as_wave(packed[0]) - speech(0.8, seed=0)).max() < 1e-4
+    assert np.array_equal(mulaw.as_classes(packed[0]), mulaw.compress(mulaw.as_wave(packed[0])))
+
+
+def test_crops_depend_on_their_number_alone_and_have_their_errors_in_the_past(spoken):
+    crops = WaveCrops([Packed(spoken)], ["s0", "s1"], 3200, 1600, 160, 0, noise=2.0, noisy=0.5, gain_db=6.0)
+    for number in range(20):
+        for one, other in zip(crops[number], crops[number], strict=True):
+            assert torch.equal(torch.as_tensor(one), torch.as_tensor(other))
+    noisy = [crops[number][1].abs().sum() > 0 for number in range(60)]
+    assert 15 < sum(noisy) < 45
+    assert max(float(crops[number][0].abs().max()) for number in range(20)) <= 1
+
+
+def test_a_vocoder_learns_and_goes_on_from_where_it_was_stopped(spoken, tmp_path):
+    first = vocoder_training.train_vocoder(settings(max_steps=1), [spoken], [spoken], tmp_path / "run")
+    last = vocoder_training.train_vocoder(settings(max_steps=30), [spoken], [spoken], tmp_path / "run")
+    assert last["held_out_bits_per_sample"] < first["held_out_bits_per_sample"] - 0.3
+    run = checkpoint.load_vocoder(tmp_path / "run")
+    assert (run.model.gains > 0.5).all()
+
+
+def test_another_kind_of_run_is_refused_in_a_line(spoken, tmp_path):
+    vocoder_training.train_vocoder(settings(max_steps=1), [spoken], [spoken], tmp_path / "run")
+    with pytest.raises(InputError, match="vocoder"):
+        checkpoint.load(tmp_path / "run")
+    other = settings(max_steps=1).model_copy(update={"vocoder": config.Vocoder(**SIZES, sample_rate=8000)})
+    with pytest.raises(InputError, match="packed at 16000 Hz"):
+        vocoder_training.train_vocoder(other, [spoken], [spoken], tmp_path / "other")
+    with pytest.raises(InputError, match="multiple"):
+        config.from_tree({"vocoder": {"bands": 4, "mel_step": 162}}, "x")
+    begun = settings(max_steps=1, init=str(tmp_path / "run"))
+    begun = begun.model_copy(update={"vocoder": config.Vocoder(**SIZES, bands=2)})
+    with pytest.raises(InputError, match="other sizes"):
+        vocoder_training.train_vocoder(begun, [spoken], [spoken], tmp_path / "bands")
