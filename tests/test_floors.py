@@ -8,8 +8,8 @@ import vqspeech
 ROOT = Path(vqspeech.__file__).parent
 FLOORS = [
     {"errors", "shapes", "compiling"},
-    {"config", "mulaw", "files", "kaldi", "parallel", "pieces"},
-    {"shelves"},
+    {"config", "mulaw", "files", "kaldi", "parallel", "pieces", "wav", "containers", "preprocessing"},
+    {"shelves", "audio_writing", "decoding"},
     {
         "archives",
         "audio",

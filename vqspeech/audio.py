@@ -1,37 +1,49 @@
-"""Sound in and out of files, the only place where either is done.
+"""Sound out of files and pipes: recordings of any format as one wave.
 
 A wave is float32 in [-1, 1], mono, shape (time,).  Classes are its 256 mu-law levels, uint8: see `mulaw`.
 """
 
-import os
-import struct
-import sys
+import functools
+import shutil
+import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vqspeech import decoding, wav
+from vqspeech.audio_writing import PipeWriter as PipeWriter
+from vqspeech.audio_writing import Writer as Writer
+from vqspeech.audio_writing import write as write
 from vqspeech.compiling import load_librosa
-from vqspeech.errors import InputError
-from vqspeech.files import arriving
-
-if TYPE_CHECKING:
-    import soundfile
+from vqspeech.decoding import Stream
+from vqspeech.errors import InputError, warn
+from vqspeech.preprocessing import Mixing, Survey
 
 EDGE_DB = 35.0
 """An edge is silent while its frames stay this far below the loudest one, after pre-emphasis."""
+SILENCE_DB = -70.0
+"""A recording no frame of which is louder than this, below full scale, is silent."""
+DECISION_S = 10.0
+"""How channels from a pipe are mixed is decided after these."""
+PIPE = "what comes in"
 
 Wave = NDArray[np.float32]
 
 
 def info(path: str | Path) -> tuple[int, float]:
-    """Sample rate in Hz and duration in seconds, from the header alone."""
-    with _opened(path) as file:
-        return file.samplerate, file.frames / file.samplerate
+    """Sample rate in Hz and duration in seconds: from the header, or by decoding where it does not say or may be wrong.
+
+    Raises:
+        InputError: no such file, not audio, or empty.
+    """
+    recording = _opened(path)
+    return recording.rate, recording.frames / recording.rate
 
 
 def read(path: str | Path, sample_rate: int, start_s: float = 0.0, end_s: float | None = None) -> Wave:
@@ -51,20 +63,22 @@ def blocks(
 ) -> Iterator[Wave]:
     """The same wave as `read`, a block at a time, so that a recording of any length fits in memory.
 
-    The blocks together have exactly round(duration * sample_rate) samples, whatever the file's own rate.
+    The blocks together have exactly round(duration * sample_rate) samples, whatever the file's own rate.  A recording
+    is read until its decoder ends, through all streams that were joined; what its header promises must come.  Channels
+    that cancel, and a recording in which nothing is heard, are told on stderr.
     """
-    import soundfile
-
-    with _opened(path) as file:
-        rate = file.samplerate
-        start, end = round(start_s * rate), file.frames if end_s is None else min(round(end_s * rate), file.frames)
-        if start >= end:
-            raise InputError(f"{path}: no sound between {start_s:g} s and {end / rate:g} s; mend the segment")
-        try:
-            file.seek(start)
-        except soundfile.LibsndfileError:
-            raise InputError(f"{path}: cut short before {start_s:g} s; copy the file again or leave it out") from None
-        yield from resampled(_mono(file, path, end - start, max(1, round(block_s * rate))), rate, sample_rate)
+    recording = _opened(path)
+    rate, name = recording.rate, str(path)
+    start = round(start_s * rate)
+    end = max(recording.frames, recording.promised) if end_s is None else round(end_s * rate)
+    if recording.frames <= start < min(end, recording.promised):
+        raise wav.cut_short(path, recording.frames / rate, recording.promised / rate)
+    if start >= min(end, recording.frames):
+        raise InputError(f"{path}: no sound between {start_s:g} s and {end / rate:g} s; mend the segment")
+    mono = _mono(recording, name, start, None if end_s is None else end)
+    sized = _of_size(mono, max(1, round(block_s * rate)))
+    bounds = f" between {start_s:g} s and {end / rate:g} s" if start_s or end_s is not None else ""
+    yield from resampled(_listened(sized, rate, f"{name}: nothing is heard in it{bounds}"), rate, sample_rate)
 
 
 def resampled(blocks: Iterable[Wave], rate: int, sample_rate: int) -> Iterator[Wave]:
@@ -86,148 +100,178 @@ def resampled(blocks: Iterable[Wave], rate: int, sample_rate: int) -> Iterator[W
         yield np.pad(rest[:owed], (0, max(0, owed - len(rest))))
 
 
-def _mono(file: "soundfile.SoundFile", path: str | Path, frames: int, size: int) -> Iterator[Wave]:
-    """The next `frames` frames of a file, mixed to mono, in blocks of `size`."""
-    import soundfile
+class _Recording(NamedTuple):
+    """The streams of a file, how each is mixed, and its frames in all at the rate of the first."""
 
-    left = frames
-    while left:
-        try:
-            block = file.read(min(left, size), dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError:  # the decoder lost its way: there is no more
-            block = np.zeros((0, 1), np.float32)
-        if len(block) == 0:
-            got, rate = (frames - left) / file.samplerate, file.samplerate
-            raise InputError(
-                f"{path}: cut short: {got:.2f} s of the {frames / rate:.2f} s that its header promises; "
-                "copy the file again or leave it out"
-            )
-        left -= len(block)
-        wave = block.mean(axis=1)
-        if not np.isfinite(wave).all():
-            raise InputError(f"{path}: has samples that are not numbers (NaN or infinite); export it again")
-        yield wave
+    streams: list[Stream]
+    mixings: list[Mixing]
+    frames: int
+
+    @property
+    def rate(self) -> int:
+        return self.streams[0].rate
+
+    @property
+    def promised(self) -> int:
+        """Frames that the headers promise, at this rate; what promises nothing counts as nothing."""
+        return sum(round((one.promised or 0) * self.rate / one.rate) for one in self.streams)
 
 
-def _opened(path: str | Path):
-    """The file, open for reading; every way in which that fails is an InputError that says how to go on."""
-    import soundfile
-
+def _opened(path: str | Path) -> _Recording:
+    """A recording, surveyed once; every way in which that fails is an InputError that says how to go on."""
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file; check the path")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; name a recording in it")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path}: may not be read; check its permissions")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: is empty (0 bytes); copy the file again or leave it out")
     try:
-        file = soundfile.SoundFile(path)
-    except soundfile.LibsndfileError as error:
-        reason = str(error.error_string).rstrip(".")
-        raise InputError(
-            f"{path}: is not audio that can be read ({reason}); give WAV, FLAC, Ogg, Opus or MP3"
-        ) from None
-    if file.frames == 0:
-        file.close()
-        raise InputError(f"{path}: holds no samples; copy the file again or leave it out")
-    return file
+        status = path.stat()
+    except OSError:
+        raise InputError(f"{path}: no such file; check the path") from None
+    return _surveyed(path, str(path), status.st_mtime_ns, status.st_size)
 
 
-def piped(file: BinaryIO, block: int = 1 << 16) -> tuple[int, Iterator[Wave]]:
-    """Sample rate in Hz and the blocks of a 16-bit WAV that comes from a pipe, mixed to mono.
+@functools.lru_cache(256)
+def _surveyed(path: Path, name: str, *_: int) -> _Recording:
+    """What is known before a recording is read; decodes those of several channels, of floats or of unknown length."""
+    streams, mixings, frames = decoding.streams(path), [], 0
+    for stream in streams:
+        survey, mixing = Survey(), Mixing()
+        length = stream.promised if stream.there is None else stream.there
+        if length is None or stream.channels > 1 or stream.floats:
+            for block in stream.blocks(0):
+                survey.add(block)
+            mixing, warning = survey.mixing(name, stream.floats)
+            if warning:
+                warn(warning)
+            length = survey.frames
+        mixings.append(mixing)
+        frames += round(length * streams[0].rate / stream.rate)
+    if frames == 0:
+        raise InputError(f"{name}: holds no samples; copy the file again or leave it out")
+    return _Recording(streams, mixings, frames)
+
+
+def _mono(recording: _Recording, name: str, start: int, end: int | None) -> Iterator[Wave]:
+    """The frames from start to end of all streams, mixed to mono, at the rate of the first."""
+    first = recording.streams[0]
+    if len(recording.streams) == 1 and first.seeks:
+        waves, place = _checked(first, recording.mixings[0], name, start), start
+    else:
+        pairs = zip(recording.streams, recording.mixings, strict=True)
+        joined = (resampled(_checked(one, mixing, name), one.rate, first.rate) for one, mixing in pairs)
+        waves, place = chain.from_iterable(joined), 0
+    for wave in waves:
+        skipped, place = max(0, start - place), place + len(wave)
+        kept = wave[skipped : None if end is None else max(0, len(wave) - (place - end)) if place > end else None]
+        if len(kept):
+            yield kept
+        if end is not None and place >= end:
+            return
+
+
+def _checked(stream: Stream, mixing: Mixing, name: str, start: int = 0) -> Iterator[Wave]:
+    """A stream from a frame on, mixed to mono; what its header promises must come."""
+    got = start
+    for block in stream.blocks(start):
+        got += len(block)
+        yield mixing.mix(block, name)
+    if stream.promised is not None and got + stream.slack < stream.promised:
+        raise wav.cut_short(name, got / stream.rate, stream.promised / stream.rate)
+
+
+def _of_size(waves: Iterable[Wave], size: int) -> Iterator[Wave]:
+    """The same wave in blocks of `size`, the last one shorter."""
+    held: list[Wave] = []
+    for wave in waves:
+        held.append(wave)
+        if sum(map(len, held)) >= size:
+            whole = np.concatenate(held)
+            for at in range(0, len(whole) - size + 1, size):
+                yield whole[at : at + size]
+            held = [whole[len(whole) // size * size :]]
+    if sum(map(len, held)):
+        yield np.concatenate(held)
+
+
+def _listened(waves: Iterable[Wave], rate: int, line: str) -> Iterator[Wave]:
+    """The same wave; at its end a line is told if no frame of it was louder than SILENCE_DB, offsets apart."""
+    size, loudest = max(2, rate // 50), 0.0
+    for wave in waves:
+        frames = wave[: len(wave) // size * size].reshape(-1, size) if len(wave) >= size else wave[None]
+        loudest = max(loudest, float(frames.astype(np.float64).var(axis=1).max(initial=0)))
+        yield wave
+    if loudest < 10 ** (SILENCE_DB / 10):
+        warn(line)
+
+
+def piped(file: BinaryIO) -> tuple[int, Iterator[Wave]]:
+    """Sample rate in Hz and the blocks of a recording that comes from a pipe, mixed to mono.
+
+    A WAV is taken as it comes, all else when it is there as a whole.
 
     Raises:
-        InputError: something else than such a WAV.
+        InputError: what comes is no audio, or less than its header promises.
     """
-    import wave
-
+    kept = _Kept(file)
     try:
-        source = wave.open(file)  # noqa: SIM115 (the pipe is not ours to close)
-    except (wave.Error, EOFError) as error:
-        raise InputError(f"what comes in is no 16-bit WAV ({error}); convert it first") from None
-    if source.getsampwidth() != 2:
-        raise InputError(f"what comes in has {8 * source.getsampwidth()} bits; make it a 16-bit WAV")
+        first = wav.header(kept)
+    except InputError:
+        return _spooled(kept.data, file)
+    rate = first[0].rate
 
-    def blocks() -> Iterator[Wave]:
-        while data := source.readframes(block):
-            frames = np.frombuffer(data[: len(data) // (2 * source.getnchannels()) * 2 * source.getnchannels()], "<i2")
-            yield frames.reshape(-1, source.getnchannels()).mean(1).astype(np.float32) / 32768
+    def mono() -> Iterator[Wave]:
+        for form, pairs in groupby(wav.pipe(file, first, PIPE), key=itemgetter(0)):
+            yield from resampled(_decided(form, map(itemgetter(1), pairs)), form.rate, rate)
 
-    return source.getframerate(), blocks()
+    return rate, _listened(mono(), rate, f"{PIPE}: nothing is heard in it")
 
 
-class Writer:
-    """A 16-bit WAV or FLAC that appears under its name only when it is whole.
-
-    Used as a context manager: samples are appended with `write`; an error on the way leaves nothing behind.
-    """
-
-    def __init__(self, path: str | Path, sample_rate: int) -> None:
-        self.path, self.sample_rate = Path(path), sample_rate
-
-    def __enter__(self) -> "Writer":
-        import soundfile
-
-        kind = (self.path.suffix[1:] or "wav").upper()
-        if kind not in {"WAV", "FLAC"}:
-            raise InputError(f"{self.path}: cannot write .{kind.lower()}; end the name in .wav or .flac")
-        with ExitStack() as stack:
-            part = stack.enter_context(arriving(self.path))
-            with self._told():
-                self._file = soundfile.SoundFile(part, "w", self.sample_rate, 1, subtype="PCM_16", format=kind)
-            stack.callback(self._close)
-            self._open = stack.pop_all()
-        return self
-
-    def write(self, wave: NDArray[np.floating]) -> None:
-        """Appends samples; what is beyond [-1, 1] is clipped."""
-        with self._told():
-            self._file.write(np.clip(wave, -1.0, 1.0))
-
-    def __exit__(self, *error: Any) -> None:
-        self._open.__exit__(*error)
-
-    def _close(self) -> None:
-        with self._told():
-            self._file.close()
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        import soundfile
-
-        try:
-            yield
-        except soundfile.LibsndfileError:
-            raise InputError(f"{self.path}: cannot be written; check that the folder exists and has room") from None
+def _decided(form: wav.Format, blocks: Iterator[NDArray[np.float32]]) -> Iterator[Wave]:
+    """Blocks of (frames, channels), mixed to mono as the first DECISION_S of them say, if there is something to say."""
+    mixing = Mixing()
+    if form.channels > 1 or form.floats:
+        begun, survey = [], Survey()
+        for block in blocks:
+            begun.append(block)
+            survey.add(block)
+            if survey.frames >= DECISION_S * form.rate:
+                break
+        mixing, warning = survey.mixing(PIPE, form.floats)
+        if warning:
+            warn(warning)
+        blocks = chain(begun, blocks)
+    for block in blocks:
+        yield mixing.mix(block, PIPE)
 
 
-class PipeWriter:
-    """A 16-bit WAV on stdout, whose header does not know how long it will be; as a context manager."""
+def _spooled(head: bytes, file: BinaryIO) -> tuple[int, Iterator[Wave]]:
+    """What comes from a pipe, kept in a file until its end; `head` was read before."""
+    room = tempfile.TemporaryDirectory(prefix="vqspeech-")
+    path = Path(room.name) / "in"
+    with path.open("wb") as kept:
+        kept.write(head)
+        shutil.copyfileobj(file, kept)
+    try:
+        recording = _surveyed(path, PIPE, path.stat().st_mtime_ns, path.stat().st_size)
+    except InputError as fault:
+        room.cleanup()
+        raise InputError(str(fault).replace(str(path), PIPE)) from None
 
-    def __init__(self, sample_rate: int) -> None:
-        self.sample_rate = sample_rate
+    def mono() -> Iterator[Wave]:
+        with room:
+            yield from _mono(recording, PIPE, 0, None)
 
-    def __enter__(self) -> "PipeWriter":
-        endless, rate = struct.pack("<I", 0xFFFFFFFF), self.sample_rate
-        form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
-        sys.stdout.buffer.write(b"RIFF" + endless + b"WAVE" + form + b"data" + endless)
-        return self
-
-    def write(self, wave: NDArray[np.floating]) -> None:
-        """Appends samples; what is beyond [-1, 1] is clipped."""
-        sys.stdout.buffer.write(np.round(np.clip(wave, -1.0, 1.0) * 32767).astype("<i2").tobytes())
-        sys.stdout.buffer.flush()
-
-    def __exit__(self, *_: object) -> None:
-        pass
+    return recording.rate, _listened(mono(), recording.rate, f"{PIPE}: nothing is heard in it")
 
 
-def write(path: str | Path, wave: NDArray[np.floating], sample_rate: int) -> None:
-    """A wave as a 16-bit WAV or FLAC file, by its name; whole or not at all."""
-    with Writer(path, sample_rate) as file:
-        file.write(wave)
+class _Kept:
+    """A pipe, and what was read of it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.data = file, b""
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes."""
+        data = self.file.read(size)
+        self.data += data
+        return data
 
 
 def edges(wave: Wave, sample_rate: int) -> tuple[float, float]:

@@ -13,6 +13,7 @@ import numpy as np
 from vqspeech import audio, loudness
 from vqspeech.errors import InputError
 from vqspeech.loudness import Heard
+from vqspeech.preprocessing import preprocessed
 from vqspeech.synthesis import Model, Request, Wave
 
 LEVELS = ("voice", "source", "raw")
@@ -93,7 +94,7 @@ def convert_all(
         try:
             source, rate = pairs[number][0], model.sample_rate
             if level != "raw":
-                heard[number] = loudness.hear(audio.blocks(source, rate), rate)
+                heard[number] = loudness.hear(preprocessed(audio.blocks(source, rate), rate), rate)
             gain = _gain(_before_db(model, speaker, heard.get(number)))
             for block in audio.blocks(source, rate):
                 lengths[number] += len(block)
@@ -125,8 +126,8 @@ def levelled(model: Model, source: str | Path, speaker: str) -> Wave:
     Raises:
         InputError: a source that is no audio.
     """
-    wave = audio.read(source, model.sample_rate)
-    return wave * _gain(_before_db(model, speaker, loudness.hear([wave], model.sample_rate)))
+    wave, rate = audio.read(source, model.sample_rate), model.sample_rate
+    return wave * _gain(_before_db(model, speaker, loudness.hear(preprocessed([wave], rate), rate)))
 
 
 def beside(source: Path, speaker: str) -> Path:

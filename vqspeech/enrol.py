@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vqspeech import audio, dataset, loudness, machine, mulaw, voices
 from vqspeech.errors import InputError
+from vqspeech.preprocessing import preprocessed
 from vqspeech.synthesis import Model, Wave
 from vqspeech.voices import Enrolled, Voice
 
@@ -90,7 +91,7 @@ def remove(model: Model, name: str) -> None:
 
 def _heard(path: Path, sample_rate: int, warn: Callable[[str], None]) -> Wave:
     """A recording without silent edges; what is wrong with it is told."""
-    wave = audio.read(path, sample_rate)
+    (wave,) = preprocessed([audio.read(path, sample_rate)], sample_rate)
     start, end = audio.edges(wave, sample_rate)
     wave = wave[round(start * sample_rate) : round(end * sample_rate)]
     if float(np.mean(np.abs(wave) > 0.999)) > CLIPPED:

@@ -1,4 +1,7 @@
-"""The one exception for what a person gave us and we cannot use."""
+"""What a person gave us and we cannot use, or not as it is: one exception, and one kind of warning."""
+
+import functools
+import sys
 
 
 class InputError(Exception):
@@ -7,3 +10,9 @@ class InputError(Exception):
     The message is one line that names the value, the limit and the cure.  The command line prints it
     on stderr and exits with 2; a library user may catch it.
     """
+
+
+@functools.lru_cache(1024)
+def warn(line: str) -> None:
+    """Tells, on stderr, what is odd about an input that is used all the same; the same line only once."""
+    print(f"vqspeech: {line}", file=sys.stderr, flush=True)

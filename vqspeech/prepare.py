@@ -17,6 +17,7 @@ from vqspeech.errors import InputError
 from vqspeech.files import alone
 from vqspeech.parallel import Progress, each, shares
 from vqspeech.phones import PAUSES, read_htk
+from vqspeech.preprocessing import preprocessed
 
 MARGIN_S = 0.05
 """Silence left before the first sound and after the last."""
@@ -188,7 +189,7 @@ def _samples(one: Utterance, sample_rate: int, bits: int) -> tuple[NDArray, str]
     """The samples of an utterance as they are packed, or none and why."""
     wave, reason = np.zeros(0, np.float32), ""
     try:
-        wave = audio.read(one.path, sample_rate, one.start_s, one.end_s)
+        (wave,) = preprocessed([audio.read(one.path, sample_rate, one.start_s, one.end_s)], sample_rate)
     except InputError as error:
         reason = str(error)
     return mulaw.compress(wave) if bits == 8 else np.rint(wave.clip(-1, 1) * 32767).astype("<i2"), reason

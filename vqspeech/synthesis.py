@@ -27,8 +27,9 @@ from torch import Tensor
 
 from vqspeech import checkpoint, hub, machine, mulaw
 from vqspeech.drafting import drafted
-from vqspeech.errors import InputError
+from vqspeech.errors import InputError, warn
 from vqspeech.pieces import joined, pieces_of
+from vqspeech.preprocessing import preprocessed
 from vqspeech.vocoding import ByCodes, ByFeatures, Conditioning, check_choice, engine_of
 
 PIECE_FRAMES = 256
@@ -130,7 +131,11 @@ class Model:
         return self.run.voices[speaker].level_db if speaker in self.run.voices else math.nan
 
     def encode(self, wave: Wave) -> Codes:
-        """The codes of a wave: (time,) in [-1, 1] -> (ceil(time / hop), codebooks)."""
+        """The codes of a wave, float, int16 or int32, of one or several channels -> (ceil(time / hop), codebooks).
+
+        Raises:
+            InputError: another type or shape, or samples that are not numbers.
+        """
         return np.concatenate([*self.encode_blocks([wave])] or [np.zeros((0, self.codebooks), np.int64)])
 
     def decode(
@@ -146,9 +151,9 @@ class Model:
 
     @torch.inference_mode()
     def encode_blocks(self, blocks: Iterable[Wave]) -> Iterator[Codes]:
-        """The codes of a wave that arrives in blocks of any size, a piece at a time."""
+        """The codes of a wave that arrives in blocks of any size, a piece at a time; it is preprocessed here."""
         hop, context = self.hop, self.model.margin
-        classes = (mulaw.compress(block) for block in blocks)
+        classes = (mulaw.compress(block) for block in preprocessed(blocks, self.sample_rate, warn))
         for piece, before, after in pieces_of(classes, max(PIECE_FRAMES, 2 * context) * hop, context * hop):
             short = -len(piece) % hop  # only the last piece: silence fills its last frame
             padded = np.pad(piece, (0, short), constant_values=mulaw.SILENCE)
