@@ -116,7 +116,7 @@ def test_another_format_and_another_version_are_named():
         read(b"RIFF....")
     data = bytearray(some_file()[0])
     data[4] = 9
-    with pytest.raises(InputError, match="has version 9 of the format, this program reads 1"):
+    with pytest.raises(InputError, match="has version 9 of the format, this program reads 2"):
         read(bytes(data))
     with pytest.raises(InputError, match="is empty"):
         read(b"")

@@ -89,8 +89,8 @@ def test_exports_hold_the_codes(run, corpus_of_five, tmp_path):
     assert table.column_names == ["id", "speaker", "text", "codes"]
     assert json.loads(table.schema.metadata[b"vqspeech"]) == codes.about
     for row, line, kept, found in zip(codes.rows, rows, table.to_pylist(), codes, strict=True):
-        assert line == [row.key, *map(str, found.tolist())]
-        assert kept == {"id": row.key, "speaker": row.speaker, "text": f"words {row.key[1]}", "codes": found.tolist()}
+        assert line == [row.key, *map(str, found[:, 0].tolist())]
+        assert kept == {"id": row.key, "speaker": row.speaker, "text": f"words {row.key[1]}", "codes": found.T.tolist()}
     with pytest.raises(InputError, match="cannot be written"):
         tokens.write_text(corpus_of_five, tmp_path / "nowhere" / "codes.txt")
 

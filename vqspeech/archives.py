@@ -17,7 +17,7 @@ from vqspeech.errors import InputError
 from vqspeech.files import arriving
 from vqspeech.shelves import Elsewhere, Here, shelf
 
-FORMAT = 1
+FORMAT, CODES_FORMAT, NO_CODES = 1, 2, "has no codes; run `vqspeech tokenize` on it"
 STORED = {8: (".u8", "u1"), 16: (".i16", "<i2")}
 """Bits a packed sample: the suffix of a shard, and its type."""
 MAPPED = 128
@@ -25,7 +25,7 @@ MAPPED = 128
 
 
 class Row(NamedTuple):
-    """Where one utterance lies: symbols (samples or codes) from `offset` on, `length` of them, in `shard`."""
+    """Where one utterance lies: symbols (samples, frames of codes) from `offset` on, `length` of them, in `shard`."""
 
     key: str
     speaker: str
@@ -114,7 +114,9 @@ class Packed:
 
     def __init__(self, directory: str | Path, keep: int = 0) -> None:
         self._shelf = shelf(directory, keep)
-        about = _about(self._shelf, "packed.json", "holds no packed speech; run `vqspeech data pack` on its folder")
+        about = _about(
+            self._shelf, "packed.json", "holds no packed speech; run `vqspeech data pack` on its folder", FORMAT
+        )
         if (bits := about.get("bits", 8)) not in STORED:
             raise InputError(f"{self._shelf}/packed.json: {bits} bits a sample, expected 8 or 16; pack again")
         self._suffix, dtype = STORED[bits]
@@ -186,13 +188,12 @@ class Codes:
     def __init__(self, directory: str | Path) -> None:
         directory = Path(directory)
         scp, about = directory / "codes.scp", f"{directory}/codes/about.json"
-        self.about = _about(Here(directory / "codes"), "about.json", "holds no codes; run `vqspeech tokenize` on it")
+        self.about = _about(Here(directory / "codes"), "about.json", NO_CODES, CODES_FORMAT)
         if not isinstance(self.about.get("model"), str):
             raise InputError(f"{about}: names no model; tokenize again")
-        for key in ("codes", "hop", "sample_rate"):
-            _number(about, self.about, key)
+        *_, self.codebooks = (_number(about, self.about, key) for key in ("codes", "hop", "sample_rate", "codebooks"))
         if not (scp.is_file() and (directory / "utt2spk").is_file()):
-            raise InputError(f"{directory}: has no codes; run `vqspeech tokenize` on it")
+            raise InputError(f"{directory}: {NO_CODES}")
         self._files: list[Path] = []
         self._maps = Maps(self._files.__getitem__, "<u2")
         found = self._found(directory)
@@ -217,7 +218,7 @@ class Codes:
                     known[path] = len(known)
                     self._files.append(Path(path))
                 row = Row(key, both["utt2spk"].rest, known[path], int(offset), int(length))
-                if not 0 <= row.offset <= row.offset + row.length <= len(self._maps[row.shard]):
+                if not 0 <= row.offset <= row.offset + row.length <= len(self._maps[row.shard]) // self.codebooks:
                     raise ValueError("beyond the end of its archive")
                 yield row
         except (OSError, ValueError) as error:
@@ -232,21 +233,21 @@ class Codes:
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> NDArray[np.uint16]:
-        """The codes of one utterance, (frames,)."""
-        row = self.rows[index]
-        return self._maps[row.shard][row.offset : row.offset + row.length]
+        """The codes of one utterance, (frames, codebooks)."""
+        row, number = self.rows[index], self.codebooks
+        return self._maps[row.shard][row.offset * number : (row.offset + row.length) * number].reshape(-1, number)
 
 
-def _about(place: Here | Elsewhere, name: str, cure: str) -> dict[str, Any]:
+def _about(place: Here | Elsewhere, name: str, cure: str, known: int) -> dict[str, Any]:
     """What is said of all shards together."""
     try:
         about = json.loads(place.texts([name])[0])
     except (OSError, ValueError) as error:
         why = f" ({error})" if isinstance(place, Elsewhere) else ""
         raise InputError(f"{place}: {cure}{why}") from None
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
+    if not isinstance(about, dict) or about.get("format") != known:
         told = about.get("format") if isinstance(about, dict) else "unknown"
-        raise InputError(f"{place}/{name}: format {told}, this version reads {FORMAT}; make it again")
+        raise InputError(f"{place}/{name}: format {told}, this version reads {known}; make it again")
     return about
 
 

@@ -33,7 +33,8 @@ codes = typer.Typer()
 def encode(
     sources: Annotated[list[Path], typer.Argument(help="Recordings; - is a 16-bit WAV on stdin.", metavar="IN...")],
     model: ModelName = DEFAULT,
-    speaker: Annotated[str, typer.Option(help="Whose voice it is, if it is one of the model's.")] = "",
+    speaker: Annotated[str, typer.Option(help="Its default voice; else the nearest one; none: leave it out.")] = "",
+    codebooks: Annotated[int | None, typer.Option(min=1, help="Only the first ones: fewer bits.")] = None,
     out: Out = None,
     out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.vqs; made if missing.")] = None,
     entropy: Annotated[str, typer.Option(help="packed, adaptive or prior: how hard to make it small.")] = "adaptive",
@@ -49,7 +50,7 @@ def encode(
     composer = Composer(hub.find_prior(prior, model), awake) if entropy == "prior" else None
     make_folder(out_dir)
     for source, target in zip(sources, targets, strict=True):
-        codec.encode_file(awake, source, target, speaker=speaker, entropy=entropy, prior=composer)
+        codec.encode_file(awake, source, target, speaker, entropy=entropy, prior=composer, codebooks=codebooks)
         tell(target)
 
 
@@ -58,6 +59,7 @@ def decode(
     sources: Annotated[list[Path], typer.Argument(help=".vqs files; - is stdin.", metavar="IN...")],
     model: ModelName = DEFAULT,
     speaker: Annotated[str, typer.Option(help="Another voice than the file names.")] = "",
+    codebooks: Annotated[int | None, typer.Option(min=1, help="Only the first ones.")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Where to write; - is a WAV on stdout.")] = None,
     out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.wav; made if missing.")] = None,
     temperature: Temperature = 1.0,
@@ -78,11 +80,28 @@ def decode(
     targets = targets_of(sources, out, out_dir, ".wav")
     awake = Model(model, engine, device, precision, threads)
     options = {"speaker": speaker, "seed": seed, "temperature": temperature, "top_p": top_p, "conceal": conceal}
-    options |= {"prior": Composer(prior, awake) if prior else None}
+    options |= {"prior": Composer(prior, awake) if prior else None, "codebooks": codebooks}
     make_folder(out_dir)
     report = lambda line: typer.echo(f"vqspeech: {line}", err=True)  # noqa: E731
     for path in codec.decode_all(awake, list(zip(sources, targets, strict=True)), report=report, **options):
         tell(path)
+
+
+@codes.command()
+def thin(
+    sources: Annotated[list[Path], typer.Argument(help=".vqs files; - is stdin.", metavar="IN...")],
+    codebooks: Annotated[int, typer.Option(min=1, help="How many stay, the first ones.")] = 1,
+    out: Out = None,
+    out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.1.vqs; made if missing.")] = None,
+) -> None:
+    """Leave out the upper codebooks of .vqs files, without decoding: in.vqs becomes in.1.vqs."""
+    from vqspeech import codec
+
+    targets = targets_of(sources, out, out_dir, f".{codebooks}.vqs")
+    make_folder(out_dir)
+    for source, target in zip(sources, targets, strict=True):
+        codec.thin_file(source, target, codebooks)
+        tell(target)
 
 
 @codes.command()
@@ -139,7 +158,7 @@ def sample(
     drawing = sampling.Drawing(seed, temperature, top_p, decoder_temperature)
     composed = sampling.compose(composer, speaker, seconds, n, drawing, prompt)
     make_folder(out_dir)
-    total = composed.size * composer.model.hop / composer.model.sample_rate
+    total = composed[:, :, 0].size * composer.model.hop / composer.model.sample_rate
     with bar(f"{n} of {speaker}", total, "s") as update:
         for path in sampling.speak(composer.model, composed, speaker, out_dir, drawing, update):
             typer.echo(path)

@@ -16,26 +16,33 @@ from vqspeech.coding import DIGEST, ENTROPIES, Coders
 from vqspeech.composing import Composer
 from vqspeech.errors import InputError
 from vqspeech.files import arriving
+from vqspeech.knowing import lift_db, nearest
 from vqspeech.synthesis import Model, Request, Wave
+from vqspeech.thinning import check_codebooks, thin
 
+NOBODY = "none"
+"""Instead of a speaker: the file names no voice."""
 _PIPE = Path("-")
 
 
 def encode_blocks(
-    model: Model, blocks: Iterable[Wave], speaker: str = "", entropy: str = "adaptive", prior: Composer | None = None
-) -> Iterator[bytes]:
+    model: Model, blocks: Iterable[Wave], speaker: str = "", entropy: str = "adaptive", prior: Composer | None = None,
+    codebooks: int | None = None, gain_db: float = 0.0,
+) -> Iterator[bytes]:  # fmt: skip
     """A wave that arrives in blocks of any size, as the bytes of a .vqs.
 
-    A chunk is written as soon as it is known: bitstream.CHUNK_FRAMES codes, and the frames that the encoder looks
-    ahead, after its first sample came in.
+    Chunks are written as soon as they are known: bitstream.CHUNK_FRAMES frames, and those that the encoder looks
+    ahead, after their first sample came in.
 
     Args:
         speaker: whose voice it is, for whoever decodes it; empty if it is none of the model's.
         entropy: one of ENTROPIES, the most that may be done to make the file small.
         prior: what "prior" expects codes with.
+        codebooks: the first ones, that are written; none: all.
+        gain_db: what the wave is made louder by when it is decoded.
 
     Raises:
-        InputError: an unknown speaker or entropy, or no prior where one is needed.
+        InputError: an unknown speaker or entropy, no prior where one is needed, more codebooks than there are.
     """
     if speaker:
         model.speaker_index(speaker)
@@ -43,8 +50,12 @@ def encode_blocks(
         raise InputError(f"entropy {entropy!r} is unknown; choose from {', '.join(ENTROPIES)}")
     if entropy == "prior" and prior is None:
         raise InputError("entropy 'prior' needs a prior; give its run directory with --prior")
+    codebooks = model.codebooks if codebooks is None else codebooks
+    check_codebooks(codebooks, model.codebooks, "the model")
+    if prior and entropy == "prior" and prior.codebooks != codebooks:
+        raise InputError(f"the prior knows {prior.codebooks} codebooks, not {codebooks}; choose --entropy adaptive")
     coders = Coders(model, speaker, prior)
-    samples, held, index = 0, np.zeros(0, np.int64), 0
+    samples, held, number = 0, np.zeros((0, codebooks), np.int64), 0
 
     def counted() -> Iterator[Wave]:
         nonlocal samples
@@ -52,15 +63,14 @@ def encode_blocks(
             samples += len(block)
             yield block
 
-    alphabet = len(model.model.quantiser.counts)
-    header = Header(model.run.digest[:DIGEST], model.sample_rate, model.hop, alphabet, speaker)
-    yield bitstream.write_header(header)
+    sizes = model.sample_rate, model.hop, model.model.quantiser.sizes[0]
+    yield bitstream.write_header(Header(model.run.digest[:DIGEST], *sizes, speaker, codebooks, gain_db))
     for codes in model.encode_blocks(counted()):
-        held = np.concatenate([held, codes])
+        held = np.concatenate([held, codes[:, :codebooks]])
         while len(held) > bitstream.CHUNK_FRAMES:  # more than: there is always something left for the last chunk
-            yield coders.write(entropy, index, held[: bitstream.CHUNK_FRAMES], None)
-            held, index = held[bitstream.CHUNK_FRAMES :], index + 1
-    yield coders.write(entropy, index, held, samples)
+            yield coders.write(entropy, number, held[: bitstream.CHUNK_FRAMES], None)
+            held, number = held[bitstream.CHUNK_FRAMES :], number + 1
+    yield coders.write(entropy, number, held, samples)
 
 
 def decode_blocks(
@@ -73,38 +83,46 @@ def decode_blocks(
     conceal: bool = False,
     prior: Composer | None = None,
     report: Callable[[str], None] = lambda _: None,
+    codebooks: int | None = None,
 ) -> Iterator[Wave]:
     """The wave of a .vqs that arrives in blocks of any size, exactly as long as what was encoded.
 
     Args:
         speaker: another voice than the file names.
+        codebooks: the first ones, that are heard; none: all that the file has.
         prior: that of the file, if it was encoded with one.
         conceal: whether what is damaged becomes silence, and is told to `report`, instead of an error.
 
     Raises:
         InputError: no .vqs, one of another model, a damaged one, or one without a voice where none is given.
     """
-    one = _Decoding(model, blocks, speaker, seed, conceal, prior, report)
+    one = _Decoding(model, blocks, speaker, seed, conceal, prior, report, codebooks)
     for _, wave in model.decode_many([one.request], temperature, top_p):
         yield one.own(wave)
     one.finish()
 
 
-def encode_file(model: Model, source: Path, path: Path, **options: Any) -> None:
+def encode_file(model: Model, source: Path, path: Path, speaker: str = "", **options: Any) -> None:
     """A recording as a .vqs that appears when it is whole; `-` stands for stdin (a 16-bit WAV) and stdout.
+
+    Of a recording in a file more is known than of one that arrives: it is encoded at the level of the voices that the
+    model knows, which decoding undoes; and where no speaker is named, the default voice is the nearest one (NOBODY:
+    none).
 
     Options are those of `encode_blocks`.
 
     Raises:
         InputError: as `encode_blocks` and `audio.blocks`, and a path that cannot be written.
     """
+    speaker = "" if speaker == NOBODY else speaker or ("" if source == _PIPE else nearest(model, source))
     if source == _PIPE:
         rate, piped = audio.piped(sys.stdin.buffer)
-        blocks = audio.resampled(piped, rate, model.sample_rate)
+        blocks, gain_db = audio.resampled(piped, rate, model.sample_rate), 0.0
     else:
-        blocks = audio.blocks(source, model.sample_rate)
+        gain_db = lift_db(model, source, speaker)
+        blocks = (block * np.float32(10 ** (gain_db / 20)) for block in audio.blocks(source, model.sample_rate))
     with _written(path) as file:
-        for data in encode_blocks(model, blocks, **options):
+        for data in encode_blocks(model, blocks, speaker, gain_db=-gain_db, **options):
             file.write(data)
             file.flush()
 
@@ -112,7 +130,7 @@ def encode_file(model: Model, source: Path, path: Path, **options: Any) -> None:
 def decode_all(
     model: Model, pairs: Sequence[tuple[Path, Path]], speaker: str = "", seed: int = 0, temperature: float = 1.0,
     top_p: float = 1.0, conceal: bool = False, prior: Composer | None = None,
-    report: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None, codebooks: int | None = None,
 ) -> Iterator[Path]:  # fmt: skip
     """The recordings of several .vqs, (source, path) each, spoken side by side; yields each path that is written.
 
@@ -128,7 +146,7 @@ def decode_all(
         for source, _ in pairs:
             told = lambda line, source=source: report(f"{source}: {line}")  # noqa: E731
             try:
-                begun.append(_Decoding(model, _bytes(source), speaker, seed, conceal, prior, told))
+                begun.append(_Decoding(model, _bytes(source), speaker, seed, conceal, prior, told, codebooks))
             except InputError as fault:
                 faults.append(InputError(f"{source}: {fault}"))
                 return
@@ -155,26 +173,28 @@ class _Decoding:
 
     def __init__(
         self, model: Model, blocks: Iterable[bytes], speaker: str, seed: int, conceal: bool, prior: Composer | None,
-        report: Callable[[str], None],
+        report: Callable[[str], None], codebooks: int | None = None,
     ) -> None:  # fmt: skip
         self.fault: InputError | None = None
         self._model, self._prior, self._report, self._conceal = model, prior, report, conceal
         self._reader, self._length, self._done = bitstream.Reader(conceal), None, 0
         self._lost: list[tuple[int, int]] = []
+        self._codebooks, self._poorer = codebooks, 0
         pieces = self._pieces(blocks)
         first = list(islice(pieces, 1))
         if self.fault:
             raise self.fault
-        _check(model, self._reader.header)
-        voice = speaker or (self._reader.header.speaker if self._reader.header else "")
+        header = self._check()
+        self._gain = np.float32(10 ** (header.gain_db / 20))
+        voice = speaker or header.speaker
         if not voice:
             raise InputError("names no voice; choose one with --speaker")
         model.speaker_index(voice)
         self.request = Request(chain(first, pieces), voice, seed)
 
     def own(self, wave: Wave) -> Wave:
-        """The next part of the wave: silent where chunks were lost, no longer than what was encoded."""
-        hop = self._model.hop
+        """The next part of the wave: silent where chunks were lost, as loud and as long as what was encoded."""
+        hop, wave = self._model.hop, wave * self._gain
         for start, end in self._lost:
             wave[max(0, start * hop - self._done) : max(0, end * hop - self._done)] = 0
         wave = wave if self._length is None else wave[: max(0, self._length - self._done)]
@@ -187,6 +207,8 @@ class _Decoding:
             raise self.fault
         if self._lost:
             self._report(f"{len(self._lost)} chunks were damaged and are silence")
+        if self._poorer:
+            self._report(f"{self._poorer} chunks of upper codebooks were damaged; their stretches are poorer")
 
     def _chunks(self, blocks: Iterable[bytes]) -> Iterator[Chunk]:
         for block in blocks:
@@ -198,20 +220,62 @@ class _Decoding:
                 raise
             self._report(str(fault))
 
+    def _numbers(self, blocks: Iterable[bytes]) -> Iterator[tuple[list[Chunk], int]]:
+        """The chunks of each number, as soon as they are complete, and how many codebooks they should be of."""
+        held: list[Chunk] = []
+        for chunk in self._chunks(blocks):
+            asked = self._codebooks or self._check().codebooks
+            if held and held[0].number != chunk.number:  # there was damage
+                yield held, asked
+                held = []
+            if chunk.codebook < asked:
+                held.append(chunk)
+            if held and (chunk.codebook == asked - 1 or chunk.kind == bitstream.PRIOR):
+                yield held, asked
+                held = []
+        if held:
+            yield held, self._codebooks or self._check().codebooks
+
     def _pieces(self, blocks: Iterable[bytes]) -> Iterator[NDArray[np.int64]]:
         expected = 0
         try:
-            for chunk in self._chunks(blocks):
-                _check(self._model, self._reader.header)
-                self._length = chunk.length
-                for missing in range(expected, chunk.number):
+            for chunks, codebooks in self._numbers(blocks):
+                number, self._length = chunks[0].number, chunks[0].length
+                whole = chunks[0].codebook == 0  # upper codebooks are worth nothing without the first
+                for missing in range(expected, number if whole else number + 1):
                     self._lost.append((missing * bitstream.CHUNK_FRAMES, (missing + 1) * bitstream.CHUNK_FRAMES))
-                    yield np.zeros(bitstream.CHUNK_FRAMES, np.int64)
-                expected = chunk.number + 1
-                speaker = self._reader.header.speaker if self._reader.header else ""
-                yield Coders(self._model, speaker, self._prior).read(chunk)
+                for _ in range(expected, number):
+                    yield np.zeros((bitstream.CHUNK_FRAMES, codebooks), np.int64)
+                if whole and chunks[0].kind != bitstream.PRIOR:
+                    self._poorer += codebooks - len(chunks)
+                expected = number + 1
+                yield Coders(self._model, self._check().speaker, self._prior).read(chunks, codebooks)
         except InputError as fault:  # what came before it is still spoken
             self.fault = fault
+
+    def _check(self) -> Header:
+        """The header, of a file of this model that has the codebooks that are asked for."""
+        header, own = self._reader.header, self._model.run.digest[:DIGEST]
+        assert header is not None  # or the reader had raised
+        if header.model != own:
+            raise InputError(f"was encoded with model {header.model}, this one is {own}; give its own with --model")
+        check_codebooks(header.codebooks, self._model.codebooks, "the model")
+        check_codebooks(self._codebooks or header.codebooks, header.codebooks, "the file")
+        return header
+
+
+def thin_file(source: Path, path: Path, codebooks: int) -> None:
+    """A .vqs with its first codebooks alone; `-` stands for stdin and stdout.
+
+    Raises:
+        InputError: as `thinning.thin`, and a path that cannot be written.
+    """
+    try:
+        with _written(path) as file:
+            for data in thin(_bytes(source), codebooks):
+                file.write(data)
+    except InputError as fault:
+        raise InputError(str(fault) if str(path) in str(fault) else f"{source}: {fault}") from None
 
 
 def _bytes(source: Path) -> Iterator[bytes]:
@@ -224,14 +288,6 @@ def _bytes(source: Path) -> Iterator[bytes]:
         raise InputError("no such file; check the name") from None
     except IsADirectoryError:
         raise InputError("is a folder; name the files in it") from None
-
-
-def _check(model: Model, header: Header | None) -> None:
-    assert header is not None  # or the reader had raised
-    if header.model != model.run.digest[:DIGEST]:
-        raise InputError(
-            f"was encoded with model {header.model}, this one is {model.run.digest[:DIGEST]}; give its own with --model"
-        )
 
 
 @contextmanager

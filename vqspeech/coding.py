@@ -1,13 +1,14 @@
 """How the codes of a chunk become bytes: packed, or by what a count or a prior expects of them."""
 
 import zlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vqspeech import bitstream
-from vqspeech.bitstream import Chunk
+from vqspeech.bitstream import ADAPTIVE, PACKED, PRIOR, Chunk
 from vqspeech.composing import Composer
 from vqspeech.errors import InputError
 from vqspeech.synthesis import Model
@@ -25,59 +26,84 @@ class Coders(NamedTuple):
     speaker: str
     prior: Composer | None
 
-    def frequencies(self, kind: int) -> bitstream.Frequencies:
-        """What is expected of a chunk, at its beginning."""
-        if kind == bitstream.ADAPTIVE:
-            return bitstream.Adaptive(usage(self.model))
-        assert self.prior is not None
-        return self.prior.expect(self.speaker)
+    def write(self, entropy: str, number: int, codes: NDArray[np.integer], length: int | None) -> bytes:
+        """The chunks of codes, (frames, codebooks), the shortest that `entropy` admits.
 
-    def write(self, entropy: str, index: int, codes: NDArray[np.integer], length: int | None) -> bytes:
-        """A chunk of codes, the shortest that `entropy` admits; a prior's is decoded again before it is trusted."""
-        payloads = [(bitstream.PACKED, bitstream.pack(codes, len(self.model.model.quantiser.counts)))]
-        if entropy != "packed":
-            payloads += [(bitstream.ADAPTIVE, bitstream.encode(codes, self.frequencies(bitstream.ADAPTIVE)))]
+        Each codebook has a chunk of its own.  A prior's codes are in one, and decoded again before it is trusted.
+        """
+        chunks = b""
+        for codebook, column in enumerate(codes.T):
+            payloads = [(PACKED, bitstream.pack(column, self._sizes[codebook]))]
+            if entropy != "packed":
+                payloads += [(ADAPTIVE, bitstream.encode(column, self._adaptive(codebook)))]
+            kind, payload = min(payloads, key=lambda one: len(one[1]))
+            chunks += bitstream.write_chunk(Chunk(number, kind, payload, length, codebook))
         if entropy == "prior" and self.prior:
-            words = bitstream.encode(codes, self.frequencies(bitstream.PRIOR))
-            if np.array_equal(bitstream.decode(words, len(codes), self.frequencies(bitstream.PRIOR)), codes):
-                payloads += [(bitstream.PRIOR, _signature(self.prior, codes) + words)]
-        kind, payload = min(payloads, key=lambda one: len(one[1]))
-        return bitstream.write_chunk(Chunk(index, kind, payload, length))
+            flat = codes.ravel()
+            words = bitstream.encode(flat, self.prior.expect(self.speaker))
+            if np.array_equal(bitstream.decode(words, len(flat), self.prior.expect(self.speaker)), flat):
+                expected = Chunk(number, PRIOR, _signature(self.prior, flat) + words, length)
+                chunks = min(chunks, bitstream.write_chunk(expected), key=len)
+        return chunks
 
-    def read(self, chunk: Chunk) -> NDArray[np.int64]:
-        """The codes of a chunk, the inverse of `write`.
+    def read(self, chunks: Sequence[Chunk], codebooks: int) -> NDArray[np.int64]:
+        """The codes of the chunks of a number, (frames, codebooks), the inverse of `write`.
+
+        Where the chunk of a codebook is missing, its codes are those that add least to what the others say.
 
         Raises:
             InputError: these are no codes of the model, or not in this prior's terms.
         """
-        frames = bitstream.CHUNK_FRAMES
-        if chunk.length is not None:
-            frames = -(-chunk.length // self.model.hop) - chunk.number * bitstream.CHUNK_FRAMES
+        if len({one.length for one in chunks}) > 1:
+            raise InputError(f"ends at several samples in chunk {chunks[0].number}; copy the file again")
+        frames, length = bitstream.CHUNK_FRAMES, chunks[0].length
+        if length is not None:
+            frames = -(-length // self.model.hop) - chunks[0].number * bitstream.CHUNK_FRAMES
             if not 0 <= frames <= bitstream.CHUNK_FRAMES:
-                raise InputError(f"ends at sample {chunk.length}, beyond its last chunk; copy the file again")
-        if chunk.kind == bitstream.PACKED:
-            return bitstream.unpack(chunk.payload, frames, len(self.model.model.quantiser.counts))
-        if chunk.kind == bitstream.ADAPTIVE:
-            return bitstream.decode(chunk.payload, frames, self.frequencies(chunk.kind))
+                raise InputError(f"ends at sample {length}, beyond its last chunk; copy the file again")
+        if chunks[0].kind == PRIOR:
+            return self._expected(chunks[0], frames)[:, :codebooks]
+        codes = np.tile(quiet(self.model)[:codebooks], (frames, 1))
+        for one in chunks:
+            if one.kind == PACKED:
+                codes[:, one.codebook] = bitstream.unpack(one.payload, frames, self._sizes[one.codebook])
+            else:
+                codes[:, one.codebook] = bitstream.decode(one.payload, frames, self._adaptive(one.codebook))
+        return codes
+
+    def _expected(self, chunk: Chunk, frames: int) -> NDArray[np.int64]:
+        """The codes of a chunk that a prior wrote, of all its codebooks."""
         signature, words = chunk.payload[:_SIGNATURE], chunk.payload[_SIGNATURE:]
         of = signature[:-4].hex()
         if self.prior is None:
             raise InputError(f"was coded with prior {of}; give it with --prior")
         if of != self.prior.run.digest[:DIGEST]:
             raise InputError(f"was coded with prior {of}, this one is {self.prior.run.digest[:DIGEST]}; give its own")
-        codes = bitstream.decode(words, frames, self.frequencies(chunk.kind))
+        codes = bitstream.decode(words, frames * self.prior.codebooks, self.prior.expect(self.speaker))
         if _signature(self.prior, codes) != signature:
             raise InputError(
                 f"the prior expects something else here than where chunk {chunk.number} was encoded (another processor "
                 "or version); decode it there, or encode it again with --entropy adaptive"
             )
-        return codes
+        return codes.reshape(frames, self.prior.codebooks)
+
+    @property
+    def _sizes(self) -> list[int]:
+        return self.model.model.quantiser.sizes
+
+    def _adaptive(self, codebook: int) -> bitstream.Adaptive:
+        return bitstream.Adaptive(usage(self.model, codebook))
 
 
-def usage(model: Model) -> NDArray[np.int64]:
+def usage(model: Model, codebook: int = 0) -> NDArray[np.int64]:
     """How often each code came towards the end of training, of 65,536: integers, the same on any machine."""
-    counts = model.model.quantiser.counts.double().cpu().numpy()
+    counts = model.quantisers[codebook].counts.double().cpu().numpy()
     return np.floor(counts / max(float(counts.sum()), 1e-9) * 65536).astype(np.int64)
+
+
+def quiet(model: Model) -> NDArray[np.int64]:
+    """Of each codebook the code of the shortest vector, (codebooks,): it says least."""
+    return np.array([int(one.codebook.norm(dim=1).argmin()) for one in model.quantisers])
 
 
 def _signature(prior: Composer, codes: NDArray[np.integer]) -> bytes:

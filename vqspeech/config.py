@@ -98,8 +98,9 @@ class Prior(_Section):
     """The WaveNet over codes."""
 
     model: str = ""
-    """Digest of the VQ-VAE whose codes these are; training fills it in, and the size of its codebook."""
+    """Digest of the VQ-VAE whose codes these are; training fills it in, and its codebooks and their size."""
     codes: int | None = Field(default=None, ge=2, le=65536)
+    codebooks: int | None = Field(default=None, ge=1, le=16)  # none in a run of before there were several: one
     residual: int = Field(default=64, ge=1)
     skip: int = Field(default=256, ge=1)
     layers: int = Field(default=20, ge=1)
@@ -137,7 +138,7 @@ class Training(_Section):
     accumulate: int = Field(default=1, ge=1)
     """Parts in which each process works through its share of the batch."""
     crop: int = Field(default=5120, ge=1)
-    """Samples in a crop; of a prior, codes."""
+    """Samples in a crop; of a prior, frames."""
     spoken: int = Field(default=0, ge=0)
     """Samples of each crop, at random, that the WaveNet learns to say; 0: all."""
     balance: float = Field(default=1.0, ge=0, le=1)

@@ -39,8 +39,8 @@ class Batch(NamedTuple):
 class CodeBatch(NamedTuple):
     """Crops of codes.
 
-    `codes`: (batch, frames), UNKNOWN where there is none to predict; `past`: (batch, frames), the same as the prior
-    is told them; `speakers`: (batch,) indices into the speaker table.
+    `codes`: (batch, frames, codebooks), UNKNOWN where there is none to predict; `past`: the same as the prior is told
+    them; `speakers`: (batch,) indices into the speaker table.
     """
 
     codes: Tensor
@@ -230,7 +230,7 @@ class CodeCrops(Dataset):
 
     Args:
         codes, speakers, crop, seed, balance: as in `Schedule`.
-        alphabet: codes in the codebook.
+        alphabet: codes in each codebook.
         noise: share of the codes of the past that are replaced by random ones, so that less is learned by heart.
     """
 
@@ -247,9 +247,9 @@ class CodeCrops(Dataset):
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int]:
         crop, speaker, rng = self.schedule[number]
-        target = np.pad(crop.astype(np.int64), (0, self.crop - len(crop)), constant_values=UNKNOWN)
-        wrong = (rng.random(self.crop) < self.noise) | (target == UNKNOWN)
-        past = np.where(wrong, rng.integers(self.alphabet, size=self.crop), target)
+        target = np.pad(crop.astype(np.int64), ((0, self.crop - len(crop)), (0, 0)), constant_values=UNKNOWN)
+        wrong = (rng.random(target.shape) < self.noise) | (target == UNKNOWN)
+        past = np.where(wrong, rng.integers(self.alphabet, size=target.shape), target)
         return torch.from_numpy(target), torch.from_numpy(past), speaker
 
 

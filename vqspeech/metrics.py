@@ -1,6 +1,6 @@
 """Numbers from waves; none of them reads a file."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,22 @@ def flatness(wave: Wave) -> float:
     return float((np.exp(np.log(frames).mean(axis=0)) / frames.mean(axis=0)).mean())
 
 
+def mfcc(wave: Wave, frames: int, hop: int, sample_rate: int) -> NDArray[np.float32]:
+    """13 MFCC and their deltas, of mean 0 and variance 1 over the utterance: averaged over each frame, (frames, 26)."""
+    librosa = load_librosa()
+    from scipy.ndimage import uniform_filter1d
+
+    step = sample_rate // 100
+    padded, window = np.pad(wave, (0, 9 * step)), sample_rate // 40
+    cepstra = librosa.feature.mfcc(y=padded, sr=sample_rate, n_mfcc=13, n_fft=512, win_length=window, hop_length=step)
+    features = np.concatenate([cepstra, librosa.feature.delta(cepstra)])
+    features = (features - features.mean(1, keepdims=True)) / (features.std(1, keepdims=True) + 1e-6)
+    smooth = uniform_filter1d(features, max(1, round(hop / step)), axis=1)
+    middles = (np.arange(frames) + 0.5) * hop / step
+    places = np.arange(features.shape[1])
+    return np.stack([np.interp(middles, places, row) for row in smooth], axis=1).astype(np.float32)
+
+
 def unigram_bits(known: Iterable[Codes], new: Iterable[Codes], alphabet: int) -> float:
     """Bits per code of `new` for who knows how often each code comes in `known` (and once more).
 
@@ -81,3 +97,20 @@ def order_1_bits(known: Iterable[Codes], new: Iterable[Codes], alphabet: int) ->
             single[code] += 1
             total, before, seen = total + 1, code, seen + 1
     return float(bits / max(1, seen))
+
+
+def simple_bits(known: Sequence[Codes], new: Sequence[Codes], alphabet: int) -> dict[str, float]:
+    """Bits per code of who knows less than a prior, of codes (frames, codebooks) each: of all codebooks and of each."""
+    coders = {"unigram": unigram_bits, "order_1": order_1_bits}
+    found = {"uniform_bits_per_code": float(np.log2(alphabet))}
+    for name, bits in coders.items():
+        columns = range(known[0].shape[1])
+        each = [bits([one[:, at] for one in known], [one[:, at] for one in new], alphabet) for at in columns]
+        found |= by_codebook(f"{name}_bits_per_code", each)
+    return found
+
+
+def by_codebook(name: str, each: list[float]) -> dict[str, float]:
+    """A number as the mean over the codebooks and, of several, that of each: NAME, NAME_1, NAME_2..."""
+    several = {f"{name}_{number}": one for number, one in enumerate(each, 1)} if len(each) > 1 else {}
+    return {name: sum(each) / len(each)} | several

@@ -93,15 +93,15 @@ def conversion(
 
     Args:
         waves: (time,) each, by the title that stands above it.
-        colours: (frames,) from 0 to 1, one a code.
+        colours: (codebooks, frames) from 0 to 1, one a code; the first codebook is on top.
         hop: samples per code.
     """
     figure = _figure(9, 2.1 * len(waves) + 1.0)
     axes = figure.subplots(len(waves) + 1, 1, sharex=True, height_ratios=[4] * len(waves) + [1])
     _spectrograms_(list(axes[:-1]), waves, sample_rate)
-    extent = (0, len(colours) * hop / sample_rate, 0, 1)
-    axes[-1].imshow(colours[None], aspect="auto", extent=extent, cmap="turbo", vmin=0, vmax=1, interpolation="nearest")
-    axes[-1].set_title(f"{len(colours)} codes; similar ones have similar colours", loc="left", fontsize=10)
+    extent = (0, colours.shape[1] * hop / sample_rate, 0, 1)
+    axes[-1].imshow(colours, aspect="auto", extent=extent, cmap="turbo", vmin=0, vmax=1, interpolation="nearest")
+    axes[-1].set_title(f"{colours.size} codes; similar ones have similar colours", loc="left", fontsize=10)
     axes[-1].set(yticks=[], xlabel="time in s")
     return figure
 

@@ -15,9 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vqspeech import abx, assignment, audio, corpus, mulaw, phones
+from vqspeech import abx, assignment, audio, corpus, metrics, mulaw, phones
 from vqspeech.assignment import Stretch
-from vqspeech.compiling import load_librosa
 from vqspeech.corpus import Utterance
 from vqspeech.errors import InputError
 from vqspeech.models.vqvae import VQVAE
@@ -31,16 +30,19 @@ POLICIES = {
     "raw": "everything",
 }
 SOURCES = ("codes", "k-means of MFCC", "untrained encoder", "codes in random order")
+SEVERAL = "all codebooks, k-means"
+"""The sums of their vectors, in as many clusters as a codebook has codes; `codes` are those of the first."""
 PAUSE = phones.PHONES.index(phones.PAUSE)
 LINEAR_FRAMES = 60_000
 """Frames of training that a linear probe sees at most."""
 
 
 class Heard(NamedTuple):
-    """One utterance: its frames in several ways, and the phones that they are."""
+    """One utterance: its frames in several ways, (frames, codebooks) codes, and the phones that they are."""
 
     utterance: Utterance
     codes: NDArray[np.int64]
+    quantised: NDArray[np.float32]
     mfcc: NDArray[np.float32]
     untrained: NDArray[np.float32]
     labels: NDArray[np.int64]
@@ -69,13 +71,14 @@ def probe(
     for number, (part, one, said) in enumerate((p, *pair) for p, pairs in enumerate(parts) for pair in pairs):
         heard[part].append(_hear(model, untrained, one, said))
         progress(0.8 * (number + 1) / total)
-    symbols = {source: _symbols(source, heard, len(model.model.quantiser.counts), seed) for source in SOURCES}
+    sources = _sources(model.codebooks)
+    symbols = {source: _symbols(source, heard, model.model.quantiser.sizes[0], seed) for source in sources}
     found: dict[str, Any] = {"conditions": _conditions(model, train, test, heard, seed), "accuracy": {}}
     for policy in POLICIES:
-        found["accuracy"][policy] = {source: _accuracy(heard, symbols[source], policy, seed) for source in SOURCES}
+        found["accuracy"][policy] = {source: _accuracy(heard, symbols[source], policy, seed) for source in sources}
     progress(0.85)
-    found["information"] = {source: _information(heard[1], symbols[source][1]) for source in SOURCES}
-    found["linear"] = {width: _linear(heard, symbols["codes"], width, seed) for width in (1, 3, 5)}
+    found["information"] = {source: _information(heard[1], symbols[source][1]) for source in sources}
+    found["linear"] = {width: _linear(heard, width, seed) for width in (1, 3, 5)}
     progress(0.95)
     found["speaker"] = _speaker(heard, symbols["codes"])
     found["abx"] = _abx(model, heard[1], seed)
@@ -116,7 +119,10 @@ def _hear(model: Model, untrained: VQVAE, one: Utterance, said: list[Phone]) -> 
     padded = np.pad(mulaw.compress(wave), (0, len(codes) * model.hop - len(wave)), constant_values=mulaw.SILENCE)
     latents = untrained.latents(torch.from_numpy(padded)[None])[0].t().numpy()
     labels = phones.frame_phones(said, len(codes), model.hop, model.sample_rate)
-    return Heard(one, codes, _mfcc(wave, len(codes), model.hop, model.sample_rate), latents, labels, said)
+    quantised = model.model.quantiser.decode(torch.from_numpy(codes).to(model.device)[None])[0].t().cpu().numpy()
+    return Heard(
+        one, codes, quantised, metrics.mfcc(wave, len(codes), model.hop, model.sample_rate), latents, labels, said
+    )
 
 
 def _untrained(model: Model, seed: int) -> VQVAE:
@@ -125,30 +131,22 @@ def _untrained(model: Model, seed: int) -> VQVAE:
         return VQVAE(model.run.config.model, 1).eval()
 
 
-def _mfcc(wave: NDArray[np.float32], frames: int, hop: int, sample_rate: int) -> NDArray[np.float32]:
-    """13 MFCC and their deltas, of mean 0 and variance 1 over the utterance: averaged over each frame, (frames, 26)."""
-    librosa = load_librosa()
-    from scipy.ndimage import uniform_filter1d
-
-    step = sample_rate // 100
-    padded, window = np.pad(wave, (0, 9 * step)), sample_rate // 40
-    cepstra = librosa.feature.mfcc(y=padded, sr=sample_rate, n_mfcc=13, n_fft=512, win_length=window, hop_length=step)
-    features = np.concatenate([cepstra, librosa.feature.delta(cepstra)])
-    features = (features - features.mean(1, keepdims=True)) / (features.std(1, keepdims=True) + 1e-6)
-    smooth = uniform_filter1d(features, max(1, round(hop / step)), axis=1)
-    middles = (np.arange(frames) + 0.5) * hop / step
-    places = np.arange(features.shape[1])
-    return np.stack([np.interp(middles, places, row) for row in smooth], axis=1).astype(np.float32)
+def _sources(codebooks: int) -> tuple[str, ...]:
+    """What is mapped to phones: each codebook, all of them together if there are several, and their peers."""
+    upper = (*(f"codebook {number}" for number in range(2, codebooks + 1)), SEVERAL) if codebooks > 1 else ()
+    return (SOURCES[0], *upper, *SOURCES[1:])
 
 
 def _symbols(source: str, heard: Sequence[list[Heard]], size: int, seed: int) -> list[list[NDArray[np.int64]]]:
     """The symbols of a source, of all utterances of both parts; clusters are fitted on the first."""
     draws = np.random.default_rng(seed)
     if source == "codes":
-        return [[one.codes for one in part] for part in heard]
+        return [[one.codes[:, 0] for one in part] for part in heard]
+    if source.startswith("codebook "):
+        return [[one.codes[:, int(source.split()[1]) - 1] for one in part] for part in heard]
     if source == "codes in random order":
-        return [[draws.permutation(one.codes) for one in part] for part in heard]
-    field = {"k-means of MFCC": "mfcc", "untrained encoder": "untrained"}[source]
+        return [[draws.permutation(one.codes[:, 0]) for one in part] for part in heard]
+    field = {"k-means of MFCC": "mfcc", "untrained encoder": "untrained", SEVERAL: "quantised"}[source]
     features = np.concatenate([getattr(one, field) for one in heard[0]])
     clusters = _sklearn().cluster.MiniBatchKMeans(size, n_init=3, batch_size=4096, random_state=seed)
     clusters.fit(features[draws.permutation(len(features))[:200_000]])
@@ -191,21 +189,24 @@ def _information(part: list[Heard], symbols: list[NDArray]) -> dict[str, float]:
     return assignment.information(assignment.counts(stretches, size, len(phones.PHONES)))
 
 
-def _linear(heard: Any, symbols: list[list[NDArray]], width: int, seed: int) -> float:
-    """The accuracy of a logistic regression that sees a code with its neighbours, edges cut."""
+def _linear(heard: Any, width: int, seed: int) -> float:
+    """The accuracy of a logistic regression that sees the codes of a frame with their neighbours, edges cut."""
     from scipy.sparse import csr_matrix
 
-    size = 1 + max(int(own.max()) for part in symbols for own in part)
+    size = 1 + max(int(one.codes.max()) for part in heard for one in part)
 
-    def frames(part: list[Heard], own: list[NDArray]) -> tuple[csr_matrix, NDArray[np.int64]]:
+    def around(one: Heard) -> NDArray[np.integer]:
+        return np.concatenate([assignment.windows(column, width) for column in one.codes.T], axis=1)
+
+    def frames(part: list[Heard]) -> tuple[csr_matrix, NDArray[np.int64]]:
         masks = [_looked_at(one.labels, "edges cut") for one in part]
-        seen = np.concatenate([assignment.windows(one, width)[mask] for one, mask in zip(own, masks, strict=True)])
+        seen = np.concatenate([around(one)[mask] for one, mask in zip(part, masks, strict=True)])
         labels = np.concatenate([one.labels[mask] for one, mask in zip(part, masks, strict=True)])
-        columns = (seen + np.arange(width) * size).ravel()
-        rows = np.arange(0, columns.size + 1, width)
-        return csr_matrix((np.ones(columns.size, np.float32), columns, rows), shape=(len(seen), width * size)), labels
+        columns = (seen + np.arange(seen.shape[1]) * size).ravel()
+        rows, shape = np.arange(0, columns.size + 1, seen.shape[1]), (len(seen), seen.shape[1] * size)
+        return csr_matrix((np.ones(columns.size, np.float32), columns, rows), shape=shape), labels
 
-    (train, labels), (test, wanted) = (frames(part, own) for part, own in zip(heard, symbols, strict=True))
+    (train, labels), (test, wanted) = map(frames, heard)
     chosen = np.random.default_rng(seed).permutation(len(labels))[:LINEAR_FRAMES]
     regression = _sklearn().linear_model.LogisticRegression(max_iter=100, tol=1e-3)
     return float(regression.fit(train[chosen], labels[chosen]).score(test, wanted))
@@ -232,13 +233,15 @@ def _speaker(heard: Any, symbols: list[list[NDArray]]) -> dict[str, float | None
 
 
 def _abx(model: Model, part: list[Heard], seed: int) -> dict[str, dict[str, float | None]]:
-    vectors = model.model.quantiser.codebook.detach().numpy()
+    vectors = model.quantisers[0].codebook.detach().numpy()
     draws = np.random.default_rng(seed)
     ways = {
-        "codes": lambda one: vectors[one.codes],
+        "codes": lambda one: vectors[one.codes[:, 0]],
         "MFCC": lambda one: one.mfcc,
-        "codes in random order": lambda one: vectors[draws.permutation(one.codes)],
+        "codes in random order": lambda one: vectors[draws.permutation(one.codes[:, 0])],
     }
+    if model.codebooks > 1:
+        ways["all codebooks"] = lambda one: one.quantised
     found = {}
     for name, way in ways.items():
         tokens = [token for one in part for token in _tokens(one, way(one), model.hop / model.sample_rate)]
@@ -278,7 +281,8 @@ def _by_phone(heard: Any, symbols: list[list[NDArray]]) -> dict[str, Any]:
 
 def _conditions(model: Model, train: str | Path, test: str | Path, heard: Any, seed: int) -> dict[str, Any]:
     about: dict[str, Any] = {"train": str(train), "test": str(test), "seed": seed, "model": model.run.digest}
-    about |= {"codes": len(model.model.quantiser.counts), "frame_rate": model.sample_rate / model.hop}
+    about |= {"codes": model.model.quantiser.sizes[0], "codebooks": model.codebooks}
+    about["frame_rate"] = model.sample_rate / model.hop
     for name, part in zip(("train", "test"), heard, strict=True):
         about[f"{name}_minutes"] = sum(len(one.codes) for one in part) * model.hop / model.sample_rate / 60
         about[f"{name}_speakers"] = len({one.utterance.speaker for one in part})

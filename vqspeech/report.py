@@ -156,8 +156,9 @@ def _facts(model: Model, log: list[dict[str, float]]) -> list[tuple[str, str]]:
     newest: dict[str, float] = {}
     for row in log:
         newest |= row
-    codes, rate = len(model.model.quantiser.counts), model.sample_rate / model.hop
-    facts = [(f"{rate * np.log2(codes):,.0f} bit/s", f"{codes} codes, {rate:g} a second")]
+    sizes, rate = model.model.quantiser.sizes, model.sample_rate / model.hop
+    told, codes = " and ".join(map(str, sizes)), sizes[0]
+    facts = [(f"{rate * np.log2(sizes).sum():,.0f} bit/s", f"one of {told} codes, {rate:g} times a second")]
     if "held_out_bits_per_sample" in newest:
         facts.append((f"{newest['held_out_bits_per_sample']:.2f} bits", "a sample, held out (8 is knowing nothing)"))
         used, perplexity = newest["held_out_codes_used"], newest["held_out_perplexity"]
@@ -192,7 +193,7 @@ def _of_probe(probed: dict[str, Any], model: Model) -> tuple[list[tuple[str, str
         drawn("Phones of each code", plots.phones_of_codes(counts, names), "Shares of the phones within each code."),
         drawn("Phones taken for phones", plots.confusion(confusion, names), f"Said against understood; {known}."),
     ]  # fmt: skip
-    vectors = model.model.quantiser.codebook.detach().numpy()
+    vectors = model.quantisers[0].codebook.detach().numpy()
     if len(vectors) >= 8:
         from sklearn.manifold import TSNE
 
@@ -214,7 +215,7 @@ def _spoken(model: Model, pair: evaluate.Pair, temperature: float) -> Spoken:
     for title, speaker in (("reconstruction", own), ("conversion", pair.speaker)):
         if speaker:
             waves[f"{title}, {speaker}"] = model.decode(codes, speaker, temperature=temperature, length=len(wave))
-    alt = f"Mel spectrograms of {pair.source.name} and what is spoken from its {len(codes)} codes."
+    alt = f"Mel spectrograms of {pair.source.name} and what is spoken from its {codes.size} codes."
     picture = drawn(f"{pair.source.name} to {pair.speaker}", plots.spectrograms(waves, rate), alt)
     return Spoken(picture.title, picture, [Sound(title, _sound(one, rate)) for title, one in waves.items()])
 

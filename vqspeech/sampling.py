@@ -30,7 +30,7 @@ def compose(
     composer: Composer, speaker: str, seconds: float, number: int, drawing: Drawing = Drawing(),
     prompt: Path | None = None,
 ) -> Codes:  # fmt: skip
-    """Codes of `number` utterances, (number, frames), those of the prompt first.
+    """Codes of `number` utterances, (number, frames, codebooks), those of the prompt first.
 
     Args:
         seconds: of new speech in each, rounded up to whole frames.
@@ -43,16 +43,18 @@ def compose(
     if not 0 < seconds <= LONGEST_S:
         raise InputError(f"seconds {seconds:g} is out of range; choose above 0 to {LONGEST_S:g}")
     frames = math.ceil(round(seconds * model.sample_rate) / model.hop)
-    begun: Codes = model.encode(audio.read(prompt, model.sample_rate)) if prompt else np.zeros(0, np.int64)
+    begun: Codes = np.zeros((0, model.codebooks), np.int64)
+    if prompt:
+        begun = model.encode(audio.read(prompt, model.sample_rate))
     new = composer.compose(speaker, frames, number, drawing.seed, drawing.temperature, drawing.top_p, begun)
-    return np.concatenate([np.tile(begun, (number, 1)), new], axis=1)
+    return np.concatenate([np.tile(begun, (number, 1, 1)), new], axis=1)
 
 
 def speak(
     model: Model, codes: NDArray[np.integer], speaker: str, directory: Path, drawing: Drawing = Drawing(),
     progress: Callable[[float], None] = lambda _: None,
 ) -> Iterator[Path]:  # fmt: skip
-    """Writes codes, (number, frames), as SPEAKER-1.wav, SPEAKER-2.wav... and yields the paths.
+    """Writes codes, (number, frames, codebooks), as SPEAKER-1.wav, SPEAKER-2.wav... and yields the paths.
 
     Args:
         progress: told the seconds that have been spoken, of all together.

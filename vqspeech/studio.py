@@ -115,9 +115,9 @@ class Studio:
             InputError: as `convert`.
         """
         model, source, seconds = self.model(name), *self.intake.recording(recording)
-        wave = audio.read(source, model.sample_rate)
+        vqs = self.intake.room() / f"{plain(source.name)}.vqs"
         with self._lock:
-            vqs = _written(self.intake.room() / f"{plain(source.name)}.vqs", model, wave, voice)
+            codec.encode_file(model, source, vqs, voice)
         return vqs, f"{vqs.stat().st_size:,} bytes, {8 * vqs.stat().st_size / seconds:.0f} bit/s"
 
     def decode(
@@ -161,7 +161,7 @@ class Studio:
         drawing = sampling.Drawing(seed, temperature, 1.0, 0.9)
         with self._lock:
             codes = sampling.compose(composer, voice, seconds, 1, drawing, begun[0] if begun else None)
-            tell = self.intake.told(progress, codes.size * model.hop / model.sample_rate)
+            tell = self.intake.told(progress, codes[:, :, 0].size * model.hop / model.sample_rate)
             return next(sampling.speak(model, codes, voice, self.intake.room(), drawing, tell))
 
     def enrol(self, recording: str | None, called: str, progress: Tell = lambda _: None) -> list[str]:
@@ -198,7 +198,7 @@ class Studio:
         return Dictionary(run.folder or Path(), run.config.model.quantiser.codes)
 
     def say_codes(self, codes: list[int], voice: str) -> Path:
-        """Some codes one after the other, each for REPEATS frames.
+        """Some codes of the first codebook one after the other, each for REPEATS frames.
 
         Raises:
             InputError: no codes, unknown ones, or an unknown voice.
@@ -225,15 +225,16 @@ class Studio:
 
     def _picture(self, room: Path, model: Model, source: Wave, said: Wave, codes: NDArray, voice: str) -> Path:
         path = room / "picture.png"
-        order = similar_beside_similar(model.model.quantiser.codebook)
-        figure = plots.conversion({"your recording": source, voice: said}, order[codes], model.sample_rate, model.hop)
+        orders = [similar_beside_similar(one.codebook) for one in model.quantisers]
+        colours = np.stack([order[column] for order, column in zip(orders, codes.T, strict=True)])
+        figure = plots.conversion({"your recording": source, voice: said}, colours, model.sample_rate, model.hop)
         figure.savefig(path, format="png")
         return path
 
 
 def bits_per_second(model: Model) -> float:
     """What the codes of a model cost if all are alike."""
-    return math.log2(len(model.model.quantiser.counts)) * model.sample_rate / model.hop
+    return sum(map(math.log2, model.model.quantiser.sizes)) * model.sample_rate / model.hop
 
 
 def _described(name: str, voice: voices.Voice | None) -> str:

@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from torch import Tensor
 from vqspeech import checkpoint, hub, machine, mulaw
 from vqspeech.drafting import drafted
 from vqspeech.errors import InputError, warn
+from vqspeech.nn.quantiser import Quantiser
 from vqspeech.pieces import joined, pieces_of
 from vqspeech.preprocessing import preprocessed
 from vqspeech.vocoding import ByCodes, ByFeatures, Conditioning, check_choice, engine_of
@@ -120,6 +121,11 @@ class Model:
     def codebooks(self) -> int:
         """Codes of a frame, the first of which says most."""
         return len(self.model.quantiser.codebooks)
+
+    @property
+    def quantisers(self) -> list[Quantiser]:
+        """The codebooks themselves, the first of which says most."""
+        return cast("list[Quantiser]", list(self.model.quantiser.codebooks))
 
     @property
     def speakers(self) -> list[str]:

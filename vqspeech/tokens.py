@@ -2,8 +2,8 @@
 
 ```
 data/train/codes.scp                     utterance archive:offset:frames
-data/train/codes/about.json              the model, its hop, its codebook
-data/train/codes/1f2e3d4c5b6a-00007.u16  the codes of SHARD_UTTERANCES utterances, one after another
+data/train/codes/about.json              the model, its hop, its codebooks
+data/train/codes/1f2e3d4c5b6a-00007.u16  the codes of SHARD_UTTERANCES utterances, frame after frame: one a codebook
 data/train/codes/1f2e3d4c5b6a-00007.tsv  their table; where it is, the shard is whole
 ```
 A shard is named after what it is made from: recordings, bounds and model.  So it is the unit of work, of going on
@@ -14,8 +14,10 @@ import functools
 import hashlib
 import json
 import math
+import string
 from collections.abc import Iterator
 from functools import partial
+from itertools import cycle
 from multiprocessing import parent_process
 from pathlib import Path
 
@@ -89,8 +91,8 @@ def merge(run: str | Path, directory: str | Path) -> list[Skipped]:
             raise InputError(
                 f"{directory}: none of {len(skipped)} recordings could be read; first: {skipped[0].reason}"
             )
-        about = {"format": archives.FORMAT, "model": model.run.digest, "codes": len(model.model.quantiser.counts)}
-        about |= {"hop": model.hop, "sample_rate": model.sample_rate}
+        about = {"format": archives.CODES_FORMAT, "model": model.run.digest, "codes": model.model.quantiser.sizes[0]}
+        about |= {"codebooks": model.codebooks, "hop": model.hop, "sample_rate": model.sample_rate}
         corpus.write_whole(directory / "codes" / "about.json", json.dumps(about) + "\n")
     own = {stem.name for stem in stems}
     for old in (directory / "codes").glob("*-*.*"):
@@ -102,15 +104,25 @@ def merge(run: str | Path, directory: str | Path) -> list[Skipped]:
 
 
 def write_text(directory: str | Path, path: Path) -> None:
-    """One line an utterance, its key and its codes, as code language models read them."""
+    """One line an utterance, its key and its codes, as code language models read them.
+
+    Codes of one codebook are numbers, `12 13`.  Of several they come frame by frame, each codebook with a letter of its
+    own, `a12 b7 a13 b9`: words that differ, of which those of one codebook can be picked out.
+    """
     codes = archives.Codes(directory)
-    lines = (f"{row.key} {' '.join(map(str, one.tolist()))}\n" for row, one in zip(codes.rows, codes, strict=True))
+    letters = cycle(string.ascii_lowercase[: codes.codebooks] if codes.codebooks > 1 else [""])
+    lines = (
+        f"{row.key} {' '.join(f'{next(letters)}{code}' for code in one.ravel().tolist())}\n"
+        for row, one in zip(codes.rows, codes, strict=True)
+    )
     with arriving(path) as part, part.open("w", encoding="utf-8") as file:
         file.writelines(lines)
 
 
 def write_parquet(directory: str | Path, path: Path) -> None:
     """A Parquet file as `datasets.load_dataset("parquet", data_files=...)` reads it: id, speaker, text, codes.
+
+    `codes` holds a list a codebook, all of them as long as there are frames.
 
     Raises:
         InputError: pyarrow is missing, or the path cannot be written.
@@ -123,8 +135,8 @@ def write_parquet(directory: str | Path, path: Path) -> None:
     codes = archives.Codes(directory)
     texts = {one.key: one.text for one in corpus.read(directory)}
     about = {"vqspeech": json.dumps(codes.about)}
-    fields = [("id", pa.string()), ("speaker", pa.string()), ("text", pa.string()), ("codes", pa.list_(pa.uint16()))]
-    schema = pa.schema(fields, metadata=about)
+    fields = [("id", pa.string()), ("speaker", pa.string()), ("text", pa.string())]
+    schema = pa.schema([*fields, ("codes", pa.list_(pa.list_(pa.uint16())))], metadata=about)
     with arriving(path) as part, pq.ParquetWriter(part, schema) as writer:
         for start in range(0, len(codes), 1024):
             rows = codes.rows[start : start + 1024]
@@ -132,7 +144,7 @@ def write_parquet(directory: str | Path, path: Path) -> None:
                 [row.key for row in rows],
                 [row.speaker for row in rows],
                 [texts.get(row.key) for row in rows],
-                [codes[start + at] for at in range(len(rows))],
+                [list(codes[start + at].T) for at in range(len(rows))],
             ]
             writer.write_table(pa.table(columns, schema=schema))
 
@@ -143,7 +155,8 @@ def summary(directory: str | Path) -> str:
     frames = int(codes.rows.length.sum())
     minutes = frames * codes.about["hop"] / codes.about["sample_rate"] / 60
     return (
-        f"{directory}: {len(codes)} utterances, {minutes:.1f} min, {frames} codes of model {codes.about['model'][:24]}"
+        f"{directory}: {len(codes)} utterances, {minutes:.1f} min, {frames * codes.codebooks} codes "
+        f"of model {codes.about['model'][:24]}"
     )
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
@@ -191,34 +190,30 @@ def train_prior(
                 "tokenize both with one model"
             )
         _check_speakers(path, part.speakers, speakers)
-    if settings.prior.codes not in (None, about["codes"]):
-        raise InputError(
-            f"{train[0]}: has codes of a codebook of {about['codes']}, the config wants {settings.prior.codes}; "
-            f"set prior.codes={about['codes']}"
-        )
-    sizes = settings.prior.model_copy(update={"model": about["model"], "codes": about["codes"]})
-    settings = settings.model_copy(update={"prior": sizes})
+    for name, what in (("codes", "codes in a codebook"), ("codebooks", "codebooks")):
+        if getattr(settings.prior, name) not in (None, about[name]):
+            raise InputError(
+                f"{train[0]}: has {about[name]} {what}, the config wants {getattr(settings.prior, name)}; "
+                f"set prior.{name}={about[name]}"
+            )
+    sizes = {name: about[name] for name in ("model", "codes", "codebooks")}
+    settings = settings.model_copy(update={"prior": settings.prior.model_copy(update=sizes)})
     model = drawn(lambda: Prior(settings.prior, len(speakers)), settings.training.seed)
     if settings.training.init:
         _take_weights_(model, speakers, settings.training.init, checkpoint.load_prior)
-    known = [codes for part in parts for codes in part]
-    model.expect_(torch.bincount(torch.from_numpy(np.concatenate(known).astype(np.int64)), minlength=about["codes"]))
+    known = [codes.astype(np.int64) for part in parts for codes in part]
+    columns = np.concatenate(known).T
+    model.expect_(torch.from_numpy(np.stack([np.bincount(one, minlength=about["codes"]) for one in columns])))
     crops = CodeCrops(
         parts, speakers, settings.training.crop, settings.training.seed, about["codes"], settings.training.noise,
         settings.training.balance,
     )  # fmt: skip
     places = spread(held, settings.training.evaluate_s * about["sample_rate"] / about["hop"])
-    new = [part[at] for part, at in places]
-    simple = {
-        "uniform_bits_per_code": math.log2(about["codes"]),
-        "unigram_bits_per_code": metrics.unigram_bits(known, new, about["codes"]),
-        "order_1_bits_per_code": metrics.order_1_bits(known, new, about["codes"]),
-    }
+    simple = metrics.simple_bits(known, [part[at] for part, at in places], about["codes"])
 
     def evaluate(learner: nn.Module) -> Measured:
-        model = copy.deepcopy(learner).cpu().eval()
-        bits = measure_prior(model, places, speakers)  # type: ignore[arg-type]
-        return Measured({"held_out_bits_per_code": bits} | simple, {}, 0)
+        bits = measure_prior(copy.deepcopy(learner).cpu().eval(), places, speakers)  # type: ignore[arg-type]
+        return Measured(metrics.by_codebook("held_out_bits_per_code", bits) | simple, {}, 0)
 
     with started(directory, settings, speakers):
         return fit(
@@ -228,15 +223,14 @@ def train_prior(
 
 
 @torch.inference_mode()
-def measure_prior(prior: Prior, places: list[tuple[Codes, int]], speakers: list[str]) -> float:
-    """Bits per code of some utterances, each a directory's codes and the place in them; whole, in float32."""
-    index, bits, frames = {speaker: number for number, speaker in enumerate(speakers)}, 0.0, 0
+def measure_prior(prior: Prior, places: list[tuple[Codes, int]], speakers: list[str]) -> list[float]:
+    """Bits per code of each codebook, of utterances: each a directory's codes and a place in them; in float32."""
+    index, nats, frames = {name: number for number, name in enumerate(speakers)}, torch.zeros(prior.codebooks), 0
     for part, at in places:
         codes = torch.from_numpy(part[at].astype(np.int64))[None]
-        logits = prior.wavenet(codes, prior.condition(torch.tensor([index[part.rows[at].speaker]])))
-        bits += float(F.cross_entropy(logits.float(), codes, reduction="sum")) / math.log(2)
+        nats += prior.nats(codes, codes, torch.tensor([index[part.rows[at].speaker]])).sum((0, 1))
         frames += codes.shape[1]
-    return bits / max(1, frames)
+    return (nats / math.log(2) / max(1, frames)).tolist()
 
 
 def spread(parts: Sequence[Any], symbols: float) -> list[tuple[Any, int]]:

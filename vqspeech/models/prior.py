@@ -9,35 +9,41 @@ from torch import Tensor, nn
 from vqspeech import config
 from vqspeech.dataset import UNKNOWN, CodeBatch
 from vqspeech.nn.wavenet import WaveNet
-from vqspeech.shapes import Cond, Loss
+from vqspeech.shapes import Codes, Cond, Loss, StackedCodes
 
 
 class Prior(nn.Module):
     """The distribution of each code given those before it and the speaker.
 
     It is the decoder's class with another alphabet; one frame of conditioning, the speaker, serves a whole sequence.
-    A sequence begins after code 0, which means nothing there.
+    Codes of several codebooks come one after another, frame by frame, each codebook in an alphabet of its own; whose
+    turn it is is known, so that the others' codes do not count.  A sequence begins after code 0 of the last codebook,
+    which means nothing there.
 
     Args:
         config: sizes, from a `config.yaml`.
         speakers: how many voices.
 
-    Source: van den Oord et al. (2017), sections 3.3 and 4.3.
+    Source: van den Oord et al. (2017), sections 3.3 and 4.3; codebooks one after another: "flattening" in Copet et al.,
+        MusicGen (2023), section 2.2.
     """
 
     def __init__(self, config: config.Prior, speakers: int) -> None:
         super().__init__()
         assert config.codes, "training fills in the size of the codebook"
+        self.codes, self.codebooks = config.codes, config.codebooks or 1
         self.speaker = nn.Embedding(speakers, config.speaker)
         self.wavenet = WaveNet(
-            config.codes, 0, config.residual, config.skip, config.layers, config.stack, config.kernel, config.speaker
-        )
+            self.codebooks * self.codes, (self.codebooks - 1) * self.codes, config.residual, config.skip,
+            config.layers, config.stack, config.kernel, config.speaker,
+        )  # fmt: skip
 
     @torch.no_grad()
     def expect_(self, counts: Tensor) -> None:
-        """Sets what is expected before anything was learned: each code as often as it was counted, (codes,)."""
+        """Sets what is expected before anything was learned: each as often as it was counted, (codebooks, codes)."""
         assert self.wavenet.logits.bias is not None
-        self.wavenet.logits.bias.copy_(torch.log((counts + 1.0) / (counts + 1.0).sum()))
+        shares = (counts + 1.0) / (counts + 1.0).sum(1, keepdim=True)
+        self.wavenet.logits.bias.copy_(torch.log(shares).flatten())
 
     def condition(self, speakers: Tensor) -> Cond:
         """What the WaveNet is told: (batch,) -> (batch, cond, 1)."""
@@ -47,9 +53,28 @@ class Prior(nn.Module):
         """What it is told of a voice that it does not know: the mean of those it does, (1, cond, 1)."""
         return self.speaker.weight.mean(0)[None, :, None]
 
+    def symbols(self, codes: StackedCodes) -> Codes:
+        """What the WaveNet hears: (batch, frames, codebooks) -> (batch, frames * codebooks)."""
+        return (codes + self.codes * torch.arange(self.codebooks, device=codes.device)).flatten(1)
+
+    def logits(self, codes: StackedCodes, cond: Cond) -> Tensor:
+        """Of each code given those before it, among those of its codebook: (batch, codes, frames, codebooks)."""
+        logits = self.wavenet(self.symbols(codes), cond).unflatten(2, (-1, self.codebooks))
+        return logits.unflatten(1, (self.codebooks, self.codes)).diagonal(dim1=1, dim2=4)
+
+    def nats(self, past: StackedCodes, codes: StackedCodes, speakers: Tensor) -> Tensor:
+        """Nats of each code, (batch, frames, codebooks), 0 where it is UNKNOWN; the past is what is told of them."""
+        logits = self.logits(past, self.condition(speakers)).float()
+        return F.cross_entropy(logits, codes, ignore_index=UNKNOWN, reduction="none")
+
     def loss(self, batch: CodeBatch) -> Loss:
-        """Bits per code."""
-        logits = self.wavenet(batch.past, self.condition(batch.speakers))
-        nats = F.cross_entropy(logits.float(), batch.codes, ignore_index=UNKNOWN)
-        counts = torch.bincount(batch.codes[batch.codes != UNKNOWN], minlength=logits.shape[1])
-        return Loss(nats, {"bits_per_code": nats / math.log(2), "code_counts": counts})
+        """Bits per code, of all codebooks and of each."""
+        nats, known = self.nats(batch.past, batch.codes, batch.speakers), batch.codes != UNKNOWN
+        each = nats.sum((0, 1)) / known.sum((0, 1)).clamp_min(1)
+        parts = {"bits_per_code": each.mean() / math.log(2)}
+        for number, codes in enumerate(batch.codes.unbind(2), 1):
+            name = "code_counts" if number == 1 else f"code_{number}_counts"
+            parts[name] = torch.bincount(codes[codes != UNKNOWN], minlength=self.codes)
+            if self.codebooks > 1:
+                parts[f"bits_per_code_{number}"] = each[number - 1] / math.log(2)
+        return Loss(each.mean(), parts)

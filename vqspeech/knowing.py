@@ -1,0 +1,62 @@
+"""What a recording has of a model's voices: whose it is nearest to, and how far it is from their level."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vqspeech import audio, loudness, mulaw
+from vqspeech.nn.pitch import pitch_hz
+from vqspeech.synthesis import Model
+
+HEARD_S = 60.0
+"""How much of a recording is compared with voices."""
+LEAST_DB, MOST_DB = -60.0, 30.0
+"""By which a recording is made louder before it is encoded: above lies its noise."""
+
+
+@torch.inference_mode()
+def nearest(model: Model, source: Path) -> str:
+    """The voice whose usual spectrum and pitch are nearest to those of a recording where it sounds.
+
+    The distance is that of log-mel spectra without their mean (log10 of amplitudes), and of mean log F0 in octaves:
+    what the acoustic model says of each voice, so nothing is fitted.  Empty where the model foresees no spectra, or
+    nothing sounds.
+
+    Raises:
+        InputError: a source that is no audio.
+    """
+    net = model.model
+    if not net.outline:
+        return ""
+    wave = audio.read(source, model.sample_rate, end_s=HEARD_S)
+    wave = mulaw.expand(mulaw.compress(np.pad(wave, (0, -len(wave) % net.hop))))
+    batch = torch.from_numpy(wave).to(model.device)[None]
+    pitch = pitch_hz(batch, model.sample_rate, net.hop)[0]
+    sounding = pitch > 0
+    if not sounding.any():
+        return ""
+    spectra = net.outline.mel(batch)[0].unflatten(1, (len(pitch), -1)).mean(2)[:, sounding].mean(1)
+    usual = net.outline.voice(net.speaker.weight)
+    shapes = usual.sounding.flatten(1) - usual.sounding.flatten(1).mean(1, keepdim=True)
+    octaves = (usual.log_hz.flatten() - pitch[sounding].log().mean()).abs() / math.log(2)
+    return model.speakers[int(((shapes - (spectra - spectra.mean())).abs().mean(1) + octaves).argmin())]
+
+
+def lift_db(model: Model, source: Path, speaker: str = "") -> float:
+    """What brings a recording to the level at which the model knows a voice, in steps of 0.5 dB, within full scale.
+
+    Args:
+        speaker: empty, or one of unknown level: the mean level of those that are known; 0 where none is.
+
+    Raises:
+        InputError: a source that is no audio.
+    """
+    levels = [model.level_db(one) for one in ([speaker] if speaker else model.speakers)]
+    levels = [one for one in levels if not math.isnan(one)]
+    heard = loudness.hear(audio.blocks(source, model.sample_rate), model.sample_rate) if levels else None
+    if not heard or math.isnan(heard.level_db):
+        return 0.0
+    most = min(MOST_DB, -20 * math.log10(max(heard.peak, 1e-6)))
+    return math.floor(2 * max(LEAST_DB, min(sum(levels) / len(levels) - heard.level_db, most))) / 2
