@@ -8,8 +8,8 @@ import vqspeech
 ROOT = Path(vqspeech.__file__).parent
 FLOORS = [
     {"errors", "shapes", "compiling"},
-    {"config", "mulaw", "files", "kaldi", "parallel", "pieces"},
-    {"shelves"},
+    {"config", "mulaw", "files", "kaldi", "parallel", "pieces", "refusals"},
+    {"shelves", "saving"},
     {
         "archives",
         "audio",
@@ -26,6 +26,7 @@ FLOORS = [
         "abx",
         "engines.lanes",
         "bitstream",
+        "targets",
     },
     {"phones"},
     {"posteriors"},

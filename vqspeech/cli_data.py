@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vqspeech.cli_options import Split, part_of
+from vqspeech.cli_options import Force, Split, part_of, tell
 from vqspeech.errors import InputError
 from vqspeech.progress import bar
 
@@ -22,19 +22,19 @@ def mini(out: Annotated[Path, typer.Argument(help="Where it shall lie.", metavar
 
     with bar("mini corpus", 1.0, "") as update:
         mini.make(out, lambda done, total: update(done / total))
-    typer.echo(out)
+    tell(out)
 
 
 @data.command()
 def validate(directory: Directory) -> None:
-    """Report every fault of a data directory with file, line, value and cure; exit code 1 if there is one."""
+    """Report every fault of a data directory with file, line, value and cure; exit code 2 if there is one."""
     from vqspeech import corpus
 
     faults = corpus.validate(directory)
     for fault in faults:
         typer.echo(str(fault))
     if faults:
-        raise typer.Exit(1)
+        raise typer.Exit(2)
     typer.echo(f"{directory}: {len(corpus.Corpus(directory))} utterances, no fault")
 
 
@@ -44,10 +44,13 @@ def split(
     out: Annotated[Path, typer.Argument(help="Folder for train/, dev/, test/ and split.tsv.", metavar="OUT_DIR")],
     seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
     unseen_speakers: Annotated[int, typer.Option(min=0, help="Speakers to hold out whole, in unseen/.")] = 0,
+    force: Force = False,
 ) -> None:
     """Split into train, dev and test without a common sentence, by a rule with a seed."""
-    from vqspeech import corpus, splits
+    from vqspeech import corpus, splits, targets
 
+    table, names = out / "split.tsv", [*splits.PARTS, *(["unseen"] if unseen_speakers else [])]
+    targets.check([directory], [table], force, [out / name for name in names])
     utterances = corpus.read(directory)
     parts = (
         splits.split_speakers(utterances, unseen_speakers, seed) if unseen_speakers else splits.split(utterances, seed)
@@ -56,19 +59,23 @@ def split(
         corpus.write(out / name, part)
         typer.echo(f"{out / name}: {len(part)} utterances of {len({one.speaker for one in part})} speakers")
     rows = sorted((one.key, name) for name, part in parts.items() for one in part)
-    corpus.write_whole(out / "split.tsv", "".join(f"{key}\t{name}\n" for key, name in [("key", "part"), *rows]))
+    corpus.write_whole(table, "".join(f"{key}\t{name}\n" for key, name in [("key", "part"), *rows]))
+    targets.mark([table, *(out / name for name in names)], [directory])
 
 
 @data.command()
 def combine(
     directories: Annotated[list[Path], typer.Argument(help="Kaldi data directories.", metavar="DATA_DIR...")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The new directory.")],
+    force: Force = False,
 ) -> None:
     """Write several data directories, or a copy of one, as one."""
-    from vqspeech import corpus
+    from vqspeech import corpus, targets
 
+    targets.check(directories, [], force, [out])
     corpus.write(out, corpus.combine(directories))
-    typer.echo(out)
+    targets.mark([out], directories)
+    tell(out)
 
 
 @data.command()
@@ -125,14 +132,18 @@ def align(
     ] = None,
     aligner: Annotated[str, typer.Option(help="Without labels: pocketsphinx or torchaudio.")] = "pocketsphinx",
     nj: Jobs = 1,
+    force: Force = False,
 ) -> None:
     """Add phones.ctm: where each phone is, from labels that there are or by forced alignment of `text`."""
-    from vqspeech import align
+    from vqspeech import align, targets
 
+    path, sources = directory / "phones.ctm", [labels] if labels else [directory / "wav.scp"]
+    targets.check(sources, [path], force)
     if labels:
         skipped = align.collect(directory, labels)
     else:
         with bar("phones", 1.0, "") as update:
             skipped = align.align(directory, aligner, nj, lambda done, total: update(done / total))
+    targets.mark([path], sources)
     _tell_skipped(skipped, "left without phones")
-    typer.echo(directory / "phones.ctm")
+    tell(path)

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, groupby, islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +16,7 @@ from vqspeech.coding import DIGEST, ENTROPIES, Coders
 from vqspeech.composing import Composer
 from vqspeech.errors import InputError
 from vqspeech.files import arriving
+from vqspeech.saving import Failed, end_at, saved
 from vqspeech.synthesis import Model, Request, Wave
 
 _PIPE = Path("-")
@@ -37,12 +38,7 @@ def encode_blocks(
     Raises:
         InputError: an unknown speaker or entropy, or no prior where one is needed.
     """
-    if speaker:
-        model.speaker_index(speaker)
-    if entropy not in ENTROPIES:
-        raise InputError(f"entropy {entropy!r} is unknown; choose from {', '.join(ENTROPIES)}")
-    if entropy == "prior" and prior is None:
-        raise InputError("entropy 'prior' needs a prior; give its run directory with --prior")
+    check_coding(model, speaker, entropy, prior)
     coders = Coders(model, speaker, prior)
     samples, held, index = 0, np.zeros(0, np.int64), 0
 
@@ -61,6 +57,16 @@ def encode_blocks(
             yield coders.write(entropy, index, held[: bitstream.CHUNK_FRAMES], None)
             held, index = held[bitstream.CHUNK_FRAMES :], index + 1
     yield coders.write(entropy, index, held, samples)
+
+
+def check_coding(model: Model, speaker: str = "", entropy: str = "adaptive", prior: Composer | None = None) -> None:
+    """Whether anything can be encoded so; raises as `encode_blocks`."""
+    if speaker:
+        model.speaker_index(speaker)
+    if entropy not in ENTROPIES:
+        raise InputError(f"entropy {entropy!r} is unknown; choose from {', '.join(ENTROPIES)}")
+    if entropy == "prior" and prior is None:
+        raise InputError("entropy 'prior' needs a prior; give its run directory with --prior")
 
 
 def decode_blocks(
@@ -112,42 +118,50 @@ def encode_file(model: Model, source: Path, path: Path, **options: Any) -> None:
 def decode_all(
     model: Model, pairs: Sequence[tuple[Path, Path]], speaker: str = "", seed: int = 0, temperature: float = 1.0,
     top_p: float = 1.0, conceal: bool = False, prior: Composer | None = None,
-    report: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None, failed: Failed = end_at,
 ) -> Iterator[Path]:  # fmt: skip
     """The recordings of several .vqs, (source, path) each, spoken side by side; yields each path that is written.
 
     Paths are WAV or FLAC; `-` stands for stdin and stdout.  The rest is as in `decode_blocks`.
 
+    Args:
+        failed: told what is wrong with a file that cannot be decoded, while the others go on.
+
     Raises:
         InputError: as `decode_blocks`, with the file's name; what comes before the fault is decoded first.
     """
-    begun: list[_Decoding] = []
-    faults: list[InputError] = []
+    begun: dict[int, _Decoding] = {}
+    faults: dict[int, InputError] = {}
+    if speaker:
+        model.speaker_index(speaker)
 
     def requests() -> Iterator[Request]:
-        for source, _ in pairs:
+        for number, (source, _) in enumerate(pairs):
             told = lambda line, source=source: report(f"{source}: {line}")  # noqa: E731
             try:
-                begun.append(_Decoding(model, _bytes(source), speaker, seed, conceal, prior, told))
+                begun[number] = _Decoding(model, _bytes(source), speaker, seed, conceal, prior, told)
+                yield begun[number].request
             except InputError as fault:
-                faults.append(InputError(f"{source}: {fault}"))
-                return
-            yield begun[-1].request
-            if begun[-1].fault:
+                faults[number] = fault
+                yield Request((), model.speakers[0])
+            if failed is end_at and (number in faults or begun[number].fault):
                 return
 
-    for number, waves in groupby(model.decode_many(requests(), temperature, top_p), lambda pair: pair[0]):
+    def save(number: int, waves: Iterable[Wave]) -> None:
         source, path = pairs[number]
-        with audio.PipeWriter(model.sample_rate) if path == _PIPE else audio.Writer(path, model.sample_rate) as out:
-            for _, wave in waves:
-                out.write(begun[number].own(wave))
-            try:
+        try:
+            if number in faults:
+                raise faults[number]
+            with audio.PipeWriter(model.sample_rate) if path == _PIPE else audio.Writer(path, model.sample_rate) as out:
+                for wave in waves:
+                    out.write(begun[number].own(wave))
                 begun[number].finish()
-            except InputError as fault:
-                raise InputError(f"{source}: {fault}") from None
-        yield path
-    for fault in faults:
-        raise fault
+        except InputError as fault:
+            named = str(fault).startswith((f"{source}:", f"{path}:"))
+            raise fault if named else InputError(f"{source}: {fault}") from None
+
+    for number in saved(len(pairs), model.decode_many(requests(), temperature, top_p), save, failed):
+        yield pairs[number][1]
 
 
 class _Decoding:

@@ -81,10 +81,11 @@ def train_vqvae(
         return measure(run, held, settings.training.evaluate_s, settings.training.listen)
 
     distinct = list(dict(zip(train, parts, strict=True)).values())  # what is heard twice was not said twice
-    with started(directory, settings, speakers, distinct):
+    with started(directory, settings, speakers, distinct) as begin:
         numbers = fit(
             learner, crops, collate, settings.training, directory,
             save=lambda learner: checkpoint.save(directory, learned(learner)), evaluate=evaluate, report=report,
+            begin=begin,
         )  # fmt: skip
         if model.outline and os.environ.get("RANK", "0") == "0":
             _learn_manners_(directory, speakers, distinct)
@@ -220,10 +221,10 @@ def train_prior(
         bits = measure_prior(model, places, speakers)  # type: ignore[arg-type]
         return Measured({"held_out_bits_per_code": bits} | simple, {}, 0)
 
-    with started(directory, settings, speakers):
+    with started(directory, settings, speakers) as begin:
         return fit(
             model, crops, collate_codes, settings.training, directory,
-            save=lambda learner: checkpoint.save(directory, learner), evaluate=evaluate, report=report,
+            save=lambda learner: checkpoint.save(directory, learner), evaluate=evaluate, report=report, begin=begin,
         )  # fmt: skip
 
 
@@ -249,16 +250,23 @@ def spread(parts: Sequence[Any], symbols: float) -> list[tuple[Any, int]]:
 @contextmanager
 def started(
     directory: Path, settings: config.AnyConfig, speakers: list[str], spoken: Sequence[Packed] = ()
-) -> Generator[None, None, None]:
-    """A run directory that no other training writes into; of several processes the first one sees to that, alone."""
-    if os.environ.get("RANK", "0") != "0":
-        yield
-        return
-    with alone(directory):
+) -> Generator[Callable[[], None], None, None]:
+    """A run directory that no other training writes into; of several processes the first one sees to that, alone.
+
+    Yields what begins the run, for `fit` to call when nothing can be refused any more.
+    """
+
+    def begin() -> None:
         checkpoint.start(directory, settings, speakers)
         if spoken and not (directory / voices.TABLE).exists():
             voices.write(directory, known_voices(spoken))
-        yield
+
+    if os.environ.get("RANK", "0") != "0":
+        yield lambda: None
+        return
+    with alone(directory):
+        checkpoint.check_start(directory, settings, speakers)
+        yield begin
 
 
 def drawn(make: Callable[[], Any], seed: int) -> Any:

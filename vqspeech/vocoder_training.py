@@ -54,10 +54,10 @@ def train_vocoder(
         bits = measure_vocoder(vocoder, spread(held, settings.training.evaluate_s * model.sample_rate))
         return Measured({"held_out_bits_per_sample": bits}, {}, 0)
 
-    with started(directory, settings, []):
+    with started(directory, settings, []) as begin:
         return fit(
             model, crops, collate_waves, settings.training, directory,
-            save=lambda learner: checkpoint.save(directory, learner), evaluate=evaluate, report=report,
+            save=lambda learner: checkpoint.save(directory, learner), evaluate=evaluate, report=report, begin=begin,
         )  # fmt: skip
 
 
