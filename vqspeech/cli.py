@@ -128,7 +128,7 @@ def convert(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of what was done.")] = False,
 ) -> None:
     """Say recordings again in another voice: in.wav becomes in.p225.wav, and again if nobody changed that since."""
-    from vqspeech import conversion, targets
+    from vqspeech import conversion
     from vqspeech.synthesis import Model
 
     if as_json and out == "-":
@@ -141,7 +141,6 @@ def convert(
     pairs = list(zip(sources, paths, strict=True))
     with bar(f"{name} -> {speaker}", sum(map(_seconds, sources)), "s") as update:
         for one in conversion.convert_all(awake, pairs, speaker, temperature, top_p, seed, level, update, faults):
-            targets.mark([one.path], sources=[one.source])
             done.append(one)
             if not as_json:
                 tell(one.path)

@@ -26,7 +26,7 @@ from vqspeech.cli_options import (
     tell,
 )  # fmt: skip
 from vqspeech.errors import InputError
-from vqspeech.files import STDOUT
+from vqspeech.files import STDOUT, made_from
 from vqspeech.hub import DEFAULT
 from vqspeech.progress import bar
 
@@ -45,7 +45,7 @@ def encode(
     prior: PriorName = "",
 ) -> None:
     """Write recordings as codes: in.wav becomes in.vqs."""
-    from vqspeech import codec, hub, targets
+    from vqspeech import codec, hub
     from vqspeech.composing import Composer
     from vqspeech.synthesis import Model
 
@@ -60,7 +60,6 @@ def encode(
         except InputError as fault:
             faults(fault)
             continue
-        targets.mark([path], [source])
         tell(path)
     faults.end()
 
@@ -84,7 +83,7 @@ def decode(
     conceal: Annotated[bool, typer.Option("--conceal", help="Damaged chunks become silence, not an error.")] = False,
 ) -> None:
     """Speak codes again: in.vqs becomes in.decoded.wav, exactly as long as what was encoded."""
-    from vqspeech import codec, targets
+    from vqspeech import codec
     from vqspeech.composing import Composer
     from vqspeech.synthesis import Model
 
@@ -96,7 +95,6 @@ def decode(
     report = lambda line: typer.echo(f"vqspeech: {line}", err=True)  # noqa: E731
     pairs = list(zip(sources, paths, strict=True))
     for path in codec.decode_all(awake, pairs, report=report, failed=faults, **options):
-        targets.mark([path], [sources[paths.index(path)]])
         tell(path)
     faults.end()
 
@@ -132,8 +130,8 @@ def tokenize(
         typer.echo(f"skipped {one.key}: {one.reason}", err=True)
     for write, path in places.items():
         if path:
-            write(directory, path)
-            targets.mark([path], [directory, model])
+            with made_from(directory, model):
+                write(directory, path)
     typer.echo(tokens.summary(directory), err=STDOUT in places.values())
 
 
@@ -165,7 +163,6 @@ def sample(
     composed = sampling.compose(composer, speaker, seconds, n, drawing, prompt)
     make_folder(out_dir)
     total = composed.size * composer.model.hop / composer.model.sample_rate
-    with bar(f"{n} of {speaker}", total, "s") as update:
+    with bar(f"{n} of {speaker}", total, "s") as update, made_from(*sources):
         for path in sampling.speak(composer.model, composed, speaker, out_dir, drawing, update):
-            targets.mark([path], sources)
             tell(path)

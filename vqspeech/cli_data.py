@@ -7,6 +7,7 @@ import typer
 
 from vqspeech.cli_options import Force, Split, part_of, tell
 from vqspeech.errors import InputError
+from vqspeech.files import made_from
 from vqspeech.progress import bar
 
 data = typer.Typer(no_args_is_help=True, help="Kaldi data directories: check, split, cut, pack.")
@@ -55,12 +56,12 @@ def split(
     parts = (
         splits.split_speakers(utterances, unseen_speakers, seed) if unseen_speakers else splits.split(utterances, seed)
     )
-    for name, part in parts.items():
-        corpus.write(out / name, part)
-        typer.echo(f"{out / name}: {len(part)} utterances of {len({one.speaker for one in part})} speakers")
-    rows = sorted((one.key, name) for name, part in parts.items() for one in part)
-    corpus.write_whole(table, "".join(f"{key}\t{name}\n" for key, name in [("key", "part"), *rows]))
-    targets.mark([table, *(out / name for name in names)], [directory])
+    with made_from(directory):
+        for name, part in parts.items():
+            corpus.write(out / name, part)
+            typer.echo(f"{out / name}: {len(part)} utterances of {len({one.speaker for one in part})} speakers")
+        rows = sorted((one.key, name) for name, part in parts.items() for one in part)
+        corpus.write_whole(table, "".join(f"{key}\t{name}\n" for key, name in [("key", "part"), *rows]))
 
 
 @data.command()
@@ -73,8 +74,8 @@ def combine(
     from vqspeech import corpus, targets
 
     targets.check(directories, [], force, [out])
-    corpus.write(out, corpus.combine(directories))
-    targets.mark([out], directories)
+    with made_from(*directories):
+        corpus.write(out, corpus.combine(directories))
     tell(out)
 
 
@@ -139,11 +140,10 @@ def align(
 
     path, sources = directory / "phones.ctm", [labels] if labels else [directory / "wav.scp"]
     targets.check(sources, [path], force)
-    if labels:
-        skipped = align.collect(directory, labels)
-    else:
-        with bar("phones", 1.0, "") as update:
+    with bar("phones", 1.0, "") as update, made_from(*sources):
+        if labels:
+            skipped = align.collect(directory, labels)
+        else:
             skipped = align.align(directory, aligner, nj, lambda done, total: update(done / total))
-    targets.mark([path], sources)
     _tell_skipped(skipped, "left without phones")
     tell(path)

@@ -8,7 +8,7 @@ import typer
 
 from vqspeech.cli_options import Faults, Force, ModelName, Seed, Temperature, TopP, make_folder, results_of, tell
 from vqspeech.errors import InputError
-from vqspeech.files import STDOUT
+from vqspeech.files import STDOUT, made_from
 from vqspeech.hub import DEFAULT
 from vqspeech.progress import bar
 
@@ -75,8 +75,8 @@ def probe(
     make_folder(None if out else results_of(model))  # before the minutes that it takes
     with bar("probe", 1.0, "") as update:
         found = probe.probe(awake, train, test, minutes, seed, update)
-    corpus.write_whole(path, json.dumps(found, indent=1) + "\n")
-    targets.mark([path], sources)
+    with made_from(*sources):
+        corpus.write_whole(path, json.dumps(found, indent=1) + "\n")
     if path == STDOUT:
         return
     for name, phone in found["conditions"]["map"].items():
@@ -120,8 +120,8 @@ def evaluate(
     if bits:
         found["held_out"] = bits
         typer.echo(", ".join(f"{name} {value:.4g}" for name, value in found["held_out"].items()))
-    evaluate.write(found, folder)
-    targets.mark(paths, sources)
+    with made_from(*sources):
+        evaluate.write(found, folder)
     summary = evaluate.summary(found)
     typer.echo(f"{len(rows) - faults.number} recordings; means, with 95 % intervals over them\n")
     typer.echo(tables.markdown([tables.evaluated(summary, {one.name: one.unit for one in MEASURES})]))
@@ -150,7 +150,6 @@ def report(
     path = targets.place(out, "report.html") or own / "report.html"
     targets.check(sources, [path], force or not out)
     make_folder(None if out else own)
-    with bar("report", 1.0, "") as update:
+    with bar("report", 1.0, "") as update, made_from(*sources):
         report.write(model, path, pairs, temperature, progress=update)
-    targets.mark([path], sources)
     tell(path)

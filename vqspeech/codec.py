@@ -15,7 +15,7 @@ from vqspeech.bitstream import Chunk, Header
 from vqspeech.coding import DIGEST, ENTROPIES, Coders
 from vqspeech.composing import Composer
 from vqspeech.errors import InputError
-from vqspeech.files import arriving
+from vqspeech.files import arriving, made_from
 from vqspeech.saving import Failed, end_at, saved
 from vqspeech.synthesis import Model, Request, Wave
 
@@ -109,7 +109,7 @@ def encode_file(model: Model, source: Path, path: Path, **options: Any) -> None:
         blocks = audio.resampled(piped, rate, model.sample_rate)
     else:
         blocks = audio.blocks(source, model.sample_rate)
-    with _written(path) as file:
+    with made_from(source), _written(path) as file:
         for data in encode_blocks(model, blocks, **options):
             file.write(data)
             file.flush()
@@ -152,7 +152,8 @@ def decode_all(
         try:
             if number in faults:
                 raise faults[number]
-            with audio.PipeWriter(model.sample_rate) if path == _PIPE else audio.Writer(path, model.sample_rate) as out:
+            writer = audio.PipeWriter(model.sample_rate) if path == _PIPE else audio.Writer(path, model.sample_rate)
+            with made_from(source), writer as out:
                 for wave in waves:
                     out.write(begun[number].own(wave))
                 begun[number].finish()

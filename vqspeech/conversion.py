@@ -11,6 +11,7 @@ import numpy as np
 
 from vqspeech import audio, loudness
 from vqspeech.errors import InputError
+from vqspeech.files import made_from
 from vqspeech.loudness import Heard
 from vqspeech.saving import Failed, end_at, saved
 from vqspeech.synthesis import Model, Request, Wave
@@ -107,7 +108,8 @@ def convert_all(
 
     def save(number: int, waves: Iterable[Wave]) -> None:
         said = _first(waves, partial(lengths.__getitem__, number))
-        with audio.Writer(pairs[number][1], model.sample_rate) as file:
+        source, path = pairs[number]
+        with made_from(source), audio.Writer(path, model.sample_rate) as file:
             if number in heard:
                 said = _finished(said, heard[number], _after_db(model, speaker, heard[number], level))
             for wave in said:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -19,6 +20,7 @@ PIPES = ("/dev/std", "/dev/fd/", "/proc/")
 """How the names of what a process has open begin: these are written to, whatever they lead to."""
 MARK = "user.vqspeech"
 """The extended attribute of a result: its size and time of change, and a digest of what it was made from."""
+_SOURCES: ContextVar[list[Path] | None] = ContextVar("sources", default=None)
 
 
 @contextmanager
@@ -44,6 +46,9 @@ def arriving(path: Path) -> Iterator[Path]:
             part.chmod(mode)
         with part.open("rb") as file:
             os.fsync(file.fileno())
+        if (sources := _SOURCES.get()) is not None:
+            with suppress(OSError, AttributeError):  # a disk, or a system, that keeps no such notes
+                os.setxattr(part, MARK, _note(part, sources))
         part.replace(target)
     except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk
         kept = "what was there is kept" if os.path.lexists(path) else "check that the folder exists and has room"
@@ -84,10 +89,14 @@ def _passed_on(path: Path) -> Iterator[Path]:
             raise InputError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
 
 
-def mark(path: Path, sources: Iterable[Path]) -> None:
-    """Notes on a result that it was made from these sources, where the disk can keep such a note."""
-    with suppress(OSError, AttributeError):  # AttributeError: a system without extended attributes
-        os.setxattr(path, MARK, _note(path, sources))
+@contextmanager
+def made_from(*sources: str | Path) -> Iterator[None]:
+    """Notes on files that arrive meanwhile what they were made from, where the disk can keep such a note."""
+    before = _SOURCES.set([Path(one) for one in sources])
+    try:
+        yield
+    finally:
+        _SOURCES.reset(before)
 
 
 def is_own(path: Path, sources: Iterable[Path]) -> bool:

@@ -77,14 +77,6 @@ def check(
             _check_replaced(folder / name, folder, sources, force)
 
 
-def mark(targets: Iterable[Path], sources: Sequence[str | Path]) -> None:
-    """Notes what was written from which sources, files or data directories, so that it may be written again."""
-    for target in targets:
-        for path in (target / name for name in RESERVED) if target.is_dir() else (target,):
-            if path.is_file() and not files.is_stream(path):
-                files.mark(path, map(Path, sources))
-
-
 def _check_replaced(path: Path, told: Path, sources: Sequence[str | Path], force: bool) -> None:
     if path.exists() and not force and not files.is_own(path, map(Path, sources)):
         what = "is there already" if path == told else f"holds {path.name} already"
