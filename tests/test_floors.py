@@ -13,7 +13,6 @@ FLOORS = [
     {
         "archives",
         "audio",
-        "corpus",
         "hub",
         "journal",
         "loudness",
@@ -28,6 +27,7 @@ FLOORS = [
         "bitstream",
         "targets",
     },
+    {"corpus"},
     {"phones"},
     {"posteriors"},
     {

@@ -4,6 +4,7 @@ import _thread
 import gc
 import io
 import json
+import os
 import signal
 import sys
 import threading
@@ -59,21 +60,29 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a request to end is one, whoever makes it
     sys.unraisablehook = _asked_again
     gc.set_threshold(100_000)  # imports make objects that stay: looking for dead ones among them takes 0.2 s
+    code = _run()
+    if code:
+        gc.collect()  # what an error held is let go, or nanobind tells of each such object
+    gc.freeze()  # nor are they looked through at the end: 0.4 s
+    sys.exit(code)
+
+
+def _run() -> Any:
+    """Runs the command; returns its exit code."""
     try:
-        app()
+        return app()
     except (KeyboardInterrupt, SystemExit) as ended:
         if isinstance(ended, SystemExit) and ended.code != STOPPED:  # which is what typer makes of the other
-            raise
+            return ended.code
         told = "interrupted; what was finished is kept, nothing is half written; run the same command again"
-        sys.exit(_fail(told, STOPPED))
+        return _fail(told, STOPPED)
     except BrokenPipeError:
-        sys.exit(0)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where what is still to be written goes
+        return 0
     except Exception as error:
         if (line := refusal(error)) is None:
             raise
-        sys.exit(_fail(line))
-    finally:
-        gc.freeze()  # nor are they looked through at the end: 0.4 s
+        return _fail(line)
 
 
 def _asked_again(lost: Any) -> None:

@@ -20,6 +20,8 @@ PIPES = ("/dev/std", "/dev/fd/", "/proc/")
 """How the names of what a process has open begin: these are written to, whatever they lead to."""
 MARK = "user.vqspeech"
 """The extended attribute of a result: its size and time of change, and a digest of what it was made from."""
+LONGEST = 200
+"""Bytes of a name to which something can be added."""
 _SOURCES: ContextVar[list[Path] | None] = ContextVar("sources", default=None)
 
 
@@ -37,7 +39,7 @@ def arriving(path: Path) -> Iterator[Path]:
             yield part
         return
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part = target.with_name(f".{_plain(target.name)}.{os.getpid()}.part")
     try:
         os.close(os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o666))
         mode = (target if target.exists() else part).stat().st_mode & 0o777
@@ -58,6 +60,12 @@ def arriving(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def _plain(name: str) -> str:
+    """A name that any library can open: itself, or a digest of one that is not UTF-8 or is very long."""
+    data = os.fsencode(name)
+    return name if name.isprintable() and len(data) < LONGEST else hashlib.sha256(data).hexdigest()[:24]
+
+
 def is_stream(path: Path) -> bool:
     """Whether a path is stdout (`-`), a device, a pipe or a socket: something that is written to."""
     if path == STDOUT or str(path).startswith(PIPES):
@@ -73,7 +81,7 @@ def is_stream(path: Path) -> bool:
 def _passed_on(path: Path) -> Iterator[Path]:
     """Where to write what then goes to a stream, byte by byte."""
     with tempfile.TemporaryDirectory() as folder:
-        part = Path(folder) / path.name
+        part = Path(folder) / _plain(path.name)
         yield part
         try:
             with part.open("rb") as made:
