@@ -174,9 +174,8 @@ def _voices_tab(gr: Any, studio: Studio) -> _Enrolling:
 
     def enrol(recording: str, name: str, progress: Any = gr.Progress()) -> str:
         warnings = studio.enrol(recording, name, _shown(progress, f"learning {name}"))
-        return "\n\n".join(
-            [f"**{name}** can be chosen as a voice now.", *(f"The recording {one}." for one in warnings)]
-        )
+        said = [f"**{name}** can be chosen as a voice now.", *(f"The recording {one}." for one in warnings)]
+        return "\n\n".join(said)
 
     def forget(name: str) -> str:
         studio.remove(name or "")

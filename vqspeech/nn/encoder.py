@@ -66,7 +66,7 @@ class Encoder(nn.Module):
         x: Tensor = signal if self.pictures else signal[:, :, None]  # a picture of one line
         for layer, down in enumerate(self.down):
             (tall, long), (height, width) = self._steps[layer], x.shape[2:]
-            x = down(F.relu(x) if layer else x)[:, :, :height, :width]  # a stride of 1 makes one too many
+            x = down(F.relu(x) if layer else x)[:, :, : height // tall, : width // long]  # stride 1 makes one more
             x = x.contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
             x = x + block(x)
