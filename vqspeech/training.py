@@ -27,6 +27,7 @@ from vqspeech.models.vqvae import VQVAE, Sketch, Told
 from vqspeech.nn.quantiser import usage
 from vqspeech.posteriors import beside_packed
 from vqspeech.synthesis import Model
+from vqspeech.training_state import drawn
 from vqspeech.voices import Voice
 
 LISTEN_S = 3.0
@@ -83,9 +84,8 @@ def train_vqvae(
     distinct = list(dict(zip(train, parts, strict=True)).values())  # what is heard twice was not said twice
     with started(directory, settings, speakers, distinct) as begin:
         numbers = fit(
-            learner, crops, collate, settings.training, directory,
+            learner, crops, collate, settings.training, directory, begin=begin,
             save=lambda learner: checkpoint.save(directory, learned(learner)), evaluate=evaluate, report=report,
-            begin=begin,
         )  # fmt: skip
         if model.outline and os.environ.get("RANK", "0") == "0":
             _learn_manners_(directory, speakers, distinct)
@@ -267,13 +267,6 @@ def started(
     with alone(directory):
         checkpoint.check_start(directory, settings, speakers)
         yield begin
-
-
-def drawn(make: Callable[[], Any], seed: int) -> Any:
-    """A model whose first weights depend on the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return make()
 
 
 def _check_speakers(path: str | Path, speakers: list[str], known: list[str]) -> None:

@@ -15,7 +15,8 @@ from vqspeech.archives import Packed
 from vqspeech.dataset import WaveBatch, WaveCrops, collate_waves
 from vqspeech.fitting import Measured, Progress, fit
 from vqspeech.models.vocoder import WaveNetVocoder
-from vqspeech.training import drawn, spread, started
+from vqspeech.training import spread, started
+from vqspeech.training_state import drawn
 
 GAINS_S = 600.0
 """Seconds of training data on which the gains of a vocoder's sub-bands are measured."""
