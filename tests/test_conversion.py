@@ -171,15 +171,21 @@ def test_engines_speak_alike(run):
     assert np.array_equal(one, other)
 
 
-def test_what_comes_before_a_recording_that_breaks_off_is_converted(run, tmp_path, speech):
+def test_a_recording_that_breaks_off_costs_none_of_the_others(run, tmp_path, speech):
     audio.write(tmp_path / "a.wav", speech(0.2), 16000)
     wave = speech(3.0)
     wave[40000:] = np.nan
     soundfile.write(tmp_path / "b.wav", wave, 16000, subtype="FLOAT")
-    done = command("convert", "--model", run, "--speaker", "alice", tmp_path / "a.wav", tmp_path / "b.wav")
+    audio.write(tmp_path / "c.wav", speech(0.1), 16000)
+    soundfile.write(tmp_path / "none.wav", np.zeros(1), 44100)
+    paths = [tmp_path / name for name in ("missing.wav", "a.wav", "b.wav", "c.wav", "none.wav")]
+    done = command("convert", "--model", run, "--speaker", "alice", *paths, "--json")
     assert done.returncode == 2
-    assert done.stdout.split() == [str(tmp_path / "a.alice.wav")]
-    assert "b.wav" in done.stderr.splitlines()[-1]
+    converted = [row["path"] for row in json.loads(done.stdout)]
+    assert converted == [str(tmp_path / f"{name}.alice.wav") for name in ("a", "c", "none")]
+    assert "missing.wav: no such file" in done.stderr
+    assert soundfile.info(tmp_path / "none.alice.wav").frames == 0
+    assert "b.wav: has samples that are not numbers" in done.stderr
     assert soundfile.info(tmp_path / "a.alice.wav").frames == 3200
     assert not (tmp_path / "b.alice.wav").exists()
 
@@ -224,7 +230,7 @@ def test_voices_are_listed(run):
         (["--speaker", "p225", "nan.wav"], "not numbers"),
         (["--speaker", "p225", "good.wav", "-o", "out.mp3"], "end the name in .wav or .flac"),
         (["--speaker", "p225", "good.wav", "-o", "no/such/out.wav"], "cannot be written"),
-        (["--speaker", "p225", "good.wav", "-o", "good.wav"], "is the recording itself"),
+        (["--speaker", "p225", "good.wav", "-o", "good.wav"], "is read by this command"),
         (["--speaker", "p225", "good.wav", "good.wav"], "would overwrite each other"),
         (["--speaker", "p225", "good.wav", "nan.wav", "-o", "x.wav"], "use --out-dir"),
         (["--speaker", "p225", "good.wav", "--out-dir", "text.wav"], "text.wav: cannot be made (File exists)"),

@@ -44,7 +44,7 @@ folder = Path({str(tmp_path)!r})
 for write in (
     lambda: audio.write(folder / "old.wav", np.random.default_rng(0).uniform(-1, 1, 200_000), 16000),
     lambda: audio.write(folder / "new.flac", np.random.default_rng(0).uniform(-1, 1, 200_000), 16000),
-    lambda: checkpoint._write_tensors(folder / "model.safetensors", {{"a": torch.zeros(100_000)}}, {{}}),
+    lambda: checkpoint.write_tensors(folder / "model.safetensors", {{"a": torch.zeros(100_000)}}, {{}}),
     lambda: checkpoint._write(folder / "config.yaml", "x" * 100_000),
 ):
     try:

@@ -8,12 +8,11 @@ import vqspeech
 ROOT = Path(vqspeech.__file__).parent
 FLOORS = [
     {"errors", "shapes", "compiling"},
-    {"config", "mulaw", "files", "kaldi", "parallel", "pieces", "wav", "containers", "preprocessing"},
-    {"shelves", "audio_writing", "decoding"},
+    {"config", "mulaw", "files", "kaldi", "parallel", "pieces", "wav", "containers", "preprocessing", "refusals"},
+    {"shelves", "audio_writing", "decoding", "saving"},
     {
         "archives",
         "audio",
-        "corpus",
         "hub",
         "journal",
         "loudness",
@@ -27,7 +26,9 @@ FLOORS = [
         "engines.lanes",
         "bitstream",
         "thinning",
+        "targets",
     },
+    {"corpus"},
     {"phones", "recognition"},
     {"posteriors"},
     {

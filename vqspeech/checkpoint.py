@@ -75,23 +75,24 @@ class VocoderRun(NamedTuple):
     digest: str
 
 
-def start(directory: Path, resolved: config.AnyConfig, speakers: list[str]) -> None:
-    """Writes config and speaker table of a new run, or checks that they are those of the run that is there.
+def check_start(directory: Path, resolved: config.AnyConfig, speakers: list[str]) -> None:
+    """Whether a run may begin in a directory, or go on in it; changes nothing.
 
     Raises:
         InputError: the directory holds another run.
     """
+    if (path := directory / SPEAKERS).exists() and path.read_text(encoding="utf-8") != _table(speakers):
+        raise InputError(f"{path}: is not the speaker table of this data; choose another run directory")
+    if (path := directory / CONFIG).exists() and _sizes(config.load(path)) != _sizes(resolved):
+        raise InputError(f"{path}: describes another model; choose another run directory or the same config")
+
+
+def start(directory: Path, resolved: config.AnyConfig, speakers: list[str]) -> None:
+    """Writes config and speaker table of a new run, or of the run that is there; raises as `check_start`."""
+    check_start(directory, resolved, speakers)
     directory.mkdir(parents=True, exist_ok=True)
-    for name, text in ((CONFIG, config.to_yaml(resolved)), (SPEAKERS, "".join(f"{one}\n" for one in speakers))):
-        path = directory / name
-        if not path.exists():
-            _write(path, text)
-        elif name == SPEAKERS and path.read_text(encoding="utf-8") != text:
-            raise InputError(f"{path}: is not the speaker table of this data; choose another run directory")
-        elif name == CONFIG and _sizes(config.load(path)) != _sizes(resolved):
-            raise InputError(f"{path}: describes another model; choose another run directory or the same config")
-        else:
-            _write(path, text)
+    _write(directory / CONFIG, config.to_yaml(resolved))
+    _write(directory / SPEAKERS, _table(speakers))
     if (directory / WEIGHTS).exists():  # signed with the config of before: how it is trained may have been changed
         tensors, signed = read_tensors(directory / WEIGHTS)
         found = _digests(directory, tensors)
@@ -258,7 +259,10 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str])
     """The inverse of `read_tensors`."""
     with arriving(path) as part:
         save_file(tensors, part, metadata=about)
-        part.chmod(0o644)  # safetensors lets nobody but the owner read
+
+
+def _table(speakers: list[str]) -> str:
+    return "".join(f"{one}\n" for one in speakers)
 
 
 def _write(path: Path, text: str) -> None:

@@ -2,7 +2,9 @@
 
 import _thread
 import gc
+import io
 import json
+import os
 import signal
 import sys
 import threading
@@ -21,18 +23,24 @@ from vqspeech.cli_models import models
 from vqspeech.cli_options import (
     Device,
     Engine,
+    Faults,
+    Force,
     ModelName,
+    Out,
     Precision,
     Seed,
     Temperature,
     Threads,
     TopP,
+    folder_of,
     make_folder,
     targets_of,
+    tell,
 )  # fmt: skip
 from vqspeech.errors import InputError
 from vqspeech.hub import DEFAULT
 from vqspeech.progress import bar
+from vqspeech.refusals import refusal
 
 STOPPED = 130
 """The exit code of who was asked to end."""
@@ -45,23 +53,36 @@ app.add_typer(data, name="data")
 
 def main() -> None:
     """Runs a command; what a person can mend is one line on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name is bytes, and is shown as well as may be
     warnings.filterwarnings("ignore", module=r"(?!vqspeech)")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a request to end is one, whoever makes it
     sys.unraisablehook = _asked_again
     gc.set_threshold(100_000)  # imports make objects that stay: looking for dead ones among them takes 0.2 s
+    code = _run()
+    if code:
+        gc.collect()  # what an error held is let go, or nanobind tells of each such object
+    gc.freeze()  # nor are they looked through at the end: 0.4 s
+    sys.exit(code)
+
+
+def _run() -> Any:
+    """Runs the command; returns its exit code."""
     try:
-        app()
-    except InputError as error:
-        sys.exit(_fail(str(error)))
+        return app()
     except (KeyboardInterrupt, SystemExit) as ended:
         if isinstance(ended, SystemExit) and ended.code != STOPPED:  # which is what typer makes of the other
-            raise
+            return ended.code
         told = "interrupted; what was finished is kept, nothing is half written; run the same command again"
-        sys.exit(_fail(told, STOPPED))
+        return _fail(told, STOPPED)
     except BrokenPipeError:
-        sys.exit(0)
-    finally:
-        gc.freeze()  # nor are they looked through at the end: 0.4 s
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where what is still to be written goes
+        return 0
+    except Exception as error:
+        if (line := refusal(error)) is None:
+            raise
+        return _fail(line)
 
 
 def _asked_again(lost: Any) -> None:
@@ -102,8 +123,9 @@ def convert(
     sources: Annotated[list[Path], typer.Argument(help="Recordings: WAV, FLAC, Ogg, Opus, MP3.", metavar="IN...")],
     speaker: Annotated[str, typer.Option(help="The voice, one of `vqspeech speakers`.")],
     model: ModelName = DEFAULT,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Where to write; for one recording.")] = None,
+    out: Out = None,
     out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.SPEAKER.wav; made if missing.")] = None,
+    force: Force = False,
     temperature: Temperature = 1.0,
     top_p: TopP = 1.0,
     seed: Seed = 0,
@@ -114,28 +136,30 @@ def convert(
     threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of what was done.")] = False,
 ) -> None:
-    """Say recordings again in another voice: in.wav becomes in.p225.wav."""
-    from vqspeech import audio, conversion
+    """Say recordings again in another voice: in.wav becomes in.p225.wav, and again if nobody changed that since."""
+    from vqspeech import conversion
     from vqspeech.synthesis import Model
 
-    targets = targets_of(sources, out, out_dir, f".{speaker}.wav")
-    lengths = [audio.info(source)[1] for source in sources]  # all of them can be opened, before the first is spoken
+    if as_json and out == "-":
+        raise InputError("-o - and --json both want stdout; write the recording to a file")
+    paths, faults, done = targets_of(sources, out, out_dir, f".{speaker}.wav", force), Faults(), []
     awake = Model(model, engine, device, precision, threads)
     awake.speaker_index(speaker)
-    make_folder(out_dir)
+    make_folder(folder_of(out, out_dir))
     name = sources[0].name if len(sources) == 1 else f"{len(sources)} recordings"
-    pairs, done = list(zip(sources, targets, strict=True)), []
-    with bar(f"{name} -> {speaker}", sum(lengths), "s") as update:
-        for one in conversion.convert_all(awake, pairs, speaker, temperature, top_p, seed, level, update):
+    pairs = list(zip(sources, paths, strict=True))
+    with bar(f"{name} -> {speaker}", sum(map(_seconds, sources)), "s") as update:
+        for one in conversion.convert_all(awake, pairs, speaker, temperature, top_p, seed, level, update, faults):
             done.append(one)
             if not as_json:
-                typer.echo(one.path)
+                tell(one.path)
     if as_json:
         typer.echo(
             json.dumps(
                 [{k: v if isinstance(v, int | float) else str(v) for k, v in one._asdict().items()} for one in done]
             )
         )
+    faults.end()
 
 
 @app.command()
@@ -159,10 +183,11 @@ def train(
 ) -> None:
     """Train a VQ-VAE, a vocoder or a prior; with `accelerate launch -m vqspeech train ...` on several processes."""
     from vqspeech import config as configs
-    from vqspeech import training, vocoder_training
+    from vqspeech import targets, training, vocoder_training
 
     if not data or not held_out:
         raise InputError("nothing to train on; give --data data/train --held-out data/dev")
+    targets.check([*data, *held_out], force=True, folders=[out])
     limits = {"max_steps": max_steps, "max_minutes": max_minutes}
     settings = configs.load(
         config, [*(overrides or []), *(f"training.{name}={value}" for name, value in limits.items() if value)]
@@ -178,6 +203,16 @@ def train(
             packed = [[f"{one.rstrip('/')}/packed" for one in several] for several in (data, held_out)]
             numbers = train(settings, packed[0], packed[1], out, report)
     typer.echo(f"{out}: " + ", ".join(f"{name} {value:.4g}" for name, value in numbers.items()))
+
+
+def _seconds(source: Path) -> float:
+    """Those of a recording; none of one that cannot be read, which is told when its turn comes."""
+    from vqspeech import audio
+
+    try:
+        return audio.info(source)[1]
+    except InputError:
+        return 0.0
 
 
 def _told(now) -> str:

@@ -8,6 +8,8 @@ import typer
 from vqspeech.cli_options import (
     Device,
     Engine,
+    Faults,
+    Force,
     ModelName,
     Out,
     Precision,
@@ -17,12 +19,14 @@ from vqspeech.cli_options import (
     Temperature,
     Threads,
     TopP,
+    folder_of,
     make_folder,
     part_of,
     targets_of,
     tell,
 )  # fmt: skip
 from vqspeech.errors import InputError
+from vqspeech.files import STDOUT, made_from
 from vqspeech.hub import DEFAULT
 from vqspeech.progress import bar
 
@@ -37,21 +41,29 @@ def encode(
     codebooks: Annotated[int | None, typer.Option(min=1, help="Only the first ones: fewer bits.")] = None,
     out: Out = None,
     out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.vqs; made if missing.")] = None,
+    force: Force = False,
     entropy: Annotated[str, typer.Option(help="packed, adaptive or prior: how hard to make it small.")] = "adaptive",
     prior: PriorName = "",
 ) -> None:
     """Write recordings as codes: in.wav becomes in.vqs."""
-    from vqspeech import codec, hub
+    from vqspeech import codec, coding, hub
     from vqspeech.composing import Composer
     from vqspeech.synthesis import Model
 
-    targets = targets_of(sources, out, out_dir, ".vqs")
+    paths, faults = targets_of(sources, out, out_dir, ".vqs", force), Faults()
     awake = Model(model)
     composer = Composer(hub.find_prior(prior, model), awake) if entropy == "prior" else None
-    make_folder(out_dir)
-    for source, target in zip(sources, targets, strict=True):
-        codec.encode_file(awake, source, target, speaker, entropy=entropy, prior=composer, codebooks=codebooks)
-        tell(target)
+    coding.check_coding(awake, speaker if speaker != codec.NOBODY else "", entropy, composer, codebooks)
+    make_folder(folder_of(out, out_dir))
+    options = {"speaker": speaker, "entropy": entropy, "prior": composer, "codebooks": codebooks}
+    for source, path in zip(sources, paths, strict=True):
+        try:
+            codec.encode_file(awake, source, path, **options)
+        except InputError as fault:
+            faults(fault)
+            continue
+        tell(path)
+    faults.end()
 
 
 @codes.command()
@@ -60,8 +72,9 @@ def decode(
     model: ModelName = DEFAULT,
     speaker: Annotated[str, typer.Option(help="Another voice than the file names.")] = "",
     codebooks: Annotated[int | None, typer.Option(min=1, help="Only the first ones.")] = None,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Where to write; - is a WAV on stdout.")] = None,
-    out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.wav; made if missing.")] = None,
+    out: Out = None,
+    out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.decoded.wav; made if missing.")] = None,
+    force: Force = False,
     temperature: Temperature = 1.0,
     top_p: TopP = 1.0,
     seed: Seed = 0,
@@ -72,19 +85,21 @@ def decode(
     prior: Annotated[str, typer.Option("--prior", help="Of files that were encoded with one.", metavar="PRIOR")] = "",
     conceal: Annotated[bool, typer.Option("--conceal", help="Damaged chunks become silence, not an error.")] = False,
 ) -> None:
-    """Speak codes again: in.vqs becomes in.wav, exactly as long as what was encoded."""
+    """Speak codes again: in.vqs becomes in.decoded.wav, exactly as long as what was encoded."""
     from vqspeech import codec
     from vqspeech.composing import Composer
     from vqspeech.synthesis import Model
 
-    targets = targets_of(sources, out, out_dir, ".wav")
+    paths, faults = targets_of(sources, out, out_dir, ".decoded.wav", force), Faults()
     awake = Model(model, engine, device, precision, threads)
     options = {"speaker": speaker, "seed": seed, "temperature": temperature, "top_p": top_p, "conceal": conceal}
     options |= {"prior": Composer(prior, awake) if prior else None, "codebooks": codebooks}
-    make_folder(out_dir)
+    make_folder(folder_of(out, out_dir))
     report = lambda line: typer.echo(f"vqspeech: {line}", err=True)  # noqa: E731
-    for path in codec.decode_all(awake, list(zip(sources, targets, strict=True)), report=report, **options):
+    pairs = list(zip(sources, paths, strict=True))
+    for path in codec.decode_all(awake, pairs, report=report, failed=faults, **options):
         tell(path)
+    faults.end()
 
 
 @codes.command()
@@ -93,15 +108,21 @@ def thin(
     codebooks: Annotated[int, typer.Option(min=1, help="How many stay, the first ones.")] = 1,
     out: Out = None,
     out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.1.vqs; made if missing.")] = None,
+    force: Force = False,
 ) -> None:
     """Leave out the upper codebooks of .vqs files, without decoding: in.vqs becomes in.1.vqs."""
     from vqspeech import codec
 
-    targets = targets_of(sources, out, out_dir, f".{codebooks}.vqs")
-    make_folder(out_dir)
-    for source, target in zip(sources, targets, strict=True):
-        codec.thin_file(source, target, codebooks)
-        tell(target)
+    paths, faults = targets_of(sources, out, out_dir, f".{codebooks}.vqs", force), Faults()
+    make_folder(folder_of(out, out_dir))
+    for source, path in zip(sources, paths, strict=True):
+        try:
+            codec.thin_file(source, path, codebooks)
+        except InputError as fault:
+            faults(fault)
+            continue
+        tell(path)
+    faults.end()
 
 
 @codes.command()
@@ -111,12 +132,18 @@ def tokenize(
     nj: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     split: Split = "",
     merge: Annotated[bool, typer.Option("--merge", help="Only write codes.scp, when all parts are there.")] = False,
-    text: Annotated[Path | None, typer.Option(help="Also as text, an utterance a line.")] = None,
-    parquet: Annotated[Path | None, typer.Option(help="Also as Parquet, for Hugging Face datasets.")] = None,
+    text: Annotated[str | None, typer.Option(help="Also as text, an utterance a line.", metavar="PATH")] = None,
+    parquet: Annotated[
+        str | None, typer.Option(help="Also as Parquet, for Hugging Face datasets.", metavar="PATH")
+    ] = None,
+    force: Force = False,
 ) -> None:
     """Encode a corpus: adds codes.scp to a data directory; goes on where it was interrupted."""
-    from vqspeech import tokens
+    from vqspeech import targets, tokens
 
+    places = {tokens.write_text: targets.place(text, "codes.txt")}
+    places |= {tokens.write_parquet: targets.place(parquet, "codes.parquet")}
+    targets.check([directory, model], [path for path in places.values() if path], force)
     if split and (merge or text or parquet):
         raise InputError("--split makes one part; merge, and export, when all of them are there")
     if not merge:
@@ -127,11 +154,11 @@ def tokenize(
     skipped = tokens.merge(model, directory)
     for one in skipped:
         typer.echo(f"skipped {one.key}: {one.reason}", err=True)
-    if text:
-        tokens.write_text(directory, text)
-    if parquet:
-        tokens.write_parquet(directory, parquet)
-    typer.echo(tokens.summary(directory))
+    for write, path in places.items():
+        if path:
+            with made_from(directory, model):
+                write(directory, path)
+    typer.echo(tokens.summary(directory), err=STDOUT in places.values())
 
 
 @codes.command()
@@ -143,22 +170,25 @@ def sample(
     n: Annotated[int, typer.Option("--n", min=1, max=1000, help="How many.")] = 1,
     prompt: Annotated[Path | None, typer.Option(help="A recording to go on from.", metavar="IN")] = None,
     out_dir: Annotated[Path, typer.Option(help="Folder for SPEAKER-1.wav...; made if missing.")] = Path("samples"),
+    force: Force = False,
     temperature: Temperature = 1.0,
     top_p: TopP = 1.0,
     decoder_temperature: Annotated[float, typer.Option(help="Of the samples, not the codes.")] = 1.0,
     seed: Seed = 0,
 ) -> None:
     """Speak from nothing: the prior composes codes in a voice, the decoder says them."""
-    from vqspeech import hub, sampling
+    from vqspeech import hub, sampling, targets
     from vqspeech.composing import Composer
     from vqspeech.synthesis import Model
 
+    sources = [prompt] if prompt else []
+    targets.check(sources, [out_dir / f"{speaker}-{number}.wav" for number in range(1, n + 1)], force)
     composer = Composer(hub.find_prior(prior, model), Model(model))
     composer.model.speaker_index(speaker)
     drawing = sampling.Drawing(seed, temperature, top_p, decoder_temperature)
     composed = sampling.compose(composer, speaker, seconds, n, drawing, prompt)
     make_folder(out_dir)
     total = composed[:, :, 0].size * composer.model.hop / composer.model.sample_rate
-    with bar(f"{n} of {speaker}", total, "s") as update:
+    with bar(f"{n} of {speaker}", total, "s") as update, made_from(*sources):
         for path in sampling.speak(composer.model, composed, speaker, out_dir, drawing, update):
-            typer.echo(path)
+            tell(path)

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from vqspeech.cli_options import Split, part_of
+from vqspeech.cli_options import Force, Split, part_of, tell
 from vqspeech.errors import InputError
+from vqspeech.files import made_from
 from vqspeech.progress import bar
 
 data = typer.Typer(no_args_is_help=True, help="Kaldi data directories: check, split, cut, pack.")
@@ -22,19 +23,19 @@ def mini(out: Annotated[Path, typer.Argument(help="Where it shall lie.", metavar
 
     with bar("mini corpus", 1.0, "") as update:
         mini.make(out, lambda done, total: update(done / total))
-    typer.echo(out)
+    tell(out)
 
 
 @data.command()
 def validate(directory: Directory) -> None:
-    """Report every fault of a data directory with file, line, value and cure; exit code 1 if there is one."""
+    """Report every fault of a data directory with file, line, value and cure; exit code 2 if there is one."""
     from vqspeech import corpus
 
     faults = corpus.validate(directory)
     for fault in faults:
         typer.echo(str(fault))
     if faults:
-        raise typer.Exit(1)
+        raise typer.Exit(2)
     typer.echo(f"{directory}: {len(corpus.Corpus(directory))} utterances, no fault")
 
 
@@ -44,31 +45,38 @@ def split(
     out: Annotated[Path, typer.Argument(help="Folder for train/, dev/, test/ and split.tsv.", metavar="OUT_DIR")],
     seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
     unseen_speakers: Annotated[int, typer.Option(min=0, help="Speakers to hold out whole, in unseen/.")] = 0,
+    force: Force = False,
 ) -> None:
     """Split into train, dev and test without a common sentence, by a rule with a seed."""
-    from vqspeech import corpus, splits
+    from vqspeech import corpus, splits, targets
 
+    table, names = out / "split.tsv", [*splits.PARTS, *(["unseen"] if unseen_speakers else [])]
+    targets.check([directory], [table], force, [out / name for name in names])
     utterances = corpus.read(directory)
     parts = (
         splits.split_speakers(utterances, unseen_speakers, seed) if unseen_speakers else splits.split(utterances, seed)
     )
-    for name, part in parts.items():
-        corpus.write(out / name, part)
-        typer.echo(f"{out / name}: {len(part)} utterances of {len({one.speaker for one in part})} speakers")
-    rows = sorted((one.key, name) for name, part in parts.items() for one in part)
-    corpus.write_whole(out / "split.tsv", "".join(f"{key}\t{name}\n" for key, name in [("key", "part"), *rows]))
+    with made_from(directory):
+        for name, part in parts.items():
+            corpus.write(out / name, part)
+            typer.echo(f"{out / name}: {len(part)} utterances of {len({one.speaker for one in part})} speakers")
+        rows = sorted((one.key, name) for name, part in parts.items() for one in part)
+        corpus.write_whole(table, "".join(f"{key}\t{name}\n" for key, name in [("key", "part"), *rows]))
 
 
 @data.command()
 def combine(
     directories: Annotated[list[Path], typer.Argument(help="Kaldi data directories.", metavar="DATA_DIR...")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The new directory.")],
+    force: Force = False,
 ) -> None:
     """Write several data directories, or a copy of one, as one."""
-    from vqspeech import corpus
+    from vqspeech import corpus, targets
 
-    corpus.write(out, corpus.combine(directories))
-    typer.echo(out)
+    targets.check(directories, [], force, [out])
+    with made_from(*directories):
+        corpus.write(out, corpus.combine(directories))
+    tell(out)
 
 
 @data.command()
@@ -155,14 +163,17 @@ def align(
     ] = None,
     aligner: Annotated[str, typer.Option(help="Without labels: pocketsphinx or torchaudio.")] = "pocketsphinx",
     nj: Jobs = 1,
+    force: Force = False,
 ) -> None:
     """Add phones.ctm: where each phone is, from labels that there are or by forced alignment of `text`."""
-    from vqspeech import align
+    from vqspeech import align, targets
 
-    if labels:
-        skipped = align.collect(directory, labels)
-    else:
-        with bar("phones", 1.0, "") as update:
+    path, sources = directory / "phones.ctm", [labels] if labels else [directory / "wav.scp"]
+    targets.check(sources, [path], force)
+    with bar("phones", 1.0, "") as update, made_from(*sources):
+        if labels:
+            skipped = align.collect(directory, labels)
+        else:
             skipped = align.align(directory, aligner, nj, lambda done, total: update(done / total))
     _tell_skipped(skipped, "left without phones")
-    typer.echo(directory / "phones.ctm")
+    tell(path)

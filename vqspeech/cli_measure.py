@@ -6,8 +6,20 @@ from typing import Annotated
 
 import typer
 
-from vqspeech.cli_options import Engine, ModelName, Seed, Temperature, TopP, make_folder, results_of
+from vqspeech.cli_options import (
+    Engine,
+    Faults,
+    Force,
+    ModelName,
+    Seed,
+    Temperature,
+    TopP,
+    make_folder,
+    results_of,
+    tell,
+)  # fmt: skip
 from vqspeech.errors import InputError
+from vqspeech.files import STDOUT, made_from
 from vqspeech.hub import DEFAULT
 from vqspeech.progress import bar
 
@@ -58,17 +70,26 @@ def probe(
     model: ModelName = DEFAULT,
     minutes: Annotated[float, typer.Option(min=0.01, help="Of each part at most.")] = 120.0,
     seed: Seed = 0,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="JSON; RUN_DIR/probe.json by default.")] = None,
+    out: Annotated[
+        str | None, typer.Option("-o", "--out", help="JSON; RUN_DIR/probe.json by default.", metavar="PATH")
+    ] = None,
+    force: Force = False,
 ) -> None:
     """What do the codes know of phones and speakers? Both parts need phones.ctm (`vqspeech data align`)."""
-    from vqspeech import corpus, probe, tables
+    from vqspeech import corpus, probe, tables, targets
     from vqspeech.synthesis import Model
 
+    sources = [train, test, model]
+    path = targets.place(out, "probe.json") or results_of(model) / "probe.json"
+    targets.check(sources, [path], force or not out)  # by default it is the model's own
     awake = Model(model)
     make_folder(None if out else results_of(model))  # before the minutes that it takes
     with bar("probe", 1.0, "") as update:
         found = probe.probe(awake, train, test, minutes, seed, update)
-    corpus.write_whole(out or results_of(model) / "probe.json", json.dumps(found, indent=1) + "\n")
+    with made_from(*sources):
+        corpus.write_whole(path, json.dumps(found, indent=1) + "\n")
+    if path == STDOUT:
+        return
     for name, phone in found["conditions"]["map"].items():
         if name != phone:
             typer.echo(f"phone {name} counts as {phone}")
@@ -93,29 +114,37 @@ def evaluate(
     seed: Seed = 0,
     engine: Engine = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder; RUN_DIR by default.")] = None,
+    force: Force = False,
 ) -> None:
     """How good are conversions? Measures them beside the recordings, mu-law and the codecs that are installed."""
-    from vqspeech import evaluate, tables
+    from vqspeech import evaluate, tables, targets
     from vqspeech.measures import MEASURES
     from vqspeech.recognition import Recogniser
     from vqspeech.synthesis import Model
 
-    rows, awake = evaluate.read_pairs(pairs), Model(model, engine)
-    recogniser = Recogniser(asr) if asr else None
-    make_folder(out or results_of(model))
+    rows, folder, faults = evaluate.read_pairs(pairs), out or results_of(model), Faults()
+    heard = [path for row in rows for path in (row.source, row.reference) if path]
+    sources = [pairs, model, *(one for one in (voices, held_out) if one)]
+    paths = [folder / name for name in evaluate.FILES]
+    targets.check([*sources, *heard], paths, force=True)  # what is read is never replaced
+    targets.check(sources, paths, force or not out, [] if out is None or out.is_dir() else [out])
+    awake, recogniser = Model(model, engine), Recogniser(asr) if asr else None
+    make_folder(folder)
     bits = evaluate.bits_per_sample(awake.run, held_out) if held_out else {}
     with bar("evaluation", 1.0, "") as update:
-        found = evaluate.evaluate(awake, rows, voices, temperature, top_p, seed, update, recogniser)
+        found = evaluate.evaluate(awake, rows, voices, temperature, top_p, seed, update, faults, recogniser)
     if bits:
         found["held_out"] = bits
         typer.echo(", ".join(f"{name} {value:.4g}" for name, value in found["held_out"].items()))
-    evaluate.write(found, out or results_of(model))
+    with made_from(*sources):
+        evaluate.write(found, folder)
     summary = evaluate.summary(found)
-    typer.echo(f"{len(rows)} recordings; means, with 95 % intervals over them\n")
+    typer.echo(f"{len(rows) - faults.number} recordings; means, with 95 % intervals over them\n")
     typer.echo(tables.markdown([tables.evaluated(summary, {one.name: one.unit for one in MEASURES})]))
     if found["missing"]:
         without = ", ".join(sorted(found["missing"]))
         typer.echo(f"vqspeech: left out {without}: pip install 'vqspeech[measure]'", err=True)
+    faults.end()
 
 
 @measures.command()
@@ -125,12 +154,18 @@ def report(
         Path | None, typer.Option(help="Recordings to be heard: rows of `source voice`.", metavar="PAIRS")
     ] = None,
     temperature: Temperature = 1.0,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="RUN_DIR/report.html by default.")] = None,
+    out: Annotated[
+        str | None, typer.Option("-o", "--out", help="RUN_DIR/report.html by default.", metavar="PATH")
+    ] = None,
+    force: Force = False,
 ) -> None:
     """Write one HTML file of a run: curves, codebook, what `probe` and `evaluate` found, recordings to listen to."""
-    from vqspeech import report
+    from vqspeech import report, targets
 
-    make_folder(None if out else results_of(str(model)))
-    with bar("report", 1.0, "") as update:
-        path = report.write(model, out or results_of(str(model)) / "report.html", pairs, temperature, progress=update)
-    typer.echo(path)
+    sources, own = [model, *([pairs] if pairs else [])], results_of(str(model))
+    path = targets.place(out, "report.html") or own / "report.html"
+    targets.check(sources, [path], force or not out)
+    make_folder(None if out else own)
+    with bar("report", 1.0, "") as update, made_from(*sources):
+        report.write(model, path, pairs, temperature, progress=update)
+    tell(path)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vqspeech.cli_options import ModelName, Seed
+from vqspeech.cli_options import ModelName, Seed, tell
 from vqspeech.errors import InputError
 from vqspeech.hub import DEFAULT
 from vqspeech.progress import bar
@@ -60,7 +60,7 @@ def enrol(
     warn = lambda line: typer.echo(f"vqspeech: warning: {line}", err=True)  # noqa: E731
     with bar(f"voice {name}", 1.0, "") as update:
         path = enrol.enrol(awake, name, recordings, max_steps, seed, update, warn)
-    typer.echo(path)
+    tell(path)
 
 
 @models.command()
@@ -72,8 +72,9 @@ def export(
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Half the bytes.")] = False,
 ) -> None:
     """Write a model as a folder to share: upload it, and others say --model hf:owner/name."""
-    from vqspeech import export
+    from vqspeech import export, targets
 
+    targets.check([model], force=True, folders=[out])
     digest = export.export(model, out, speaker, at_least_s, bfloat16)
     typer.echo(f"{out}: {digest}")
 
@@ -82,7 +83,7 @@ def export(
 def demo(
     model: Annotated[list[str], typer.Option(help="One or more; the first is for what needs only one.")] = [DEFAULT],  # noqa: B006
     host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in; then think of --auth.")] = "127.0.0.1",
-    port: Annotated[int | None, typer.Option(help="The first free one from 7860 on.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="The first free one from 7860 on.")] = None,
     auth: Annotated[str, typer.Option(help="Who may come in.", metavar="USER:PASSWORD")] = "",
     seconds: Annotated[float, typer.Option(min=1, help="Of a recording, at most.")] = 60.0,
     megabytes: Annotated[float, typer.Option(min=0.1, help="Of an upload, at most.")] = 20.0,

@@ -1,12 +1,15 @@
 """Options that several commands share, and where their results go."""
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from vqspeech import targets
 from vqspeech.errors import InputError
+from vqspeech.files import STDOUT
 
 ModelName = Annotated[
     str, typer.Option("--model", help="One that ships, a run directory, or hf:owner/name.", metavar="MODEL")
@@ -18,7 +21,10 @@ Engine = Annotated[str | None, typer.Option(help="draft, or numba (CPU) or torch
 Device = Annotated[str, typer.Option(help="A torch device, such as cuda.")]
 Precision = Annotated[str | None, typer.Option(help="Of the weights in the numba engine: bfloat16, float32 or int8.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Of the numba engine; one a core.")]
-Out = Annotated[Path | None, typer.Option("-o", "--out", help="Where to write; - is stdout.")]
+Out = Annotated[
+    str | None, typer.Option("-o", "--out", help="Where to write; - is stdout, a final slash a folder.", metavar="PATH")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there, whoever made it.")]
 PriorName = Annotated[
     str, typer.Option("--prior", help="A prior's run directory; by default the model's own.", metavar="PRIOR")
 ]
@@ -41,20 +47,26 @@ def results_of(model: str) -> Path:
     return Path(model) if Path(model).is_dir() else Path("exp") / re.sub(r"[^\w.-]+", "-", model.removeprefix("hf:"))
 
 
-def targets_of(sources: list[Path], out: Path | None, out_dir: Path | None, suffix: str) -> list[Path]:
-    """Where each result goes: `out`, or beside its source or in a folder, with another suffix."""
+def targets_of(sources: list[Path], out: str | None, out_dir: Path | None, suffix: str, force: bool) -> list[Path]:
+    """Where each result goes: `out`, or beside its source or in a folder, with another suffix; see `targets.check`."""
+    if not out_dir and (out_dir := folder_of(out)):
+        out = None
     if out and (out_dir or len(sources) > 1):
         raise InputError("-o names one file; for several recordings or a folder use --out-dir")
-    if Path("-") in sources and not out:
+    if STDOUT in sources and not out:
         raise InputError("what comes from stdin has no name; say with -o where it shall go")
-    targets = [out or (out_dir or source.parent) / (source.stem + suffix) for source in sources]
-    if len(set(targets)) < len(targets):
-        raise InputError("two recordings have the same name and would overwrite each other; take them one by one")
-    return targets
+    found = [Path(out) if out else (out_dir or source.parent) / (source.stem + suffix) for source in sources]
+    targets.check(sources, found, force, each=True)
+    return found
+
+
+def folder_of(out: str | None, out_dir: Path | None = None) -> Path | None:
+    """The folder that -o or --out-dir names, if one of them does."""
+    return out_dir or (Path(str(out)) if targets.is_folder(out) else None)
 
 
 def make_folder(out_dir: Path | None) -> None:
-    """Makes --out-dir, if it was given."""
+    """Makes a folder for results, if one was given."""
     try:
         if out_dir:
             out_dir.mkdir(parents=True, exist_ok=True)
@@ -63,6 +75,23 @@ def make_folder(out_dir: Path | None) -> None:
 
 
 def tell(target: Path) -> None:
-    """Prints where a result went."""
-    if target != Path("-"):
-        typer.echo(target)
+    """Prints where a result went: the bytes of its name, which need not be text."""
+    if target != STDOUT:
+        typer.echo(os.fsencode(target))
+
+
+class Faults:
+    """Tells what failed, of many, on stderr as it comes; the others go on, and the exit code is 2 at the end."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def __call__(self, fault: InputError) -> None:
+        """Tells one."""
+        self.number += 1
+        typer.echo(f"vqspeech: {' '.join(str(fault).split())}", err=True)
+
+    def end(self) -> None:
+        """Ends the command, when all else is done."""
+        if self.number:
+            raise typer.Exit(2)

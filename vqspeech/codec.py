@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, groupby, islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from vqspeech import audio, bitstream
 from vqspeech.bitstream import Chunk, Header
-from vqspeech.coding import DIGEST, ENTROPIES, Coders
+from vqspeech.coding import DIGEST, Coders, check_coding
 from vqspeech.composing import Composer
 from vqspeech.errors import InputError
-from vqspeech.files import arriving
+from vqspeech.files import arriving, made_from
 from vqspeech.knowing import lift_db, nearest
+from vqspeech.saving import Failed, end_at, saved
 from vqspeech.synthesis import Model, Request, Wave
 from vqspeech.thinning import check_codebooks, thin
 
@@ -44,16 +45,8 @@ def encode_blocks(
     Raises:
         InputError: an unknown speaker or entropy, no prior where one is needed, more codebooks than there are.
     """
-    if speaker:
-        model.speaker_index(speaker)
-    if entropy not in ENTROPIES:
-        raise InputError(f"entropy {entropy!r} is unknown; choose from {', '.join(ENTROPIES)}")
-    if entropy == "prior" and prior is None:
-        raise InputError("entropy 'prior' needs a prior; give its run directory with --prior")
+    check_coding(model, speaker, entropy, prior, codebooks)
     codebooks = model.codebooks if codebooks is None else codebooks
-    check_codebooks(codebooks, model.codebooks, "the model")
-    if prior and entropy == "prior" and prior.codebooks != codebooks:
-        raise InputError(f"the prior knows {prior.codebooks} codebooks, not {codebooks}; choose --entropy adaptive")
     coders = Coders(model, speaker, prior)
     samples, held, number = 0, np.zeros((0, codebooks), np.int64), 0
 
@@ -121,7 +114,7 @@ def encode_file(model: Model, source: Path, path: Path, speaker: str = "", **opt
     else:
         gain_db = lift_db(model, source, speaker)
         blocks = (block * np.float32(10 ** (gain_db / 20)) for block in audio.blocks(source, model.sample_rate))
-    with _written(path) as file:
+    with made_from(source), _written(path) as file:
         for data in encode_blocks(model, blocks, speaker, gain_db=-gain_db, **options):
             file.write(data)
             file.flush()
@@ -130,42 +123,51 @@ def encode_file(model: Model, source: Path, path: Path, speaker: str = "", **opt
 def decode_all(
     model: Model, pairs: Sequence[tuple[Path, Path]], speaker: str = "", seed: int = 0, temperature: float = 1.0,
     top_p: float = 1.0, conceal: bool = False, prior: Composer | None = None,
-    report: Callable[[str], None] = lambda _: None, codebooks: int | None = None,
+    report: Callable[[str], None] = lambda _: None, failed: Failed = end_at, codebooks: int | None = None,
 ) -> Iterator[Path]:  # fmt: skip
     """The recordings of several .vqs, (source, path) each, spoken side by side; yields each path that is written.
 
     Paths are WAV or FLAC; `-` stands for stdin and stdout.  The rest is as in `decode_blocks`.
 
+    Args:
+        failed: told what is wrong with a file that cannot be decoded, while the others go on.
+
     Raises:
         InputError: as `decode_blocks`, with the file's name; what comes before the fault is decoded first.
     """
-    begun: list[_Decoding] = []
-    faults: list[InputError] = []
+    begun: dict[int, _Decoding] = {}
+    faults: dict[int, InputError] = {}
+    if speaker:
+        model.speaker_index(speaker)
 
     def requests() -> Iterator[Request]:
-        for source, _ in pairs:
+        for number, (source, _) in enumerate(pairs):
             told = lambda line, source=source: report(f"{source}: {line}")  # noqa: E731
             try:
-                begun.append(_Decoding(model, _bytes(source), speaker, seed, conceal, prior, told, codebooks))
+                begun[number] = _Decoding(model, _bytes(source), speaker, seed, conceal, prior, told, codebooks)
+                yield begun[number].request
             except InputError as fault:
-                faults.append(InputError(f"{source}: {fault}"))
-                return
-            yield begun[-1].request
-            if begun[-1].fault:
+                faults[number] = fault
+                yield Request((), model.speakers[0])
+            if failed is end_at and (number in faults or begun[number].fault):
                 return
 
-    for number, waves in groupby(model.decode_many(requests(), temperature, top_p), lambda pair: pair[0]):
+    def save(number: int, waves: Iterable[Wave]) -> None:
         source, path = pairs[number]
-        with audio.PipeWriter(model.sample_rate) if path == _PIPE else audio.Writer(path, model.sample_rate) as out:
-            for _, wave in waves:
-                out.write(begun[number].own(wave))
-            try:
+        try:
+            if number in faults:
+                raise faults[number]
+            writer = audio.PipeWriter(model.sample_rate) if path == _PIPE else audio.Writer(path, model.sample_rate)
+            with made_from(source), writer as out:
+                for wave in waves:
+                    out.write(begun[number].own(wave))
                 begun[number].finish()
-            except InputError as fault:
-                raise InputError(f"{source}: {fault}") from None
-        yield path
-    for fault in faults:
-        raise fault
+        except InputError as fault:
+            named = str(fault).startswith((f"{source}:", f"{path}:"))
+            raise fault if named else InputError(f"{source}: {fault}") from None
+
+    for number in saved(len(pairs), model.decode_many(requests(), temperature, top_p), save, failed):
+        yield pairs[number][1]
 
 
 class _Decoding:

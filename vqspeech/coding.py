@@ -12,6 +12,7 @@ from vqspeech.bitstream import ADAPTIVE, PACKED, PRIOR, Chunk
 from vqspeech.composing import Composer
 from vqspeech.errors import InputError
 from vqspeech.synthesis import Model
+from vqspeech.thinning import check_codebooks
 
 DIGEST = 24
 """Hex digits of a model's digest that a file carries."""
@@ -110,3 +111,20 @@ def _signature(prior: Composer, codes: NDArray[np.integer]) -> bytes:
     """The prior's digest, and the CRC of the codes: floating-point sums may differ elsewhere."""
     crc = zlib.crc32(codes.astype("<u2").tobytes())
     return bytes.fromhex(prior.run.digest[:DIGEST]) + crc.to_bytes(4, "little")
+
+
+def check_coding(
+    model: Model, speaker: str = "", entropy: str = "adaptive", prior: Composer | None = None,
+    codebooks: int | None = None,
+) -> None:  # fmt: skip
+    """Whether anything can be encoded so; raises as `codec.encode_blocks`."""
+    if speaker:
+        model.speaker_index(speaker)
+    if entropy not in ENTROPIES:
+        raise InputError(f"entropy {entropy!r} is unknown; choose from {', '.join(ENTROPIES)}")
+    if entropy == "prior" and prior is None:
+        raise InputError("entropy 'prior' needs a prior; give its run directory with --prior")
+    codebooks = model.codebooks if codebooks is None else codebooks
+    check_codebooks(codebooks, model.codebooks, "the model")
+    if prior and entropy == "prior" and prior.codebooks != codebooks:
+        raise InputError(f"the prior knows {prior.codebooks} codebooks, not {codebooks}; choose --entropy adaptive")

@@ -41,8 +41,7 @@ class Quantiser(_Section):
 
     codebooks: int = Field(default=1, ge=1, le=16)
     """Each codes what those before it left, see `nn.quantiser.ResidualQuantiser`."""
-    dropout: float = Field(default=0.0, ge=0, le=1)
-    """Share of the crops of which training uses fewer codebooks than there are."""
+    dropout: float = Field(default=0.0, ge=0, le=1)  # share of the crops of which training uses fewer codebooks
     codes: int = Field(default=512, ge=2, le=65536)
     dim: int = Field(default=64, ge=1)
     learning: Literal["gradient", "ema"] = "ema"

@@ -4,7 +4,6 @@ import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,8 +11,10 @@ import numpy as np
 
 from vqspeech import audio, loudness
 from vqspeech.errors import InputError
+from vqspeech.files import made_from
 from vqspeech.loudness import Heard
 from vqspeech.preprocessing import preprocessed
+from vqspeech.saving import Failed, end_at, saved
 from vqspeech.synthesis import Model, Request, Wave
 
 LEVELS = ("voice", "source", "raw")
@@ -76,8 +77,12 @@ def convert_all(
     seed: int = 0,
     level: str = "voice",
     progress: Callable[[float], None] = lambda _: None,
+    failed: Failed = end_at,
 ) -> Iterator[Converted]:
     """Conversions of several recordings, (source, path) each, side by side: each is what `convert` makes of it.
+
+    Args:
+        failed: told what becomes of a recording that cannot be converted, while the others go on.
 
     Raises:
         InputError: as `convert`; what comes before the fault is converted first.
@@ -102,22 +107,23 @@ def convert_all(
         except InputError as fault:  # what was heard before is still to be spoken
             faults[number] = fault
 
-    numbers = (number for number in range(len(pairs)) if not faults)
-    requests = (Request(model.encode_blocks(blocks(number)), speaker, seed) for number in numbers)
-    for number, waves in groupby(model.decode_many(requests, temperature, top_p, progress), lambda pair: pair[0]):
+    def save(number: int, waves: Iterable[Wave]) -> None:
+        said = _first(waves, partial(lengths.__getitem__, number))
         source, path = pairs[number]
-        said = _first((wave for _, wave in waves), partial(lengths.__getitem__, number))
-        with audio.Writer(path, model.sample_rate) as file:
-            if level != "raw":
+        with made_from(source), audio.Writer(path, model.sample_rate) as file:
+            if number in heard:
                 said = _finished(said, heard[number], _after_db(model, speaker, heard[number], level))
             for wave in said:
                 file.write(wave)
             if number in faults:
                 raise faults[number]
+
+    numbers = (number for number in range(len(pairs)) if failed is not end_at or not faults)
+    requests = (Request(model.encode_blocks(blocks(number)), speaker, seed) for number in numbers)
+    spoken = model.decode_many(requests, temperature, top_p, progress)
+    for number in saved(len(pairs), spoken, save, failed):
         length = lengths[number]
-        yield Converted(source, path, speaker, length / model.sample_rate, -(-length // model.hop))
-    for fault in faults.values():
-        raise fault
+        yield Converted(*pairs[number], speaker, length / model.sample_rate, -(-length // model.hop))
 
 
 def levelled(model: Model, source: str | Path, speaker: str) -> Wave:

@@ -17,9 +17,13 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from vqspeech import audio
 from vqspeech.errors import InputError
 from vqspeech.files import arriving
 from vqspeech.kaldi import TABLES, Fault, Row, bad_name, faults_of, joined, rows
+
+SLACK_S = 0.01
+"""By which a segment may end after its recording: bounds are rounded."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,22 @@ def validate(directory: str | Path) -> list[Fault]:
             faults.append(Fault(where, line, path, "is no file", "paths start at the working directory; mend it"))
         elif Path(path).stat().st_size == 0:
             faults.append(Fault(where, line, path, "is empty", "copy the recording again or delete the row"))
+    return faults + _bounds_faults(where.parent)
+
+
+def _bounds_faults(directory: Path) -> list[Fault]:
+    """Segments that reach beyond their recordings, of those that can be opened."""
+    faults, paths = [], {row.key: row.rest for row in _told(directory / "wav.scp")}
+    durations: dict[str, float] = {}
+    for line, key, rest in _told(directory / "segments"):
+        with suppress(ValueError, KeyError, InputError):
+            recording, *bounds = rest.split()
+            start_s, end_s = map(float, bounds)
+            if recording not in durations:
+                durations[recording] = audio.info(paths[recording])[1]
+            if max(start_s + SLACK_S, end_s) > durations[recording] + SLACK_S:
+                reason = f"reaches to {max(start_s, end_s):g} s, its recording ends at {durations[recording]:g} s"
+                faults.append(Fault(directory / "segments", line, key, reason, "mend the bounds or the recording"))
     return faults
 
 

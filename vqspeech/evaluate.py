@@ -4,6 +4,7 @@
 pairs file:   in.wav p225                      a source and the voice that shall say it
               in.wav p225 p225_says_it.wav     and, where there is one, how that voice did say it
 ```
+Between them are blanks, or tabs where a path has blanks.
 """
 
 import csv
@@ -21,13 +22,15 @@ from numpy.typing import NDArray
 from vqspeech import audio, checkpoint, conversion, corpus, measures, mulaw, peers, recognition, training
 from vqspeech.archives import Packed, Rows
 from vqspeech.errors import InputError
-from vqspeech.measures import MEASURES, RATE, Comparison, Recording
+from vqspeech.measures import MEASURES, RATE, Comparison, Measure, Recording
 from vqspeech.recognition import Recogniser
+from vqspeech.saving import Failed, end_at
 from vqspeech.synthesis import Model
 
 Wave = NDArray[np.float32]
+FILES = ("evaluation.json", "evaluation.csv")
 VOICE_UTTERANCES = 5
-"""Recordings that a voice is averaged over."""
+"""What `write` writes; recordings that a voice is averaged over."""
 VOICE = ("to_target", "to_source", "nearer_target")
 WEIGHTS = {"wer": "words", "cer": "letters"}
 """Measures that are shares of something, and of what."""
@@ -46,7 +49,7 @@ class Pair(NamedTuple):
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """The rows `source voice [reference]` of a file.
+    """The rows `source voice [reference]` of a file, separated by blanks, or by tabs if a row has one.
 
     Raises:
         InputError: it cannot be read, or a row is none.
@@ -58,11 +61,11 @@ def read_pairs(path: Path) -> list[Pair]:
         raise InputError(f"{path}: cannot be read ({reason}); give a file of `source voice` rows") from None
     rows = []
     for number, line in enumerate(lines, 1):
-        fields = line.split()
-        if not fields:
+        fields = [field.strip() for field in line.split("\t")] if "\t" in line.strip() else line.split()
+        if not any(fields):
             continue
         if len(fields) not in (2, 3):
-            raise InputError(f"{path}:{number}: {line!r} is not `source voice [reference]`; mend it")
+            raise InputError(f"{path}:{number}: {line!r} is not `source voice [reference]`; separate them by tabs")
         rows.append(Pair(Path(fields[0]), fields[1], Path(fields[2]) if fields[2:] else None))
     if not rows:
         raise InputError(f"{path}: names no pair")
@@ -71,7 +74,8 @@ def read_pairs(path: Path) -> list[Pair]:
 
 def evaluate(
     model: Model, pairs: list[Pair], voices: Path | None = None, temperature: float = 1.0, top_p: float = 1.0,
-    seed: int = 0, progress: Callable[[float], None] = lambda _: None, recogniser: Recogniser | None = None,
+    seed: int = 0, progress: Callable[[float], None] = lambda _: None, failed: Failed = end_at,
+    recogniser: Recogniser | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Measures each conversion, and each source as it is, as mu-law says it and through the codecs that are installed.
 
@@ -79,6 +83,7 @@ def evaluate(
         voices: a data directory with recordings of the target voices, for how near a conversion comes to them.
         temperature, top_p, seed: of the conversions.
         progress: told the share that is done.
+        failed: told of a pair that cannot be measured, while the others go on.
         recogniser: for word and character error rates, against what it hears in the source.
 
     Returns:
@@ -93,23 +98,38 @@ def evaluate(
     found: dict[str, Any] = {"missing": {one.name: one.module for one in MEASURES if one.missing}, "rows": []}
     targets = _voices(voices, {pair.speaker for pair in pairs}, found["missing"])
     for number, pair in enumerate(pairs):
-        source = Recording(audio.read(pair.source, RATE))
-        reference = Recording(audio.read(pair.reference, RATE)) if pair.reference else source
-        text = recogniser.hear(source.wave) if recogniser else ""
-        voice = measures.voice(source.wave) if pair.speaker in targets else None
-        for system, wave in _systems(model, pair, source.wave, temperature, top_p, seed):
-            said = source if system == UNTOUCHED else Recording(wave)
-            against = Comparison(reference if system == CONVERSION else source, said)
-            row = {"system": system, "source": str(pair.source), "speaker": pair.speaker}
-            numbers = {measure.name: measure.of(against) for measure in usable}
-            row |= {measure: value if np.isfinite(value) else None for measure, value in numbers.items()}
-            if recogniser and text:
-                row |= recognition.errors(text, recogniser.hear(said.wave))
-            if voice is not None:
-                row |= _nearness(wave, voice, targets[pair.speaker])
-            found["rows"].append(row)
+        try:
+            found["rows"] += _measured(model, pair, usable, targets, temperature, top_p, seed, recogniser)
+        except InputError as fault:
+            failed(fault)
         progress((number + 1) / len(pairs))
+    if not found["rows"]:
+        raise InputError(f"none of {len(pairs)} pairs could be measured; mend their recordings")
     return found
+
+
+def _measured(
+    model: Model, pair: Pair, usable: list[Measure], targets: dict[str, NDArray], temperature: float, top_p: float,
+    seed: int, recogniser: Recogniser | None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """The rows of a pair, one a system."""
+    rows = []
+    source = Recording(audio.read(pair.source, RATE))
+    reference = Recording(audio.read(pair.reference, RATE)) if pair.reference else source
+    text = recogniser.hear(source.wave) if recogniser else ""
+    voice = measures.voice(source.wave) if pair.speaker in targets else None
+    for system, wave in _systems(model, pair, source.wave, temperature, top_p, seed):
+        said = source if system == UNTOUCHED else Recording(wave)
+        against = Comparison(reference if system == CONVERSION else source, said)
+        row: dict[str, Any] = {"system": system, "source": str(pair.source), "speaker": pair.speaker}
+        numbers = {measure.name: measure.of(against) for measure in usable}
+        row |= {measure: value if np.isfinite(value) else None for measure, value in numbers.items()}
+        if recogniser and text:
+            row |= recognition.errors(text, recogniser.hear(said.wave))
+        if voice is not None:
+            row |= _nearness(wave, voice, targets[pair.speaker])
+        rows.append(row)
+    return rows
 
 
 def summary(found: dict[str, Any], seed: int = 0, draws: int = 1000) -> Summary:
@@ -134,13 +154,13 @@ def summary(found: dict[str, Any], seed: int = 0, draws: int = 1000) -> Summary:
 def write(found: dict[str, Any], directory: Path) -> None:
     """Writes evaluation.json, all that was found, and evaluation.csv, a row a system and recording."""
     directory.mkdir(parents=True, exist_ok=True)
-    corpus.write_whole(directory / "evaluation.json", json.dumps(found, indent=1) + "\n")
+    corpus.write_whole(directory / FILES[0], json.dumps(found, indent=1) + "\n")
     text = io.StringIO()
     names = list(dict.fromkeys(name for row in found["rows"] for name in row))
     table = csv.DictWriter(text, names, lineterminator="\n")
     table.writeheader()
     table.writerows(found["rows"])
-    corpus.write_whole(directory / "evaluation.csv", text.getvalue())
+    corpus.write_whole(directory / FILES[1], text.getvalue())
 
 
 def bits_per_sample(run: checkpoint.Run, held_out: Path, seconds: float = 120.0) -> dict[str, float]:

@@ -58,6 +58,7 @@ def fit(
     save: Callable[[nn.Module], None],
     evaluate: Callable[[nn.Module], Measured],
     report: Callable[[Progress], None] = lambda _: None,
+    begin: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
     """Trains until max_steps or max_minutes, from the newest state in the run directory if there is one.
 
@@ -73,6 +74,7 @@ def fit(
         save: called with the averaged learner when it is to be kept.
         evaluate: measures the averaged learner on held-out data.
         report: called after each step.
+        begin: called before the first step, when nothing can be refused any more.
 
     Returns:
         The newest numbers, by name.
@@ -110,6 +112,7 @@ def fit(
     )
     averaged.to(accelerator.device)
     learner.train()
+    begin()
     journal = Journal(directory, accelerator.is_main_process)
     numbers: dict[str, float] = {}
     norm: Any = math.nan

@@ -71,7 +71,10 @@ def room(folder: Path, digest: str) -> Path:
     resolved = folder.resolve()
     if SHIPPED.resolve() not in resolved.parents and "snapshots" not in resolved.parts:
         return folder
-    home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    try:
+        home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    except RuntimeError:  # HOME is not set, and nobody knows the user: nothing is there, nothing can be kept
+        home = Path(os.devnull)
     return home / "vqspeech" / digest[:24]
 
 

@@ -1,6 +1,7 @@
 """What comes from strangers: files within limits, work that ends, and a folder for each request that goes again."""
 
 import math
+import re
 import shutil
 import tempfile
 import time
@@ -101,6 +102,20 @@ def nameless(path: Path, called: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(str(error).replace(f"{path}:", called)) from None
+
+
+def names_only(line: str, *arguments: object) -> str:
+    """A line for strangers: of each path in it the name alone.
+
+    Args:
+        arguments: of a request; paths among them may have blanks, others are found where they have none.
+
+    >>> names_only("/tmp/x y/up load.wav: is empty; see /srv/models/a/config.yaml", "/tmp/x y/up load.wav")
+    'up load.wav: is empty; see config.yaml'
+    """
+    for path in (Path(one) for one in arguments if isinstance(one, str) and "/" in one):
+        line = line.replace(str(path), path.name) if path.is_absolute() else line
+    return re.sub(r"(?<![\w.:/])/(?:[^/\s:;,()'\"]+/)+", "", line)
 
 
 def plain(name: str) -> str:

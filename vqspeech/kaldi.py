@@ -1,6 +1,7 @@
 """Kaldi's tables: rows of a key and what follows, sorted by key; and whatever is wrong with them."""
 
 import heapq
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,6 +11,8 @@ from typing import NamedTuple
 
 TABLES = {"wav.scp": 2, "utt2spk": 2, "spk2utt": 2, "text": 1, "segments": 4}
 """Those of a data directory, and how many fields a row has at least."""
+_BLANKS = " \t\n\r\f\v"
+_SPACE = re.compile(f"[{_BLANKS}]+")
 
 
 class Row(NamedTuple):
@@ -37,7 +40,7 @@ class Fault:
 
 
 def rows(path: Path) -> Iterator[Row]:
-    """The rows of a table, one after another.
+    """The rows of a table, one after another: a key, white space of any kind (ASCII), and the rest.
 
     Raises:
         ValueError: a line is not UTF-8.
@@ -45,10 +48,10 @@ def rows(path: Path) -> Iterator[Row]:
     with path.open("rb") as file:
         for line, row in enumerate(file, 1):
             try:
-                key, _, rest = row.decode("utf-8").removesuffix("\n").partition(" ")
+                key, rest = _SPACE.split(row.decode("utf-8").strip(_BLANKS) + " ", maxsplit=1)
             except UnicodeDecodeError as error:
                 raise ValueError(f"{line}:{error.start}") from None
-            yield Row(line, key, rest.strip())
+            yield Row(line, key, rest.strip(_BLANKS))
 
 
 def joined(directory: Path, names: Iterable[str]) -> Iterator[dict[str, Row]]:
@@ -108,7 +111,7 @@ def _row_fault(name: str, fields: int, key: str, rest: str) -> tuple[str, str, s
     if reason := bad_name(key):
         return key, reason, "rename it"
     if fields > 1 and len(rest.split(maxsplit=fields - 2)) < fields - 1:
-        return f"{key} {rest}".strip(), f"has fewer than {fields} fields", "separate them by one space"
+        return f"{key} {rest}".strip(), f"has fewer than {fields} fields", "separate them by white space"
     if name == "wav.scp" and rest.strip("|") != rest:
         return rest, "is a command", "decode the recordings to files first and list those"
     if name == "utt2spk" and (reason := bad_name(rest)):

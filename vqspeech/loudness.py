@@ -72,7 +72,7 @@ def pauses(heard: Heard) -> NDArray[np.bool_]:
 def silenced(blocks: Iterable[Wave], heard: Heard) -> Iterator[Wave]:
     """The same wave, silent in the long pauses of the recording that was heard; it fades over a frame at their ends."""
     size, done = round(FRAME_S * heard.sample_rate), 0
-    loud = np.pad(1.0 - pauses(heard), (0, 2), mode="edge").astype(np.float32)
+    loud = np.pad(1.0 - pauses(heard), (0, 2), mode="edge" if len(heard.levels_db) else "constant").astype(np.float32)
     middles = (np.arange(len(loud)) + 0.5) * size
     for block in blocks:
         first, last = max(0, done // size - 1), (done + len(block)) // size + 2

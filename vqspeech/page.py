@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any
 
 from vqspeech.errors import InputError
+from vqspeech.intake import names_only
 from vqspeech.studio import Studio
 
 QUEUE, WORKERS = 16, 8
@@ -74,6 +75,7 @@ def serve(
     Raises:
         InputError: Gradio is not installed, or the port is taken.
     """
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*"  # gradio asks its own page whether it is there
     os.environ["GRADIO_TEMP_DIR"] = str(studio.intake.folder / "uploads")
     page, gr = build(studio), _gradio()
     from starlette.middleware import Middleware
@@ -87,7 +89,7 @@ def serve(
             ssr_mode=False, enable_monitoring=False, pwa=False, footer_links=["api"],
             app_kwargs={"middleware": [Middleware(_Guard)]},
         )  # fmt: skip
-    except OSError as error:
+    except (OSError, OverflowError, ValueError) as error:
         raise InputError(f"{host}:{port or 7860}: cannot be served on ({error}); choose another --port") from None
     if wait:
         print(f"Open {address} in a browser; Ctrl-C ends it.", flush=True)
@@ -172,9 +174,8 @@ def _voices_tab(gr: Any, studio: Studio) -> _Enrolling:
 
     def enrol(recording: str, name: str, progress: Any = gr.Progress()) -> str:
         warnings = studio.enrol(recording, name, _shown(progress, f"learning {name}"))
-        return "\n\n".join(
-            [f"**{name}** can be chosen as a voice now.", *(f"The recording {one}." for one in warnings)]
-        )
+        said = [f"**{name}** can be chosen as a voice now.", *(f"The recording {one}." for one in warnings)]
+        return "\n\n".join(said)
 
     def forget(name: str) -> str:
         studio.remove(name or "")
@@ -256,9 +257,8 @@ def _codes_tab(gr: Any, studio: Studio, probed: dict[str, list[int]], voice_list
     def hear_code(code: int, voice: str) -> tuple[str, str]:
         path = studio.say_codes([int(code or 0)], voice)
         rows = [f"| {phone} | {100 * share:.0f} % |" for phone, share in dictionary.shares(int(code or 0))[:8]]
-        return str(path), "\n".join(
-            ["| phone | share |", "|---|---|", *rows]
-        ) if rows else "Not heard when it was probed."
+        table = "\n".join(["| phone | share |", "|---|---|", *rows])
+        return str(path), table if rows else "Not heard when it was probed."
 
     _on(gr, of_phone.click, hear_phone, [phone, voice], [said, told], "hear_phone")
     _on(gr, of_code.click, hear_code, [code, voice], [said, told], "hear_code")
@@ -278,7 +278,7 @@ def _on(gr: Any, event: Any, act: Callable[..., Any], inputs: list[Any], outputs
         try:
             return act(*arguments, **options)
         except InputError as error:
-            raise gr.Error(str(error), duration=15, print_exception=False) from None
+            raise gr.Error(names_only(str(error), *arguments), duration=15, print_exception=False) from None
         except Exception as error:
             logging.getLogger(__name__).exception("%s", name)
             sentence = "This did not work, and it is not your fault; try another recording."

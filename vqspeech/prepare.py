@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from vqspeech import archives, audio, corpus, mulaw
 from vqspeech.corpus import Skipped, Utterance
 from vqspeech.errors import InputError
-from vqspeech.files import alone
+from vqspeech.files import alone, in_turn
 from vqspeech.parallel import Progress, each, shares
 from vqspeech.phones import PAUSES, read_htk
 from vqspeech.preprocessing import preprocessed
 
 MARGIN_S = 0.05
 """Silence left before the first sound and after the last."""
+SHORTEST_S = 0.01
+"""What is shorter is not cut: it has no frame to compare with others."""
 SHARD_UTTERANCES = 256
 SEAL, DRAFT = "packed.json", "packing.json"
 
@@ -108,11 +110,12 @@ def pack_part(
     directory = Path(directory)
     utterances, folder = corpus.Corpus(directory), directory / "packed"
     with alone(folder, among_others=True):
-        total, shards = _begun(folder, utterances, sample_rate, bits, part=True)
-    own = shares(range(total), part)
-    mine = (shard for number, shard in enumerate(shards) if number in own)
-    for _ in each(partial(_pack_shard, sample_rate, bits), mine, len(own), nj, progress):
-        pass
+        with in_turn(folder):
+            total, shards = _begun(folder, utterances, sample_rate, bits, part=True)
+        own = shares(range(total), part)
+        mine = (shard for number, shard in enumerate(shards) if number in own)
+        for _ in each(partial(_pack_shard, sample_rate, bits), mine, len(own), nj, progress):
+            pass
     return len(own)
 
 
@@ -151,6 +154,8 @@ def _cut(labels: Path | None, one: Utterance) -> tuple[Utterance, str]:
             return one, ""  # cut before
         rate, _ = audio.info(one.path)
         wave = audio.read(one.path, rate, one.start_s)
+        if len(wave) < rate * SHORTEST_S:
+            return one, ""
         return _bounded(one, one.start_s, *audio.edges(wave, rate)), ""
     except InputError as error:
         return one, str(error)

@@ -287,9 +287,8 @@ def _conditions(model: Model, train: str | Path, test: str | Path, heard: Any, s
         about[f"{name}_minutes"] = sum(len(one.codes) for one in part) * model.hop / model.sample_rate / 60
         about[f"{name}_speakers"] = len({one.utterance.speaker for one in part})
     names = {phone.phone for part in heard for one in part for phone in one.said}
-    about["map"] = {name: phones.fold(name) for name in sorted(names)}
-    about["phones"] = sorted(set(about["map"].values()))
-    return about
+    known = {name: phones.fold(name) for name in sorted(names)}
+    return about | {"map": known, "phones": sorted(set(known.values()))}
 
 
 def _sklearn() -> Any:

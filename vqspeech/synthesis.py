@@ -100,7 +100,8 @@ class Model:
         self.run = run if isinstance(run, checkpoint.Run) else checkpoint.load(run, _device(device))
         self.model, self.device, self.engine = self.run.model, device, engine
         self.drafts = bool(self.model.outline) and asked in (None, DRAFT)
-        vocoder = None if vocoder is None and not self.run.folder else vocoder or self.run.folder / hub.VOCODER
+        if vocoder is None and self.run.folder:
+            vocoder = self.run.folder / hub.VOCODER
         self.conditioning: Conditioning = ByCodes(self.model)
         if vocoder and (Path(vocoder) / hub.WEIGHTS).is_file():
             self.conditioning = ByFeatures(self.model, checkpoint.load_vocoder(vocoder).model.to(device))

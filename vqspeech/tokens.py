@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from vqspeech import archives, audio, corpus, machine
 from vqspeech.corpus import Skipped, Utterance
 from vqspeech.errors import InputError
-from vqspeech.files import arriving
+from vqspeech.files import alone, arriving
 from vqspeech.parallel import Progress, each, shares
 from vqspeech.synthesis import Model
 
@@ -50,14 +50,15 @@ def make(
         How many shards this part has.
 
     Raises:
-        InputError: no such run or data directory, or a part that is none.
+        InputError: no such run or data directory, a part that is none, or another process that writes there.
     """
     utterances = corpus.Corpus(directory)
     own = shares(range(math.ceil(len(utterances) / SHARD_UTTERANCES)), part)
     mine = (shard for number, shard in enumerate(_shards(run, utterances)) if number in own)
-    (Path(directory) / "codes").mkdir(exist_ok=True)
-    for _ in each(partial(_encode_shard, str(run), max(1, machine.cores() // nj)), mine, len(own), nj, progress):
-        pass
+    work = partial(_encode_shard, str(run), max(1, machine.cores() // nj))
+    with alone(Path(directory) / "codes", among_others=part[1] > 1):
+        for _ in each(work, mine, len(own), nj, progress):
+            pass
     return len(own)
 
 
@@ -68,9 +69,15 @@ def merge(run: str | Path, directory: str | Path) -> list[Skipped]:
         The utterances that could not be read; `codes.scp` does without them.
 
     Raises:
-        InputError: a shard is missing, or nothing at all could be read.
+        InputError: a shard is missing, nothing at all could be read, or another process writes there.
     """
-    directory, utterances, model = Path(directory), corpus.Corpus(directory), _awake(str(run))
+    directory, utterances = Path(directory), corpus.Corpus(directory)
+    with alone(directory / "codes"):
+        return _merged(run, directory, utterances)
+
+
+def _merged(run: str | Path, directory: Path, utterances: corpus.Corpus) -> list[Skipped]:
+    model = _awake(str(run))
     stems = [stem for stem, _ in _shards(run, utterances)]
     missing = [stem.name for stem in stems if not stem.with_suffix(".tsv").exists()]
     if missing:
@@ -98,8 +105,6 @@ def merge(run: str | Path, directory: str | Path) -> list[Skipped]:
     for old in (directory / "codes").glob("*-*.*"):
         if old.stem not in own:
             old.unlink()
-    for part in (directory / "codes").glob(".*.part"):  # of processes that were killed
-        part.unlink()
     return skipped
 
 

@@ -26,6 +26,7 @@ from vqspeech.models.vqvae import VQVAE, Sketch, Told
 from vqspeech.nn.quantiser import usage
 from vqspeech.posteriors import beside_packed
 from vqspeech.synthesis import Model
+from vqspeech.training_state import drawn
 from vqspeech.voices import Voice
 
 LISTEN_S = 3.0
@@ -80,9 +81,9 @@ def train_vqvae(
         return measure(run, held, settings.training.evaluate_s, settings.training.listen)
 
     distinct = list(dict(zip(train, parts, strict=True)).values())  # what is heard twice was not said twice
-    with started(directory, settings, speakers, distinct):
+    with started(directory, settings, speakers, distinct) as begin:
         numbers = fit(
-            learner, crops, collate, settings.training, directory,
+            learner, crops, collate, settings.training, directory, begin=begin,
             save=lambda learner: checkpoint.save(directory, learned(learner)), evaluate=evaluate, report=report,
         )  # fmt: skip
         if model.outline and os.environ.get("RANK", "0") == "0":
@@ -215,10 +216,10 @@ def train_prior(
         bits = measure_prior(copy.deepcopy(learner).cpu().eval(), places, speakers)  # type: ignore[arg-type]
         return Measured(metrics.by_codebook("held_out_bits_per_code", bits) | simple, {}, 0)
 
-    with started(directory, settings, speakers):
+    with started(directory, settings, speakers) as begin:
         return fit(
             model, crops, collate_codes, settings.training, directory,
-            save=lambda learner: checkpoint.save(directory, learner), evaluate=evaluate, report=report,
+            save=lambda learner: checkpoint.save(directory, learner), evaluate=evaluate, report=report, begin=begin,
         )  # fmt: skip
 
 
@@ -243,23 +244,23 @@ def spread(parts: Sequence[Any], symbols: float) -> list[tuple[Any, int]]:
 @contextmanager
 def started(
     directory: Path, settings: config.AnyConfig, speakers: list[str], spoken: Sequence[Packed] = ()
-) -> Generator[None, None, None]:
-    """A run directory that no other training writes into; of several processes the first one sees to that, alone."""
-    if os.environ.get("RANK", "0") != "0":
-        yield
-        return
-    with alone(directory):
+) -> Generator[Callable[[], None], None, None]:
+    """A run directory that no other training writes into; of several processes the first one sees to that, alone.
+
+    Yields what begins the run, for `fit` to call when nothing can be refused any more.
+    """
+
+    def begin() -> None:
         checkpoint.start(directory, settings, speakers)
         if spoken and not (directory / voices.TABLE).exists():
             voices.write(directory, known_voices(spoken))
-        yield
 
-
-def drawn(make: Callable[[], Any], seed: int) -> Any:
-    """A model whose first weights depend on the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return make()
+    if os.environ.get("RANK", "0") != "0":
+        yield lambda: None
+        return
+    with alone(directory):
+        checkpoint.check_start(directory, settings, speakers)
+        yield begin
 
 
 def _check_speakers(path: str | Path, speakers: list[str], known: list[str]) -> None:

@@ -1,7 +1,10 @@
-"""What a training needs to go on from where it was: weights, moments and step, in a run directory."""
+"""How a model begins, and what a training needs to go on: weights, moments and step, in a run directory."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -63,3 +66,10 @@ def resume_(directory: Path, learner: nn.Module, averaged: nn.Module, adam: Opti
 def states_of(directory: Path) -> list[Path]:
     """The files of all states that are kept, the oldest first."""
     return sorted((directory / STATES).glob("[0-9]*.safetensors"))
+
+
+def drawn(make: Callable[[], Any], seed: int) -> Any:
+    """A model whose first weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make()

@@ -16,7 +16,8 @@ from vqspeech.dataset import WaveBatch, WaveCrops, collate_waves
 from vqspeech.errors import InputError
 from vqspeech.fitting import Measured, Progress, fit
 from vqspeech.models.vocoder import WaveNetVocoder
-from vqspeech.training import drawn, spread, started
+from vqspeech.training import spread, started
+from vqspeech.training_state import drawn
 
 GAINS_S = 600.0
 """Seconds of training data on which the gains of a vocoder's sub-bands are measured."""
@@ -58,10 +59,10 @@ def train_vocoder(
         bits = measure_vocoder(vocoder, spread(held, settings.training.evaluate_s * model.sample_rate))
         return Measured({"held_out_bits_per_sample": bits}, {}, 0)
 
-    with started(directory, settings, []):
+    with started(directory, settings, []) as begin:
         return fit(
             model, crops, collate_waves, settings.training, directory,
-            save=lambda learner: checkpoint.save(directory, learner), evaluate=evaluate, report=report,
+            save=lambda learner: checkpoint.save(directory, learner), evaluate=evaluate, report=report, begin=begin,
         )  # fmt: skip
 
 

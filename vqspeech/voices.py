@@ -119,7 +119,9 @@ def keep(room: Path, model: str, one: Enrolled) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{path.parent}: cannot be made ({error.strerror})") from None
+        raise InputError(
+            f"{path.parent}: cannot be made ({error.strerror}); set XDG_DATA_HOME to a folder of yours"
+        ) from None
     about = {"format": FORMAT, "model": model, "seconds": f"{one.voice.seconds:.2f}"}
     about |= {"level_db": f"{one.voice.level_db:.2f}", "sex": one.voice.sex, "accent": one.voice.accent}
     with arriving(path) as part:

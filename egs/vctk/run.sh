@@ -72,11 +72,11 @@ make_data() {
   [ -n "$vctk" ] || $cpu_cmd data mini downloads/mini
   python egs/vctk/local/prepare_vctk.py "${vctk:-downloads/mini}" "$data/all"
   $cpu_cmd data cut "$data/all" --nj "$nj" ${labels:+--labels "$labels"}
-  $cpu_cmd data split "$data/all" "$data"
+  $cpu_cmd data split "$data/all" "$data" --force
 }
 
 make_extra() {  # make_extra FROM TO
-  $cpu_cmd data combine "$1" --out "$2"
+  $cpu_cmd data combine "$1" --out "$2" --force
   $cpu_cmd data cut "$2" --nj "$nj"
 }
 
@@ -109,16 +109,16 @@ train_prior() {
 convert_test() {  # four recordings that training never saw, in four voices
   mkdir -p "$model/converted"
   python egs/vctk/local/choose_pairs.py "$data/test" "$model/speakers.txt" 4 > "$model/pairs.txt"
-  while read -r wav speaker; do
-    vqspeech convert --model "$model" --speaker "$speaker" --out-dir "$model/converted" "$wav"
+  while IFS=$'\t' read -r wav speaker; do
+    vqspeech convert --model "$model" --speaker "$speaker" --out-dir "$model/converted" --force -- "$wav"
   done < "$model/pairs.txt"
 }
 
 make_phones() {
   if [ -n "$phone_labels" ]; then
-    $cpu_cmd data align "$1" --labels "$phone_labels"
+    $cpu_cmd data align "$1" --labels "$phone_labels" --force
   else
-    $cpu_cmd data align "$1" --nj "$nj"
+    $cpu_cmd data align "$1" --nj "$nj" --force
   fi
 }
 

@@ -21,7 +21,7 @@ here=recipes/pretrained data=data/pretrained model=exp/pretrained out=exp/englis
 
 if [ ! -e $data/.done ]; then
   for corpus in npvcc librispeech speechocean; do
-    vqspeech data combine "$speech/$corpus" --out $data/all/$corpus
+    vqspeech data combine "$speech/$corpus" --out $data/all/$corpus --force
     vqspeech data cut $data/all/$corpus --nj "$nj"
   done
   for corpus in librispeech speechocean; do
@@ -29,7 +29,7 @@ if [ ! -e $data/.done ]; then
   done
   python egs/vctk/local/prepare_vctk.py "$speech/vctk-16k" $data/all/vctk
   vqspeech data cut $data/all/vctk --nj "$nj" --labels "$speech/vctk-16k/lab"
-  vqspeech data split $data/all/vctk $data/vctk
+  vqspeech data split $data/all/vctk $data/vctk --force
   for part in all/npvcc librispeech/train speechocean/train vctk/train vctk/dev vctk/test; do
     vqspeech data pack $data/$part --nj "$nj"
   done
@@ -67,7 +67,7 @@ vqspeech train $here/conf/prior.yaml "${mixture[@]}" --held-out $data/vctk/dev -
 targets=(p225 p226 p227 p228 p232 p239 np_vcc_SF1 np_vcc_SM1 np_vcc_TF2 np_vcc_TM3)
 unseen=($data/librispeech/unseen $data/speechocean/unseen)
 python $here/local/pairs.py 20 $data/vctk/test "${unseen[@]}" -- "${targets[@]}" > $model/pairs.txt
-vqspeech data combine $data/vctk/train $data/all/npvcc --out $data/voices
-vqspeech evaluate $model/pairs.txt --model $out --voices $data/voices --held-out $data/vctk/test --out $model
+vqspeech data combine $data/vctk/train $data/all/npvcc --out $data/voices --force
+vqspeech evaluate $model/pairs.txt --model $out --voices $data/voices --held-out $data/vctk/test --out $model --force
 exit
 }

@@ -14,7 +14,8 @@ class Encoder(nn.Module):
     samples  |....hop....|....hop....|....hop....|      time = frames * hop
     frames   |     0     |     1     |     2     |
     ```
-    Each convolution is padded by half its stride (rounded up) on both sides, so nothing shifts and no frame is lost.
+    Each convolution is padded by half its stride (rounded up) on both sides, so nothing shifts and no frame is lost;
+    the frame too many that this gives at a stride of 1 is left out.
     They are convolutions of pictures of one line, which have the channels of a sample side by side in memory: these
     are faster than those of lines.  Of a picture, windows and strides are the same in both directions.
 
@@ -45,6 +46,7 @@ class Encoder(nn.Module):
             conv(channels if layer else bands, 2 * stride, stride, (stride + 1) // 2)
             for layer, stride in enumerate(strides)
         )
+        self._steps = [(stride if pictures else 1, stride) for stride in strides]
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.ReLU(), conv(channels, 3, 1, 1), nn.ReLU(), conv(channels, 1, 1, 0))
             for _ in range(residual_blocks)
@@ -63,7 +65,9 @@ class Encoder(nn.Module):
         """
         x: Tensor = signal if self.pictures else signal[:, :, None]  # a picture of one line
         for layer, down in enumerate(self.down):
-            x = down(F.relu(x) if layer else x).contiguous(memory_format=torch.channels_last)
+            (tall, long), (height, width) = self._steps[layer], x.shape[2:]
+            x = down(F.relu(x) if layer else x)[:, :, : height // tall, : width // long]  # stride 1 makes one more
+            x = x.contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
             x = x + block(x)
         x = self.latents(F.relu(x))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Pairs for listening: recordings of a data directory, each with a voice that is not its own.
 
-choose_pairs.py DATA_DIR SPEAKERS_TXT COUNT prints `path speaker` rows; recordings and voices are spread
+choose_pairs.py DATA_DIR SPEAKERS_TXT COUNT prints rows of a path, a tab and a speaker; recordings and voices are spread
 evenly over their tables, so that they differ as much as they can.
 """
 
@@ -18,7 +18,7 @@ def main(directory: str, table: str, count: str) -> None:
     for place in range(number):
         one = utterances[place * len(utterances) // number]
         others = [speaker for speaker in speakers if speaker != one.speaker] or speakers
-        print(one.path, others[(2 * place + 1) * len(others) // (2 * number)])
+        print(one.path, others[(2 * place + 1) * len(others) // (2 * number)], sep="\t")
 
 
 if __name__ == "__main__":

@@ -11,13 +11,13 @@ from vqspeech import corpus
 
 
 def main(count: int, directories: list[str], speakers: list[str]) -> None:
-    """Prints rows of `source voice`."""
+    """Prints rows of a source, a tab and a voice."""
     turn = cycle(speakers)
     for directory in directories:
         utterances = [one for one in corpus.read(directory) if (one.end_s or 4.0) - one.start_s > 2.0]
         for place in range(min(count, len(utterances))):
             one = utterances[place * len(utterances) // min(count, len(utterances))]
-            print(one.path, next(name for name in turn if name != one.speaker))
+            print(one.path, next(name for name in turn if name != one.speaker), sep="\t")
 
 
 if __name__ == "__main__":
