@@ -101,3 +101,14 @@ def test_an_error_while_writing_leaves_nothing_behind(tmp_path):
         audio.write(tmp_path / "a.mp3", np.zeros(10), 16000)
     with pytest.raises(InputError, match="cannot be written"):
         audio.write(tmp_path / "no" / "folder.wav", np.zeros(10), 16000)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3", "AIFF", "CAF", "W64"])
+def test_a_part_of_a_recording_is_that_part_in_every_format(tmp_path, speech, kind):
+    path = tmp_path / f"in.{kind.lower()}"
+    soundfile.write(path, speech(3.0), 16000, format=kind)
+    whole = audio.read(path, 16000)
+    for start_s, end_s in ((0.126, 1.394), (2.5, None), (0.5, 0.6)):
+        part = audio.read(path, 16000, start_s, end_s)
+        expected = whole[round(start_s * 16000) : None if end_s is None else round(end_s * 16000)]
+        assert np.allclose(part, expected, atol=1e-5)

@@ -133,7 +133,8 @@ def _libsndfile(path: Path) -> list[Stream]:
         promised = frames if counted and frames < ENDLESS_BYTES >> 10 else None
         slack = {"MP3": MP3_SLACK_FRAMES, "W64": W64_SLACK_FRAMES}.get(kind, 0)
         read = partial(_decoded, path, part, kind) if counted or kind != "MP3" else partial(_piped, path, part)
-        found.append(Stream(rate, channels, promised, slack, None, floats, counted, read))
+        seeks = counted and kind != "FLAC"  # which looks for a frame by the size that it is told
+        found.append(Stream(rate, channels, promised, slack, None, floats, seeks, read))
     return found
 
 
