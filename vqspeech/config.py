@@ -105,8 +105,7 @@ class Prior(_Section):
     layers: int = Field(default=20, ge=1)
     stack: int = Field(default=10, ge=1)
     kernel: int = Field(default=2, ge=1)
-    speaker: int = Field(default=64, ge=1)
-    """Numbers that describe a speaker."""
+    speaker: int = Field(default=64, ge=1)  # numbers that describe a speaker
 
 
 class Vocoder(_Section):
