@@ -25,7 +25,6 @@ FLOORS = [
         "abx",
         "engines.lanes",
         "bitstream",
-        "thinning",
         "targets",
     },
     {"corpus"},

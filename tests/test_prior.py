@@ -128,7 +128,7 @@ def test_a_file_coded_with_a_prior_says_the_same_and_wants_its_own(run, prior, s
         b"".join(codec.encode_blocks(model, [wave], "alice", entropy, composer)) for entropy in ("packed", "prior")
     )
     assert len(coded) <= len(plain)
-    monkeypatch.setattr(coding, "min", lambda *several, key: [*several, *several[0]][-1], raising=False)  # the longest
+    monkeypatch.setattr(coding, "min", lambda payloads, key: payloads[-1], raising=False)  # the longest, too
     coded = b"".join(codec.encode_blocks(model, [wave], "alice", "prior", composer))
     assert {chunk.kind for chunk in bitstream.Reader().push(coded)} == {bitstream.PRIOR}
     said = np.concatenate([*codec.decode_blocks(model, [coded], prior=composer)])

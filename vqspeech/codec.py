@@ -98,11 +98,8 @@ def decode_blocks(
 def encode_file(model: Model, source: Path, path: Path, speaker: str = "", **options: Any) -> None:
     """A recording as a .vqs that appears when it is whole; `-` stands for stdin (a 16-bit WAV) and stdout.
 
-    Of a recording in a file more is known than of one that arrives: it is encoded at the level of the voices that the
-    model knows, which decoding undoes; and where no speaker is named, the default voice is the nearest one (NOBODY:
-    none).
-
-    Options are those of `encode_blocks`.
+    A file is encoded at the level of the voices that the model knows, which decoding undoes; where no speaker is named,
+    its default voice is the nearest one (NOBODY: none).  Options are those of `encode_blocks`.
 
     Raises:
         InputError: as `encode_blocks` and `audio.blocks`, and a path that cannot be written.

@@ -44,7 +44,7 @@ class Coders(NamedTuple):
             words = bitstream.encode(flat, self.prior.expect(self.speaker))
             if np.array_equal(bitstream.decode(words, len(flat), self.prior.expect(self.speaker)), flat):
                 expected = Chunk(number, PRIOR, _signature(self.prior, flat) + words, length)
-                chunks = min(chunks, bitstream.write_chunk(expected), key=len)
+                chunks = min([chunks, bitstream.write_chunk(expected)], key=len)
         return chunks
 
     def read(self, chunks: Sequence[Chunk], codebooks: int) -> NDArray[np.int64]:

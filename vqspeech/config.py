@@ -96,8 +96,7 @@ class Model(_Section):
 class Prior(_Section):
     """The WaveNet over codes."""
 
-    model: str = ""
-    """Digest of the VQ-VAE whose codes these are; training fills it in, and its codebooks and their size."""
+    model: str = ""  # digest of the VQ-VAE whose codes these are; training fills it in, and codes and codebooks
     codes: int | None = Field(default=None, ge=2, le=65536)
     codebooks: int | None = Field(default=None, ge=1, le=16)  # none in a run of before there were several: one
     residual: int = Field(default=64, ge=1)
@@ -105,8 +104,7 @@ class Prior(_Section):
     layers: int = Field(default=20, ge=1)
     stack: int = Field(default=10, ge=1)
     kernel: int = Field(default=2, ge=1)
-    speaker: int = Field(default=64, ge=1)
-    """Numbers that describe a speaker."""
+    speaker: int = Field(default=64, ge=1)  # numbers that describe a speaker
 
 
 class Vocoder(_Section):

@@ -30,7 +30,7 @@ def nearest(model: Model, source: Path) -> str:
     net = model.model
     if not net.outline:
         return ""
-    wave = audio.read(source, model.sample_rate, end_s=HEARD_S)
+    wave = audio.read(source, model.sample_rate, end_s=HEARD_S) * np.float32(10 ** (lift_db(model, source) / 20))
     wave = mulaw.expand(mulaw.compress(np.pad(wave, (0, -len(wave) % net.hop))))
     batch = torch.from_numpy(wave).to(model.device)[None]
     pitch = pitch_hz(batch, model.sample_rate, net.hop)[0]

@@ -33,8 +33,7 @@ SOURCES = ("codes", "k-means of MFCC", "untrained encoder", "codes in random ord
 SEVERAL = "all codebooks, k-means"
 """The sums of their vectors, in as many clusters as a codebook has codes; `codes` are those of the first."""
 PAUSE = phones.PHONES.index(phones.PAUSE)
-LINEAR_FRAMES = 60_000
-"""Frames of training that a linear probe sees at most."""
+LINEAR_FRAMES = 60_000  # of training, that a linear probe sees at most
 
 
 class Heard(NamedTuple):
@@ -235,7 +234,7 @@ def _speaker(heard: Any, symbols: list[list[NDArray]]) -> dict[str, float | None
 def _abx(model: Model, part: list[Heard], seed: int) -> dict[str, dict[str, float | None]]:
     vectors = model.quantisers[0].codebook.detach().numpy()
     draws = np.random.default_rng(seed)
-    ways = {
+    ways: dict[str, Callable[[Heard], NDArray]] = {
         "codes": lambda one: vectors[one.codes[:, 0]],
         "MFCC": lambda one: one.mfcc,
         "codes in random order": lambda one: vectors[draws.permutation(one.codes[:, 0])],
@@ -281,8 +280,8 @@ def _by_phone(heard: Any, symbols: list[list[NDArray]]) -> dict[str, Any]:
 
 def _conditions(model: Model, train: str | Path, test: str | Path, heard: Any, seed: int) -> dict[str, Any]:
     about: dict[str, Any] = {"train": str(train), "test": str(test), "seed": seed, "model": model.run.digest}
-    about |= {"codes": model.model.quantiser.sizes[0], "codebooks": model.codebooks}
-    about["frame_rate"] = model.sample_rate / model.hop
+    sizes = model.model.quantiser.sizes
+    about |= {"codes": sizes[0], "codebooks": len(sizes), "frame_rate": model.sample_rate / model.hop}
     for name, part in zip(("train", "test"), heard, strict=True):
         about[f"{name}_minutes"] = sum(len(one.codes) for one in part) * model.hop / model.sample_rate / 60
         about[f"{name}_speakers"] = len({one.utterance.speaker for one in part})
