@@ -107,7 +107,7 @@ def test_a_draft_by_segments_is_the_draft_of_the_whole(run, monkeypatch):
         net.outline.foreseen.weight[1] *= 3
         net.outline.foreseen.bias[1] -= 0.5  # a low one: rounding adds up in its phase, cycle by cycle
         net.manners = 0.05 * torch.randn(2, *net.outline.mannerisms, generator=torch.Generator().manual_seed(0))
-        outlined = net.foresee(net.quantiser.decode(torch.from_numpy(codes)[None]), torch.tensor([1]))
+        outlined = net.foresee(net.quantiser.decode(torch.from_numpy(codes)[None, :, None]), torch.tensor([1]))
         pitch = glide(outlined.pitch, net.hop)
         noise = torch.from_numpy(np.random.default_rng(7).random(len(codes) * 16, dtype=np.float32))[None]
         spectra = drafting._sharpened(outlined.spectra.reshape(1, -1, 80))
@@ -134,7 +134,7 @@ def test_a_model_without_an_outline_makes_no_draft(run):
 
 def test_one_segment_is_what_the_engine_says(run):
     model, codes = vqspeech.load(run, "torch"), torch.arange(16)[None]
-    cond = model.model.condition(model.model.quantiser.decode(codes), torch.tensor([1]))
+    cond = model.model.condition(model.model.quantiser.decode(codes[:, :, None]), torch.tensor([1]))
     uniforms = torch.from_numpy(np.random.default_rng(5).random((1, 256), dtype=np.float32))
     with torch.inference_mode():
         classes, _ = torch_engine.generate(model.model.wavenet, cond, uniforms)

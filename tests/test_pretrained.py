@@ -72,7 +72,7 @@ def test_it_expects_speech_and_not_noise(model, sentence):
 def test_its_prior_composes_codes_and_belongs_to_it(model):
     composer = Composer(hub.find_prior("", hub.DEFAULT), model)
     codes = composer.compose("p225", 100, 2, seed=1)
-    assert codes.shape == (2, 100)
+    assert codes.shape == (2, 100, 1)
     assert len(np.unique(codes)) > 20
 
 

@@ -174,9 +174,12 @@ def test_the_commands_make_codes_and_speak_from_nothing(run, prior, data, tmp_pa
     for wrong, told in [
         (("sample", *models, "--speaker", "alic"), "unknown speaker 'alic'; nearest"),
         (("sample", *models, "--speaker", "p226"), "the prior does not know speaker 'p226'"),
-        (("sample", *models, "--speaker", "alice", "--seconds", -1), "seconds -1 is out of range"),
-        (("sample", *models, "--speaker", "alice", "--prompt", "none.wav"), "none.wav: no such file"),
-        (("sample", "--model", run, "--prior", "nowhere", "--speaker", "alice"), "nowhere: is no run directory"),
+        (("sample", *models, "--speaker", "alice", "--seconds", -1, "--force"), "seconds -1 is out of range"),
+        (("sample", *models, "--speaker", "alice", "--prompt", "none.wav", "--force"), "none.wav: no such file"),
+        (
+            ("sample", "--model", run, "--prior", "nowhere", "--speaker", "alice", "--force"),
+            "nowhere: is no run directory",
+        ),
         (("tokenize", data, "--model", run, "--split", "3"), "--split 3 is no part"),
         (("tokenize", data, "--model", run, "--split", "1/2", "--merge"), "makes one part"),
         (("tokenize", "nowhere", "--model", run), "nowhere/wav.scp"),

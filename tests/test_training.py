@@ -246,7 +246,11 @@ def test_two_processes_with_the_same_global_batch_learn_the_same_codebook_as_one
     )
     assert done.returncode == 0, done.stderr[-2000:]
     one, two = (load_file(tmp_path / run / "state/00000008.safetensors") for run in ("one", "two"))
-    for name in ("learner.quantiser.codebook", "learner.quantiser.counts", "learner.wavenet.head.weight"):
+    for name in (
+        "learner.quantiser.codebooks.0.codebook",
+        "learner.quantiser.codebooks.0.counts",
+        "learner.wavenet.head.weight",
+    ):
         assert torch.allclose(one[name], two[name], rtol=1e-3, atol=1e-4), name
     assert json.loads((tmp_path / "two/log.jsonl").read_text().splitlines()[-1])["step"] == 8
 
@@ -520,5 +524,7 @@ def test_a_training_may_begin_with_the_weights_of_another_and_keeps_its_voices_b
     assert torch.allclose(after[1:], before[1:], atol=1e-6)
     assert torch.allclose(after[0], before.mean(0), atol=1e-6)
     fewer = tiny.model.model_copy(update={"quantiser": config.Quantiser(codes=8, dim=4)})
-    with pytest.raises(InputError, match=r"first: quantiser.codebook is \(16, 4\), in this config \(8, 4\)"):
+    with pytest.raises(
+        InputError, match=r"first: quantiser.codebooks.0.codebook is \(16, 4\), in this config \(8, 4\)"
+    ):
         train(tiny.model_copy(update={"model": fewer}), packed, tmp_path / "third", init=str(tmp_path / "first"))

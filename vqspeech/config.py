@@ -187,7 +187,8 @@ class Config(_Section):
         if self.training.crop % self.model.hop:
             raise ValueError(f"training.crop {self.training.crop} is no multiple of the hop {self.model.hop}")
         if (spoken := self.training.spoken) % self.model.hop or spoken > self.training.crop:
-            raise ValueError(f"training.spoken {spoken} is no multiple of the hop {self.model.hop} up to the crop")
+            hop, crop = self.model.hop, self.training.crop
+            raise ValueError(f"training.spoken {spoken} is no multiple of the hop {hop} up to the crop {crop}")
         encoder = self.model.encoder
         disguised = self.model.warp or self.model.colour
         if not encoder.mels and (encoder.cepstra or encoder.relative_s or encoder.pitch or disguised):

@@ -144,7 +144,7 @@ class Crops(Dataset):
         """Crops in an epoch."""
         return len(self.schedule)
 
-    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int, int, Tensor, Tensor | None]:
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int, int, Tensor, Tensor]:
         crop, where, offset, rng = self.schedule.at(number)
         crop = mulaw.as_classes(crop)
         frames, spoken = len(crop) // self.hop, self.spoken // self.hop
@@ -154,7 +154,7 @@ class Crops(Dataset):
         start = int(rng.integers(frames - spoken + 1)) if frames > spoken else 0
         past = crop[start * self.hop :][: self.spoken]
         past = misheard(past, rng, self.drift_db, self.noise) if unsure else past
-        phones = self._phones(where, offset) if self.posteriors else None
+        phones = self._phones(where, offset) if self.posteriors else torch.zeros(0, len(PHONES))
         return torch.from_numpy(crop), torch.from_numpy(past), start, where[2], torch.from_numpy(uniforms), phones
 
     def _phones(self, where: tuple[int, int, int], offset: int) -> Tensor:
@@ -253,11 +253,11 @@ class CodeCrops(Dataset):
         return torch.from_numpy(target), torch.from_numpy(past), speaker
 
 
-def collate(crops: list[tuple[Tensor, Tensor, int, int, Tensor, Tensor | None]]) -> Batch:
+def collate(crops: list[tuple[Tensor, Tensor, int, int, Tensor, Tensor]]) -> Batch:
     """Crops, stacked."""
     classes, past, starts, speakers, uniforms, phones = zip(*crops, strict=True)
     indices = torch.tensor(starts), torch.tensor(speakers)
-    known = None if phones[0] is None else torch.stack(phones)
+    known = torch.stack(phones) if len(phones[0]) else None
     return Batch(torch.stack(classes), torch.stack(past), *indices, torch.stack(uniforms), known)
 
 
