@@ -188,7 +188,7 @@ def test_a_voice_of_another_model_or_a_broken_one_is_left_out_and_told(run, tmp_
 def test_enrolling_finds_the_voice_that_said_it(run, speech, tmp_path, monkeypatch):
     """A voice with a vector of its own speaks; enrolling on what it said makes that likelier than any known voice."""
     monkeypatch.setattr(enrol, "CROP", 1600)
-    # what an untrained model says has an offset of its own, by which alone it knows its voices
+    # without the high-pass: this test is about what an untrained model says, which is no speech
     monkeypatch.setattr(preprocessing.HighPass, "__call__", lambda self, block: block)
     for name in ("DRIFT_DB", "NOISE"):  # a model that was drawn has not learned to mistrust its past
         monkeypatch.setattr(enrol, name, 0.0)
