@@ -75,12 +75,6 @@ def test_reversed_speech_has_other_phones_and_another_melody(wave):
     assert of("mcd", wave, wave[::-1]) > 2
 
 
-def test_edits_are_those_of_the_textbook():
-    assert measures.edits(list("kitten"), list("sitting")) == 3
-    assert measures.edits([], list("ab")) == 2
-    assert measures.edits(list("ab"), []) == 2
-
-
 def test_what_is_too_short_is_refused(wave):
     with pytest.raises(InputError, match="shorter than a quarter of a second"):
         Comparison(wave, wave[:100])

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
 from scipy.fft import dct
 
 from vqspeech import metrics
@@ -135,7 +136,7 @@ def contour(pair: Comparison) -> float:
 def phone_error(pair: Comparison) -> float:
     """Edits that make the phones heard in the reference those heard in the wave, over their number."""
     first, second = pair.first.phones, pair.second.phones
-    return edits(first, second) / max(1, len(first))
+    return Levenshtein.distance(first, second) / max(1, len(first))
 
 
 def dnsmos(pair: Comparison) -> float:
@@ -205,22 +206,6 @@ def heard_phones(wave: Wave) -> list[str]:
     decoder.process_raw((np.clip(wave, -1, 1) * 32767).astype(np.int16).tobytes(), full_utt=True)
     decoder.end_utt()
     return [one.word for one in decoder.seg() if one.word.isalpha() and one.word != "SIL"]
-
-
-def edits(one: list[str], other: list[str]) -> int:
-    """The least number of insertions, deletions and replacements that make one the other.
-
-    >>> edits(list("speech"), list("peach"))
-    2
-    """
-    row = np.arange(len(other) + 1)
-    for number, symbol in enumerate(one, 1):
-        before, row = row, np.empty_like(row)
-        row[0] = number
-        replaced = before[:-1] + (np.array(other) != symbol if other else np.zeros(0, int))
-        for at, cost in enumerate(replaced, 1):
-            row[at] = min(cost, before[at] + 1, row[at - 1] + 1)
-    return int(row[-1])
 
 
 def voice(wave: Wave) -> NDArray[np.float32]:

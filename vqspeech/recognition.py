@@ -1,12 +1,13 @@
 """The words of a recording, by a speech recogniser (faster-whisper), and how many of them are lost."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
 
 from vqspeech import audio, corpus
 from vqspeech.corpus import Skipped
@@ -79,24 +80,13 @@ def words(text: str) -> list[str]:
     return re.sub(r"[^a-z' ]", "", text.lower().replace("-", " ")).split()
 
 
-def edit_distance(one: Sequence, other: Sequence) -> int:
-    """The least number of insertions, deletions and replacements that make one the other.
-
-    >>> edit_distance("speech", "peach")
-    2
-    """
-    from rapidfuzz.distance import Levenshtein
-
-    return Levenshtein.distance(one, other)
-
-
 def errors(reference: str, heard: str) -> dict[str, float]:
     """Word and character error rate of what is heard, and the lengths of the reference that they are shares of."""
     wanted, said = words(reference), words(heard)
     letters = " ".join(wanted)
     return {
-        "wer": edit_distance(wanted, said) / max(1, len(wanted)),
-        "cer": edit_distance(letters, " ".join(said)) / max(1, len(letters)),
+        "wer": Levenshtein.distance(wanted, said) / max(1, len(wanted)),
+        "cer": Levenshtein.distance(letters, " ".join(said)) / max(1, len(letters)),
         "words": len(wanted),
         "letters": len(letters),
     }
