@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from vqspeech import InputError, checkpoint, config, corpus, mulaw, prepare, preprocessing, vocoder_training
+from vqspeech import InputError, checkpoint, config, corpus, export, mulaw, prepare, preprocessing, vocoder_training
 from vqspeech.archives import Packed
 from vqspeech.audio import write
 from vqspeech.dataset import WaveCrops
@@ -103,3 +103,13 @@ def test_another_kind_of_run_is_refused_in_a_line(spoken, tmp_path):
     begun = begun.model_copy(update={"vocoder": config.Vocoder(**SIZES, bands=2)})
     with pytest.raises(InputError, match="other sizes"):
         vocoder_training.train_vocoder(begun, [spoken], [spoken], tmp_path / "bands")
+
+
+def test_an_exported_vocoder_has_the_gains_of_its_bands_to_the_last_bit(spoken, tmp_path):
+    vocoder_training.train_vocoder(settings(max_steps=1), [spoken], [spoken], tmp_path / "run")
+    export.export(tmp_path / "run", tmp_path / "out", bfloat16=True)
+    own, out = checkpoint.load_vocoder(tmp_path / "run").model, checkpoint.load_vocoder(tmp_path / "out").model
+    assert torch.equal(own.gains, out.gains)
+    assert torch.equal(own.wavenet.logits.weight.bfloat16().float(), out.wavenet.logits.weight)
+    with pytest.raises(InputError, match="is a vocoder"):
+        export.export(tmp_path / "run", tmp_path / "few", speakers=["s0"])

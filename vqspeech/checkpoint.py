@@ -16,7 +16,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -150,9 +150,12 @@ def load_trained(folder: Path) -> Run:
     return Run(_filled(net, tensors, folder).eval(), resolved, speakers, digest)
 
 
-def is_prior(folder: Path) -> bool:
-    """Whether a run directory holds a prior."""
-    return isinstance(config.load(folder / CONFIG), config.PriorConfig)
+def kind_of(folder: Path) -> Literal["model", "prior", "vocoder"]:
+    """What a run directory holds."""
+    resolved = config.load(folder / CONFIG)
+    if isinstance(resolved, config.PriorConfig):
+        return "prior"
+    return "vocoder" if isinstance(resolved, config.VocoderConfig) else "model"
 
 
 def load_prior(directory: str | Path) -> PriorRun:

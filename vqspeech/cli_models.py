@@ -65,7 +65,7 @@ def enrol(
 
 @models.command()
 def export(
-    model: Annotated[str, typer.Argument(help="A run directory, of a model or a prior.", metavar="MODEL")],
+    model: Annotated[str, typer.Argument(help="A run directory, of a model, a prior or a vocoder.", metavar="MODEL")],
     out: Annotated[Path, typer.Option("-o", "--out", help="A new folder.")],
     speaker: Annotated[list[str], typer.Option(help="A voice to keep; may be given again.")] = [],  # noqa: B006
     at_least_s: Annotated[float, typer.Option(min=0, help="Leave out voices trained on less speech.")] = 0.0,

@@ -10,18 +10,20 @@ from vqspeech.errors import InputError
 from vqspeech.files import arriving
 
 CARD = "README.md"
+EXACT = ("quantiser.", "gains")
+"""Tensors that keep their bytes: codebooks with their statistics, and the gains of a vocoder's bands."""
 
 
 def export(
     model: str | Path, folder: Path, speakers: list[str] | None = None, at_least_s: float = 0.0, bfloat16: bool = False
 ) -> str:
-    """Writes a model, or a prior, into a new folder that `hub.find` takes and that can be uploaded as it is.
+    """Writes a model, a prior or a vocoder into a new folder that `hub.find` takes and that can be uploaded as it is.
 
     Args:
-        model: a model's or a prior's folder or name.
+        model: a model's, a prior's or a vocoder's folder or name.
         speakers: the voices to keep, enrolled ones too; all by default.
         at_least_s: a voice that was trained on less speech than this is left out.
-        bfloat16: store the weights in half the bytes; codebook and statistics keep theirs.
+        bfloat16: store the weights in half the bytes; codebooks, statistics and gains keep theirs.
 
     Returns:
         The digest of what was written.  It is the model's own only if nothing was changed.
@@ -32,11 +34,12 @@ def export(
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder}: holds something; give a new folder")
     source = hub.find(model)
-    if checkpoint.is_prior(source):
+    if (kind := checkpoint.kind_of(source)) != "model":
         if speakers or at_least_s:
-            raise InputError(f"{model}: is a prior; it keeps its voices, leave --speaker and --at-least-s out")
-        prior = checkpoint.load_prior(source)
-        return _written(folder, prior.config, prior.speakers, prior.model.state_dict(), bfloat16)
+            raise InputError(f"{model}: is a {kind}; it keeps its voices, leave --speaker and --at-least-s out")
+        part = checkpoint.load_prior(source) if kind == "prior" else checkpoint.load_vocoder(source)
+        names = part.speakers if isinstance(part, checkpoint.PriorRun) else []
+        return _written(folder, part.config, names, part.model.state_dict(), bfloat16)
     run = checkpoint.load(source)
     for name in speakers or []:
         if name not in run.speakers:
@@ -62,7 +65,7 @@ def _written(
 ) -> str:  # fmt: skip
     if bfloat16:
         tensors = {
-            name: tensor if name.startswith("quantiser.") or not tensor.is_floating_point() else tensor.bfloat16()
+            name: tensor if name.startswith(EXACT) or not tensor.is_floating_point() else tensor.bfloat16()
             for name, tensor in tensors.items()
         }
     settings = resolved.model_copy(update={"training": resolved.training.model_copy(update={"init": ""})})
