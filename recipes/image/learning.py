@@ -12,7 +12,9 @@ from pictures import Pictures
 from priors import CodeBatch
 from safetensors.torch import load_file, save_file
 
-from vqspeech import config, fitting
+from vqspeech import config
+from vqspeech.evaluation.likelihood import EvalResult
+from vqspeech.training import loop
 
 
 class Drawn(torch.utils.data.Dataset):
@@ -73,18 +75,18 @@ def train(model: Any, data: torch.utils.data.Dataset, collate: Any, held_out: An
     Args:
         settings: of `config.Training`, on top of those of the paper's section 4.1.
     """
-    usual = {"learning_rate": 2e-4, "batch": 128, "max_steps": 250_000, "average": 0.999}
-    usual |= {"warmup_steps": 50, "evaluate_every": 1000, "save_every": 1000, "keep": 1}
+    usual = {"learning_rate": 2e-4, "batch_size": 128, "max_steps": 250_000, "ema_decay": 0.999}
+    usual |= {"warmup_steps": 50, "evaluate_every": 1000, "save_every": 1000, "keep_checkpoints": 1}
     out.mkdir(parents=True, exist_ok=True)
 
-    def shown(now: fitting.Progress) -> None:
+    def shown(now: loop.Progress) -> None:
         numbers = " ".join(f"{name} {value:.3f}" for name, value in now.numbers.items() if "bits_per" in name)
         print(f"\r{out.name} {100 * now.fraction:.0f} % step {now.step} {numbers} ", end="", file=sys.stderr)
 
-    fitting.fit(
+    loop.fit(
         model, data, collate, config.Training(**usual | settings), out,
         save=lambda learner: save_file(dict(learner.state_dict()), out / "model.safetensors"),
-        evaluate=lambda learner: fitting.Measured(held_out(learner.eval()), {}, 0), report=shown,
+        evaluate=lambda learner: EvalResult(held_out(learner.eval()), {}, 0), report=shown,
     )  # fmt: skip
     print(file=sys.stderr)
     model.load_state_dict(load_file(out / "model.safetensors"))

@@ -9,7 +9,7 @@ from likelihood import bits_per_dimension, nats
 from torch import Tensor, nn
 
 from vqspeech.nn.encoder import Encoder
-from vqspeech.nn.quantiser import Quantiser
+from vqspeech.nn.quantizer import Quantizer
 from vqspeech.shapes import Loss
 
 
@@ -91,17 +91,17 @@ class VQVAE(nn.Module):
         super().__init__()
         self.codes = sizes.codes
         self.encoder = Encoder(3, sizes.units, sizes.strides, sizes.residual_blocks, sizes.dim, pictures=True)
-        self.quantiser = Quantiser(sizes.codes, sizes.dim, "ema", 0.25, 0.99, 0.1, beta_steps=200)
+        self.quantizer = Quantizer(sizes.codes, sizes.dim, "ema", 0.25, 0.99, 0.1, commitment_warmup_steps=200)
         self.decoder = Decoder(sizes)
 
     def encode(self, pictures: Tensor) -> Tensor:
         """(batch, 3, height, width) -> (batch, rows, columns)."""
         latents = self.encoder(_centred(pictures))
-        return self.quantiser.encode(latents.flatten(2)).view(len(latents), *latents.shape[2:])
+        return self.quantizer.encode(latents.flatten(2)).view(len(latents), *latents.shape[2:])
 
     def decode(self, codes: Tensor) -> Tensor:
         """(batch, rows, columns) -> levels, (batch, 3, height, width)."""
-        return _levels(self.decoder(self.quantiser.decode(codes.flatten(1)).unflatten(2, codes.shape[1:]))[0])
+        return _levels(self.decoder(self.quantizer.decode(codes.flatten(1)).unflatten(2, codes.shape[1:]))[0])
 
     def nats(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """-log p(x, z) of each picture with its codes, all codes alike, and how much of it the codes cost."""
@@ -109,7 +109,7 @@ class VQVAE(nn.Module):
 
     def _nats(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         latents = self.encoder(_centred(batch.pictures))
-        quantised = self.quantiser(latents.flatten(2))
+        quantised = self.quantizer(latents.flatten(2))
         places = latents[0, 0].numel()
         cost = torch.full((len(latents),), places * math.log(self.codes))
         whole = nats(batch.pictures, *self.decoder(quantised.latents.view(latents.shape))) + cost

@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
-from vqspeech import plots, report
-from vqspeech.nn.quantiser import usage
-from vqspeech.report import Section
-from vqspeech.tables import Table, markdown
+from vqspeech.evaluation import figures, report
+from vqspeech.evaluation.report import Section
+from vqspeech.evaluation.tables import Table, markdown
+from vqspeech.nn.quantizer import codebook_usage
 
 
 def compared(out: Path, data: str, settings: str, found: dict[str, Any], counts: dict[str, torch.Tensor]) -> None:
@@ -40,7 +40,7 @@ def compressed(
     table = Table(["codes, held out", "bits a code"], [[name, f"{value:.2f}"] for name, value in bits.items()])
     in_use = []
     for name, one in counts.items():
-        used, perplexity = usage(one)
+        used, perplexity = codebook_usage(one)
         in_use.append(f"{name}: {used} of {len(one)} codes in use, perplexity {perplexity:.0f}.")
     changes = "Another latent changes " + ", ".join(f"{100 * share:.0f} %" for share in moved) + " of the codes."
     parts = [said, table, " ".join([*in_use, changes])]
@@ -58,6 +58,6 @@ def compressed(
 
 
 def _usage(name: str, counts: torch.Tensor) -> report.Picture:
-    used, perplexity = usage(counts)
+    used, perplexity = codebook_usage(counts)
     alt = f"{used} of {len(counts)} codes occur in test pictures, perplexity {perplexity:.0f}."
-    return report.drawn(f"Codes in use, {name}", plots.usage(counts.numpy(), "% of codes"), alt)
+    return report.drawn(f"Codes in use, {name}", figures.code_histogram(counts.numpy(), "% of codes"), alt)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vqspeech.nn.encoder import Encoder
 from vqspeech.nn.pixelcnn import PixelCNN
-from vqspeech.nn.quantiser import Quantiser, standardise_
+from vqspeech.nn.quantizer import Quantizer, data_dependent_init_
 from vqspeech.shapes import Loss
 
 
@@ -54,7 +54,7 @@ class Second(nn.Module):
         self.encoder = Encoder(dim, units, (stride,), 2, units, pictures=True)
         self.squeeze = nn.ModuleList(nn.Linear(units * (size // stride) ** 2, dim) for _ in range(self.LATENTS))
         # three latents a picture are few: with averages over 0.99 the dead are noticed too late, and 5 codes are left
-        self.quantiser = Quantiser(codes, dim, "ema", 0.25, 0.9, 0.1, beta_steps=200)
+        self.quantizer = Quantizer(codes, dim, "ema", 0.25, 0.9, 0.1, commitment_warmup_steps=200)
         self.place = nn.Parameter(0.1 * torch.randn(1, dim, size, size))
         self.told = nn.Linear(self.LATENTS * dim, dim)
         self.net = PixelCNN(codes, channels, layers, 5, cond=dim)
@@ -66,7 +66,7 @@ class Second(nn.Module):
 
     def encode(self, codes: Tensor) -> Tensor:
         """(batch, rows, columns) -> (batch, LATENTS)."""
-        return self.quantiser.encode(self.latents(codes))
+        return self.quantizer.encode(self.latents(codes))
 
     def condition(self, latents: Tensor) -> Tensor:
         """Quantised latents as what the PixelCNN is told."""
@@ -74,15 +74,15 @@ class Second(nn.Module):
 
     def decode(self, chosen: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
         """(batch, LATENTS) codes -> (batch, rows, columns) codes."""
-        return self.net.generate(uniforms, cond=self.condition(self.quantiser.decode(chosen)), temperature=temperature)
+        return self.net.generate(uniforms, cond=self.condition(self.quantizer.decode(chosen)), temperature=temperature)
 
     def loss(self, batch: CodeBatch) -> Loss:
         """Nats a code and the commitment; in `parts`, bits."""
-        if self.training and not self.quantiser.counts.any():
+        if self.training and not self.quantizer.cluster_size.any():
             for squeeze, latents in zip(self.squeeze, self.latents(batch.codes).split(1, dim=2), strict=True):
-                standardise_(squeeze, latents)
-        quantised = self.quantiser(self.latents(batch.codes))
+                data_dependent_init_(squeeze, latents)
+        quantised = self.quantizer(self.latents(batch.codes))
         nats = F.cross_entropy(self.net(batch.codes, cond=self.condition(quantised.latents)), batch.codes)
-        counts = torch.bincount(quantised.codes.flatten(), minlength=len(self.quantiser.counts))
+        counts = torch.bincount(quantised.codes.flatten(), minlength=len(self.quantizer.cluster_size))
         parts = {"bits_per_code": nats / math.log(2), "commitment": quantised.loss, "latent_counts": counts}
         return Loss(nats + quantised.loss, parts)

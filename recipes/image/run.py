@@ -52,7 +52,7 @@ def train_on_pictures(
     few = parts[1]._replace(levels=parts[1].levels[_spread(len(parts[1].levels), HELD_OUT)])
     held = lambda learner: {"held_out_bits_per_dim": float(measure(learner, few)[0].mean())}  # noqa: E731
     return train(
-        model, Drawn(parts[0], seed), batch_of, held, out, seed=seed, max_minutes=minutes, batch=batch, **settings
+        model, Drawn(parts[0], seed), batch_of, held, out, seed=seed, max_minutes=minutes, batch_size=batch, **settings
     )
 
 
@@ -106,7 +106,7 @@ def compress(
     """Section 4.2: pictures as codes, samples of a prior over them, and a second VQ-VAE on top."""
     train_, test = load(data, size)
     torch.manual_seed(0)
-    fast = {"learning_rate": 1e-3, "muon": 5.0}  # minutes, where the paper has days
+    fast = {"learning_rate": 1e-3, "muon_lr_ratio": 5.0}  # minutes, where the paper has days
     model = train_on_pictures(VQVAE(Sizes(units)), (train_, test), out / "vqvae", 0, minutes, batch, **fast)
     known, new = _encoded(model, train_), _encoded(model, test)
     counts = torch.bincount(new.flatten(), minlength=model.codes)
@@ -124,14 +124,16 @@ def compress(
     uniforms = torch.from_numpy(np.random.default_rng(0).random((samples, *new.shape[1:]), dtype=np.float32))
     prior = Prior(model.codes, units, 8, len(train_.names))
     drawn = DrawnCodes(known, train_.kinds, 0)
-    schedule = {"max_minutes": minutes, "batch": batch, **fast}
+    schedule = {"max_minutes": minutes, "batch_size": batch, **fast}
     prior = train(prior, drawn, codes_of, held, out / "prior", **schedule)
     kinds = torch.arange(samples) % len(train_.names) if train_.names else None
     made = model.decode(prior.net.generate(uniforms, kinds))
     save(torch.cat([made, _nearest(made, train_)]).numpy(), samples, out / "samples.png")
 
     second = Second(model.codes, new.shape[1], units, 32, units, 6)
-    second = train(second, drawn, codes_of, held, out / "second", **schedule | {"batch": 4 * batch, "muon": 0.0})
+    second = train(
+        second, drawn, codes_of, held, out / "second", **schedule | {"batch_size": 4 * batch, "muon_lr_ratio": 0.0}
+    )
     with torch.inference_mode():
         chosen = second.encode(new)
         own, others = chosen[some][:samples], chosen[some].roll(1, dims=0)[:samples]

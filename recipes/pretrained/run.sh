@@ -3,11 +3,15 @@
 #
 #   bash recipes/pretrained/run.sh SPEECH [KEY=VALUE...]
 #
-# SPEECH has vctk-16k/ and its lab/ (VCTK 0.92's layout), and npvcc/, librispeech/ and speechocean/ (Kaldi data
-# directories).  A training that was stopped goes on with the same command.  On several GPUs, or on a CPU in several
-# processes, which is faster there than threads:
+# SPEECH has vctk-16k/ and its lab/ (VCTK 0.92's layout), npvcc/, librispeech/ and speechocean/ with its lab/ (Kaldi
+# data directories).  In the environment:
 #
-#   train_cmd="torchrun --standalone --nproc_per_node 2 -m vqspeech" OMP_NUM_THREADS=1 bash recipes/pretrained/run.sh SPEECH
+#   synthetic=DIR   a Kaldi data directory by local/synthesise.py, whose voices are added
+#   asr=tiny.en     the recogniser whose encoder gives phone posteriors: a faster-whisper model's name or folder
+#   train_cmd=...   several processes, which on a CPU are faster than threads:
+#                   train_cmd="torchrun --standalone --nproc_per_node 2 -m vqspeech" OMP_NUM_THREADS=1
+#
+# KEY=VALUE overrides conf/codes.yaml.  A stage that was stopped goes on with the same command.
 set -euo pipefail
 {
 [ -d "${1:-}" ] || { echo "run.sh: give a folder of speech, as the head of this file says" >&2; exit 2; }
@@ -16,8 +20,11 @@ shift
 here=$(dirname "${BASH_SOURCE[0]}")
 cd "$here/../.."
 . egs/vctk/path.sh
-train_cmd=${train_cmd:-vqspeech}
-here=recipes/pretrained data=data/pretrained model=exp/pretrained out=exp/english-16k nj=$(nproc)
+train_cmd=${train_cmd:-vqspeech} asr=${asr:-tiny.en} synthetic=${synthetic:-}
+here=recipes/pretrained data=data/pretrained codes=exp/pretrained-codes vocoder=exp/pretrained-vocoder
+prior=exp/pretrained-prior out=exp/english-16k nj=$(nproc)
+parts=(vctk/train all/npvcc librispeech/train speechocean/train)
+[ -z "$synthetic" ] || parts+=(all/synthetic)
 
 if [ ! -e $data/.done ]; then
   for corpus in npvcc librispeech speechocean; do
@@ -30,44 +37,48 @@ if [ ! -e $data/.done ]; then
   python egs/vctk/local/prepare_vctk.py "$speech/vctk-16k" $data/all/vctk
   vqspeech data cut $data/all/vctk --nj "$nj" --labels "$speech/vctk-16k/lab"
   vqspeech data split $data/all/vctk $data/vctk --force
-  for part in all/npvcc librispeech/train speechocean/train vctk/train vctk/dev vctk/test; do
-    vqspeech data pack $data/$part --nj "$nj"
+  if [ -n "$synthetic" ]; then
+    vqspeech data combine "$synthetic" --out $data/all/synthetic --force
+    vqspeech data cut $data/all/synthetic --nj "$nj"
+  fi
+  for part in vctk/train vctk/dev vctk/test; do vqspeech data align $data/$part --labels "$speech/vctk-16k/lab"; done
+  vqspeech data align $data/speechocean/train --labels "$speech/speechocean/lab"
+  vqspeech data posteriors "${parts[@]/#/$data/}" --asr "$asr"
+  for part in "${parts[@]}" vctk/dev vctk/test; do vqspeech data pack $data/$part --nj "$nj"; done
+  for part in vctk/train all/npvcc ${synthetic:+all/synthetic} vctk/dev; do  # what is clean, for the vocoder
+    vqspeech data combine $data/$part --out $data/wide/$part --force
+    vqspeech data pack $data/wide/$part --bits 16 --nj "$nj"
   done
   touch $data/.done
 fi
 
-vctk=(--data $data/vctk/train) npvcc=(--data $data/all/npvcc) others=()  # what is given twice is heard twice as often
-for corpus in librispeech speechocean; do others+=(--data $data/$corpus/train); done
-mixture=("${vctk[@]}" "${vctk[@]}" "${vctk[@]}" "${vctk[@]}" "${npvcc[@]}" "${npvcc[@]}" "${others[@]}")
-
-learn() {  # RUN KEY=VALUE...; one that is over is not begun again, one that was stopped goes on
-  local run=$1
-  shift
-  [ -e "$run/.done" ] ||
-    $train_cmd train $here/conf/english-16k.yaml "$@" "${mixture[@]}" --held-out $data/vctk/dev --out "$run"
+learn() {  # CONFIG RUN ARGUMENT...; a run that is over is not begun again, one that was stopped goes on
+  local config=$1 run=$2
+  shift 2
+  [ -e "$run/.done" ] || $train_cmd train $here/conf/"$config" "$@" --out "$run"
   touch "$run/.done"
 }
-# First codes and their outline, which is a hundred times as fast; then the WaveNet, told these codes.
-learn $model-sketch training.learns=sketch training.batch=12 training.muon=0 training.learning_rate=1.0e-3 \
-  training.max_minutes=24 "$@"
-learn $model training.init=$model-sketch "$@"
 
-# half the bytes, and only the voices with a minute of speech or more
-[ -e $out/model.safetensors ] || vqspeech export $model --out $out --bfloat16 --at-least-s 60
+mixture=() wide=()  # a part that is given twice is drawn twice as often
+for part in "${parts[@]}" vctk/train vctk/train vctk/train all/npvcc; do mixture+=(--data $data/$part); done
+for part in vctk/train all/npvcc ${synthetic:+all/synthetic}; do wide+=(--data $data/wide/$part); done
+learn codes.yaml $codes "$@" "${mixture[@]}" --held-out $data/vctk/dev
+learn vocoder.yaml $vocoder "${wide[@]}" --held-out $data/wide/vctk/dev
+
+# half the bytes, and only the clean voices with a minute of speech or more
+if [ ! -e $out/vocoder/model.safetensors ]; then
+  rm -rf $out
+  vqspeech export $codes --out $out --bfloat16 --at-least-s 60 --speaker 'kokoro_*' --speaker 'np_*' --speaker 'p*'
+  vqspeech export $vocoder --out $out/vocoder --bfloat16
+fi
 python $here/local/describe.py $out $here/conf/speakers.tsv
 cp $here/README.md $out/README.md
 
-for part in "${mixture[@]}" $data/vctk/dev; do
-  [ "$part" = --data ] || vqspeech tokenize "$part" --model $out --nj "$nj"
-done
-vqspeech train $here/conf/prior.yaml "${mixture[@]}" --held-out $data/vctk/dev --out $model-prior
-[ -e $out/prior/model.safetensors ] || vqspeech export $model-prior --out $out/prior --bfloat16
+for part in "${parts[@]}" vctk/dev; do vqspeech tokenize $data/$part --model $out --nj "$nj"; done
+learn prior.yaml $prior "${mixture[@]}" --held-out $data/vctk/dev
+[ -e $out/prior/model.safetensors ] || vqspeech export $prior --out $out/prior --bfloat16
+vqspeech probe --model $out --train $data/vctk/train --test $data/vctk/test
 
-# sources that training never saw, of speakers that it knew and that it did not, in the ten clean voices
-targets=(p225 p226 p227 p228 p232 p239 np_vcc_SF1 np_vcc_SM1 np_vcc_TF2 np_vcc_TM3)
-unseen=($data/librispeech/unseen $data/speechocean/unseen)
-python $here/local/pairs.py 20 $data/vctk/test "${unseen[@]}" -- "${targets[@]}" > $model/pairs.txt
-vqspeech data combine $data/vctk/train $data/all/npvcc --out $data/voices --force
-vqspeech evaluate $model/pairs.txt --model $out --voices $data/voices --held-out $data/vctk/test --out $model --force
+bash $here/local/measure.sh $out "$asr" exp/pretrained-measured
 exit
 }

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from worlds import ACTIONS, MIRRORED, SIZE, World
 
 from vqspeech import InputError
-from vqspeech.files import arriving
+from vqspeech.system.files import atomic_path
 
 FILMS = {".mp4", ".webm", ".avi", ".mkv", ".mov", ".gif"}
 
@@ -40,7 +40,7 @@ def mirrored(episode: Episode) -> Episode:
 
 def write(path: Path, episode: Episode) -> None:
     """Writes a shard: `frames`, `actions` and `origin` in a compressed .npz, whole or not at all."""
-    with arriving(path) as part, part.open("wb") as file:
+    with atomic_path(path) as part, part.open("wb") as file:
         np.savez_compressed(file, **{**episode._asdict(), "origin": np.array(episode.origin)})
 
 

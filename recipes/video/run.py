@@ -34,8 +34,9 @@ from learning import Drawn, batch_of, train
 from pictures import Pictures
 from worlds import ACTIONS, TEST_MAPS, TRAIN_MAPS, Doom, wander
 
-from vqspeech import InputError, parallel
-from vqspeech.nn.quantiser import usage
+from vqspeech import InputError
+from vqspeech.nn.quantizer import codebook_usage
+from vqspeech.system import parallel
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 CODES = 512
@@ -70,7 +71,7 @@ def collect(
     def tell(done: int, total: int) -> None:
         print(f"\r{done}/{total} ", end="", file=sys.stderr)
 
-    for _ in parallel.each(_walked, walks, len(walks), nj, tell):
+    for _ in parallel.parallel_map(_walked, walks, len(walks), nj, tell):
         pass
     print(f"{folder}: {count} and {test} episodes of {steps + 1} frames, to train and to test on")
 
@@ -109,7 +110,13 @@ def learn(
             bits = learner.loss(networks.Batch(few, 0)).parts["bits_per_dim"]
             return {"held_out_bits_per_dim": float(bits)}
 
-    schedule = {"batch": batch, "learning_rate": 1e-3, "muon": 5.0, "evaluate_every": 500, "save_every": 500}
+    schedule = {
+        "batch_size": batch,
+        "learning_rate": 1e-3,
+        "muon_lr_ratio": 5.0,
+        "evaluate_every": 500,
+        "save_every": 500,
+    }
     torch.manual_seed(0)
     pictures = Pictures(_levels(known), np.zeros(0, np.int64), [])
     frames = train(
@@ -125,7 +132,7 @@ def learn(
 
     torch.manual_seed(0)
     both = itertools.chain(known, map(episodes.mirrored, known))  # twice as many walks
-    dream = Dream(sizes, len(ACTIONS), frames.quantiser.codebook)
+    dream = Dream(sizes, len(ACTIONS), frames.quantizer.codebook)
     train(
         dream, Moments(_in_codes(frames, both), 0), moments_of, held_moments, out / "dream",
         max_minutes=minutes, **schedule,
@@ -168,7 +175,7 @@ def imagine(
     films = {name: _decoded(frames, one) for name, one in codes.items()}
     last = np.repeat(given[:, -1:], each, axis=0)
     rows = measures.beside(real, films, last)
-    used, perplexity = usage(torch.bincount(real_codes.flatten(), minlength=CODES))
+    used, perplexity = codebook_usage(torch.bincount(real_codes.flatten(), minlength=CODES))
     about = {"starts": many, "temperature": temperature, "frames_per_s": rate, "codes": real_codes[0, 0].numel()}
     about |= {"codes_used": used, "perplexity": perplexity, "bits_per_code": _bits(frames, dream, tests)}
     (run / "table.json").write_text(json.dumps(about | {"rows": rows}, indent=1) + "\n")

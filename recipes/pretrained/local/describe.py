@@ -9,7 +9,7 @@ import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from vqspeech import voices
+from vqspeech.models import speaker_table
 
 
 def main(folder: str, table: str) -> None:
@@ -17,10 +17,10 @@ def main(folder: str, table: str) -> None:
     with Path(table).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     known = []
-    for one in voices.read(Path(folder)).values():
+    for one in speaker_table.read(Path(folder)).values():
         row = next((row for row in rows if fnmatchcase(one.name, row["name"])), {})
         known.append(one._replace(sex=row.get("sex", ""), accent=row.get("accent", "")))
-    voices.write(Path(folder), known)
+    speaker_table.write(Path(folder), known)
 
 
 if __name__ == "__main__":

@@ -13,15 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from vqspeech import audio, conversion, corpus, enrol, measures
-from vqspeech.synthesis import Model
+from vqspeech import audio
+from vqspeech.data import corpus
+from vqspeech.evaluation import objective
+from vqspeech.inference import conversion, speaker_enrolment
+from vqspeech.inference.speech_codec import SpeechCodec
 
 ENROL_S, SOURCES, OTHERS = 30.0, 6, 4
 
 
 def main(name: str, unseen: str, voices: str, sources: str, speakers: list[str]) -> None:
     """Prints a row a speaker."""
-    model = Model(name)
+    model = SpeechCodec(name)
     known = {one: heard for one in model.speakers if (heard := _voice(corpus.read(voices), one)) is not None}
     said_by = corpus.read(sources)
     print("| speaker | enrolled with | seconds | nearer to herself | cosine to herself | to the nearest other |")
@@ -34,17 +37,17 @@ def main(name: str, unseen: str, voices: str, sources: str, speakers: list[str])
         if herself is None:
             sys.exit(f"enrolment.py: {speaker} has no more than {ENROL_S:g} s in {unseen}")
         began = time.monotonic()
-        enrol.enrol(model, f"new-{speaker}", [Path(one.path) for one in first])
+        speaker_enrolment.enrol(model, f"new-{speaker}", [Path(one.path) for one in first])
         took = time.monotonic() - began
-        awake, near = Model(name), []
+        loaded, near = SpeechCodec(name), []
         with tempfile.TemporaryDirectory() as folder:
             for number in range(SOURCES):
                 source = said_by[number * len(said_by) // SOURCES]
                 path = Path(folder) / f"{number}.wav"
-                conversion.convert(awake, source.path, f"new-{speaker}", path, temperature=0.9)
-                heard = measures.voice(audio.read(path, measures.RATE))
+                conversion.convert(loaded, source.path, f"new-{speaker}", path, temperature=0.9)
+                heard = objective.speaker_embedding(audio.read(path, objective.RATE))
                 near.append((float(heard @ herself), max(float(heard @ other) for other in known.values())))
-        enrol.remove(awake, f"new-{speaker}")
+        speaker_enrolment.remove(loaded, f"new-{speaker}")
         share = np.mean([one > other for one, other in near])
         print(f"| {speaker} | {lengths[len(first) - 1]:.0f} s | {took:.0f} | {100 * share:.0f} % ", end="")
         print(f"| {np.mean([one for one, _ in near]):.2f} | {np.mean([other for _, other in near]):.2f} |", flush=True)
@@ -54,7 +57,7 @@ def _voice(utterances: list[corpus.Utterance], speaker: str) -> np.ndarray | Non
     own = [one for one in utterances if one.speaker == speaker][:OTHERS]
     if not own:
         return None
-    heard = [measures.voice(audio.read(one.path, measures.RATE, one.start_s, one.end_s)) for one in own]
+    heard = [objective.speaker_embedding(audio.read(one.path, objective.RATE, one.start_s, one.end_s)) for one in own]
     return np.mean(heard, axis=0) / np.linalg.norm(np.mean(heard, axis=0))
 
 

@@ -4,7 +4,8 @@
 import sys
 from pathlib import Path
 
-from vqspeech import InputError, corpus
+from vqspeech import InputError
+from vqspeech.data import corpus
 
 
 def main(directory: str, names: str, out: str) -> None:
