@@ -13,16 +13,20 @@ import time
 import numpy as np
 
 import vqspeech
-from vqspeech import audio, codec, coding, corpus, measures, mulaw, peers
-from vqspeech.composing import Composer
-from vqspeech.measures import RATE, Comparison, dnsmos, pesq
-from vqspeech.synthesis import Model
+from vqspeech import audio
+from vqspeech.audio import mulaw
+from vqspeech.codec import entropy_coding, vqs_files
+from vqspeech.data import corpus
+from vqspeech.evaluation import objective, reference_codecs
+from vqspeech.evaluation.objective import RATE, Comparison, dnsmos, pesq
+from vqspeech.inference.prior_sampler import PriorSampler
+from vqspeech.inference.speech_codec import SpeechCodec
 
 
 def main(run: str, prior: str, data: str, number: str = "16") -> None:
     """Prints a Markdown table."""
     model = vqspeech.load(run)
-    composer = Composer(prior, model)
+    composer = PriorSampler(prior, model)
     utterances = corpus.read(data)
     chosen = utterances[:: max(1, len(utterances) // int(number))][: int(number)]
     waves = [(one.speaker, audio.read(one.path, RATE, one.start_s, one.end_s)) for one in chosen]
@@ -34,26 +38,26 @@ def main(run: str, prior: str, data: str, number: str = "16") -> None:
     print(row("original", 16 * RATE * seconds, seconds, [(0.0, 0.0, wave, wave) for _, wave in waves]))
     levels = [(0.0, 0.0, wave, mulaw.expand(mulaw.compress(wave))) for _, wave in waves]
     print(row("8-bit mu-law", 8 * RATE * seconds, seconds, levels))
-    for entropy in coding.ENTROPIES:
+    for entropy in entropy_coding.CODERS:
         print(ours(model, composer, entropy, waves, seconds))
-    for coder in peers.installed():
+    for coder in reference_codecs.installed():
         print(peer(coder, waves, seconds))
 
 
-def ours(model: Model, composer: Composer, entropy: str, waves: list, seconds: float) -> str:
+def ours(model: SpeechCodec, composer: PriorSampler, entropy: str, waves: list, seconds: float) -> str:
     """A row of ours; the sound is the same in all modes."""
     found, bits = [], 0.0
     for speaker, wave in waves:
         began = time.perf_counter()
-        data = b"".join(codec.encode_blocks(model, [wave], speaker, entropy, composer))
+        data = b"".join(vqs_files.encode_blocks(model, [wave], speaker, entropy, composer))
         coded = time.perf_counter()
-        heard = np.concatenate([*codec.decode_blocks(model, [data], temperature=0.8, prior=composer)])
+        heard = np.concatenate([*vqs_files.decode_blocks(model, [data], temperature=0.8, prior=composer)])
         found.append((coded - began, time.perf_counter() - coded, wave, heard))
         bits += 8 * len(data)
     return row(f"vqspeech, {entropy}", bits, seconds, found)
 
 
-def peer(coder: peers.Peer, waves: list, seconds: float) -> str:
+def peer(coder: reference_codecs.ReferenceCodec, waves: list, seconds: float) -> str:
     """A row of a codec that is a program."""
     found, bits = [], 0.0
     for _, wave in waves:
@@ -67,7 +71,7 @@ def row(name: str, bits: float, seconds: float, found: list) -> str:
     """Means over the recordings: (seconds to encode, to decode, original, decoded)."""
     encode, decode = (sum(one[at] for one in found) for at in (0, 1))
     pairs = [Comparison(wave, heard) for _, _, wave, heard in found]
-    mos, estoi, quality = (np.mean([of(pair) for pair in pairs]) for of in (dnsmos, measures.estoi, pesq))
+    mos, estoi, quality = (np.mean([of(pair) for pair in pairs]) for of in (dnsmos, objective.estoi, pesq))
     times = [f"{seconds / spent:.1f}" if spent else "" for spent in (encode, decode)]
     return f"| {name} | {bits / seconds:,.0f} | {times[0]} | {times[1]} | {mos:.2f} | {estoi:.2f} | {quality:.2f} |"
 

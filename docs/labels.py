@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from vqspeech import phones
+from vqspeech.data import phones
 
 
 def main(one: str, other: str) -> None:

@@ -13,8 +13,8 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from vqspeech import mulaw
-from vqspeech.archives import Packed
+from vqspeech.audio import mulaw
+from vqspeech.data.archives import MulawShards
 
 ORDER, FORGET, BEGIN, LATELY, WIDTH, LEAST, ASTRAY = 24, 0.997, 1e-3, 0.9, 0.65, 1e-4, 1e-3
 
@@ -43,8 +43,8 @@ def bits(classes: NDArray[np.uint8]) -> float:
     low, high = np.concatenate([[-2], middles]), np.concatenate([middles, [2]])
     wave = levels[classes]
     expected = foretold(wave)
-    off = lfilter([1 - LATELY], [1, -LATELY], np.abs(wave - expected))
-    scale = WIDTH * np.concatenate([[0.01], off[:-1]]) + LEAST
+    acoustic_losses = lfilter([1 - LATELY], [1, -LATELY], np.abs(wave - expected))
+    scale = WIDTH * np.concatenate([[0.01], acoustic_losses[:-1]]) + LEAST
     below = lambda edge: 1 / (1 + np.exp(-np.clip((edge[classes] - expected) / scale, -40, 40)))  # noqa: E731
     share = (1 - ASTRAY) * (below(high) - below(low)) + ASTRAY / len(levels)
     return float(-np.log2(share).sum())
@@ -52,6 +52,6 @@ def bits(classes: NDArray[np.uint8]) -> float:
 
 if __name__ == "__main__":
     for directory in sys.argv[1:]:
-        packed = Packed(f"{directory}/packed")
+        packed = MulawShards(f"{directory}/packed")
         total = sum(bits(np.asarray(packed[at])) for at in range(len(packed)))
         print(f"{directory}: {total / packed.rows.length.sum():.2f} bits a sample")

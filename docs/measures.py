@@ -11,8 +11,10 @@ from collections import defaultdict
 
 import numpy as np
 
-from vqspeech import audio, corpus, measures, splits, tables
-from vqspeech.measures import MEASURES, RATE, Comparison
+from vqspeech import audio
+from vqspeech.data import corpus, splits
+from vqspeech.evaluation import objective, tables
+from vqspeech.evaluation.objective import MEASURES, RATE, Comparison
 
 
 def main(data: str, number: str = "8") -> None:
@@ -27,7 +29,9 @@ def main(data: str, number: str = "8") -> None:
     for name in faults(*pairs[0]):
         changed = [(wave, faults(wave, other)[name]) for wave, other in pairs]
         values = [[one.of(Comparison(*pair)) for pair in changed] for one in usable]
-        values.append([float(measures.voice(wave) @ measures.voice(heard)) for wave, heard in changed])
+        values.append(
+            [float(objective.speaker_embedding(wave) @ objective.speaker_embedding(heard)) for wave, heard in changed]
+        )
         columns.append([name, *(f"{np.mean(one):.2f}" for one in values)])
     header, *rows = zip(*columns, strict=True)
     print(f"{len(pairs)} recordings of {data}\n")

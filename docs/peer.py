@@ -9,7 +9,7 @@ import time
 import torch
 from wavenet_vocoder.wavenet import WaveNet
 
-from vqspeech import bench
+from vqspeech.evaluation import bench
 
 SAMPLES = 400
 

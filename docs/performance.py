@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from vqspeech import bench
+from vqspeech.evaluation import bench
 from vqspeech.nn.wavenet import WaveNet
 
 SAMPLE_RATE, SECONDS = 16000, 0.5

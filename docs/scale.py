@@ -15,8 +15,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from vqspeech.archives import Packed, Row, Rows
-from vqspeech.dataset import Crops, Schedule
+from vqspeech.data.archives import Manifest, MulawShards, Row
+from vqspeech.data.batches import Crops, CropSampler
 
 SHARD = 10_000
 CROP = 40_960
@@ -24,7 +24,7 @@ CROP = 40_960
 
 def main(packed: Path, utterances: Annotated[int, typer.Option(help="Of the imagined corpus.")] = 1_000_000) -> None:
     """Prints a table."""
-    real = Packed(packed)
+    real = MulawShards(packed)
     lengths, speakers = real.rows.length, max(100, utterances // 500)
     rng = np.random.default_rng(0)
 
@@ -38,12 +38,12 @@ def main(packed: Path, utterances: Annotated[int, typer.Option(help="Of the imag
             ]
 
     before, began = _bytes(), time.monotonic()
-    rows = Rows(shards())
+    rows = Manifest(shards())
     imagined = type("Imagined", (), {"rows": rows, "speakers": rows.speakers})()
     print(f"| utterances | {len(rows):,}, {rows.length.sum() / real.sample_rate / 3600:,.0f} hours |\n|---|---|")
     print(f"| index | {time.monotonic() - began:.1f} s to make and to read |")
     began = time.monotonic()
-    schedule = Schedule([imagined], rows.speakers, CROP, 0, 0.5, mixed=8)
+    schedule = CropSampler([imagined], rows.speakers, CROP, 0, 0.5, mixed=8)
     schedule._order(0)
     print(f"| order of an epoch | {time.monotonic() - began:.1f} s |")
     print(f"| memory | {(_bytes() - before) / len(rows):.0f} bytes an utterance at most |")
