@@ -7,12 +7,12 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-from vqspeech.compiling import load_numba
+from vqspeech.system.jit import load_numba
 
 CHECKED = (
-    "vqspeech.nn.draft", "vqspeech.nn.encoder", "vqspeech.nn.hearing", "vqspeech.nn.mel",
-    "vqspeech.nn.outline", "vqspeech.nn.pitch",
-    "vqspeech.nn.pixelcnn", "vqspeech.nn.quantiser", "vqspeech.nn.wavenet", "vqspeech.models.vqvae",
+    "vqspeech.nn.source_filter", "vqspeech.nn.encoder", "vqspeech.nn.features", "vqspeech.nn.mel",
+    "vqspeech.nn.acoustic_model", "vqspeech.nn.f0",
+    "vqspeech.nn.pixelcnn", "vqspeech.nn.quantizer", "vqspeech.nn.wavenet", "vqspeech.models.vqvae",
     "vqspeech.engines.torch_engine",
 )  # fmt: skip
 load_numba()  # before anything that imports numba by itself
@@ -37,7 +37,7 @@ def speech():
 
 @pytest.fixture
 def tiny(request):
-    """A config of a model small enough to train in a second; a test may say what else is in its decoder."""
+    """A config of a model small enough to train in a second; a test may say what its acoustic model is."""
     from vqspeech import config
 
     more = getattr(request, "param", {})
@@ -45,14 +45,14 @@ def tiny(request):
         {
             "model": {
                 "encoder": {"channels": 8, "strides": [4, 4], "residual_blocks": 1},
-                "quantiser": {"codes": 16, "dim": 4},
-                "decoder": {"residual": 8, "skip": 12, "layers": 4, "stack": 3, "cond": 6, "speaker": 3} | more,
-                "jitter": 0.1,
+                "quantizer": {"codebook_size": 16, "codebook_dim": 4},
+                "wavenet": {"residual_channels": 8, "skip_channels": 12, "layers": 4, "layers_per_stack": 3},
+                "cond_channels": 6, "speaker_dim": 3, "acoustic": more, "augment": {"time_jitter": 0.1},
             },
             "training": {
-                "batch": 4, "crop": 256, "drift_db": 3.0, "noise": 1.0,
+                "batch_size": 4, "segment_length": 256, "input_gain_drift_db": 3.0, "input_noise": 1.0,
                 "warmup_steps": 2, "max_steps": 6, "evaluate_every": 3, "save_every": 2,
-                "evaluate_s": 0.5, "listen": 0, "precision": "float32",
+                "evaluate_s": 0.5, "log_audio": 0, "precision": "float32",
             },
         },
         "tiny",
@@ -64,7 +64,7 @@ def packed(tmp_path: Path, speech) -> Path:
     """A packed folder: three speakers, two utterances each."""
     import json
 
-    from vqspeech import mulaw
+    from vqspeech.audio import mulaw
 
     folder = tmp_path / "packed"
     folder.mkdir()
@@ -83,11 +83,11 @@ def packed(tmp_path: Path, speech) -> Path:
 @pytest.fixture
 def run(tiny, tmp_path: Path) -> Path:
     """A run directory of an untrained model with three voices."""
-    from vqspeech import checkpoint
+    from vqspeech.models import checkpoint
     from vqspeech.models.vqvae import VQVAE
 
     torch.manual_seed(0)
     model = VQVAE(tiny.model, 3)
-    checkpoint.start(tmp_path / "run", tiny, ["p225", "p226", "alice"])
+    checkpoint.init_run_dir(tmp_path / "run", tiny, ["p225", "p226", "alice"])
     checkpoint.save(tmp_path / "run", model)
     return tmp_path / "run"

@@ -26,10 +26,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 RATE = 16000
 SERVER = """
 import sys
-from vqspeech import page
-from vqspeech.intake import Limits
-from vqspeech.studio import Studio
-page.serve(Studio([sys.argv[1]], Limits(kept_s=float(sys.argv[3])), enrolment=False), port=int(sys.argv[2]))
+from vqspeech.demo import page
+from vqspeech.demo.service import DemoService
+from vqspeech.demo.uploads import Limits
+page.serve(DemoService([sys.argv[1]], Limits(kept_s=float(sys.argv[3])), enrolment=False), port=int(sys.argv[2]))
 """
 
 
@@ -112,10 +112,10 @@ def _recording(folder: Path, number: int) -> Path:
 
 def _expected(model: str, recording: Path, number: int) -> str:
     """The digest of what this person must hear."""
-    from vqspeech.studio import Studio
+    from vqspeech.demo.service import DemoService
 
     if model not in _studios:
-        _studios[model] = Studio([model])
+        _studios[model] = DemoService([model])
     studio = _studios[model]
     return hashlib.sha256(studio.convert(str(recording), _voice(studio, number)).wav.read_bytes()).hexdigest()
 

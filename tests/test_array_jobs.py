@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vqspeech import InputError, audio, parallel, prepare, tokens
+from vqspeech import InputError, audio
+from vqspeech.data import packing
+from vqspeech.inference import tokens
+from vqspeech.system import parallel
 
 SBATCH = """#!/usr/bin/env bash
 # sbatch --array 1-N --wait --wrap COMMAND: all of them at once, the second one twice, as after a node was lost
@@ -36,7 +39,7 @@ def directory(tmp_path, speech, monkeypatch) -> Path:
     rows = range(9)
     (tmp_path / "data/wav.scp").write_text("".join(f"s-{n} {tmp_path}/wav/{n}.wav\n" for n in rows))
     (tmp_path / "data/utt2spk").write_text("".join(f"s-{n} s\n" for n in rows))
-    monkeypatch.setattr(prepare, "SHARD_UTTERANCES", 2)
+    monkeypatch.setattr(packing, "SHARD_UTTERANCES", 2)
     return tmp_path / "data"
 
 
@@ -45,31 +48,31 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 
 
 def test_parts_that_are_packed_side_by_side_make_the_whole(directory):
-    prepare.pack(directory, 16000)
+    packing.pack(directory, 16000)
     whole = bytes_of(directory / "packed")
     for path in (directory / "packed").iterdir():
         path.unlink()
     for number in (3, 1, 3, 2):
-        assert prepare.pack_part(directory, 16000, (number, 3)) == (2, 2, 1)[number - 1]
+        assert packing.pack_part(directory, 16000, (number, 3)) == (2, 2, 1)[number - 1]
         assert not (directory / "packed/packed.json").exists()
     times = {path: path.stat().st_mtime_ns for path in (directory / "packed").glob("shard-*")}
-    prepare.pack(directory, 16000)
+    packing.pack(directory, 16000)
     assert bytes_of(directory / "packed") == whole
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())  # nothing was packed again
-    prepare.pack_part(directory, 16000, (1, 3))
+    packing.pack_part(directory, 16000, (1, 3))
     assert bytes_of(directory / "packed") == whole  # a job that comes late breaks no seal
 
 
 def test_a_part_that_is_none_is_told():
     for part in ((0, 3), (4, 3), (1, 0)):
         with pytest.raises(InputError, match="is none; write i/n"):
-            parallel.shares(range(2), part)
+            parallel.shard_range(range(2), part)
 
 
 def test_work_over_processes_keeps_its_order_and_takes_no_more_than_it_needs():
     taken = []
     items = (taken.append(number) or number for number in range(1000))
-    done = parallel.each(math.sqrt, items, 1000, 2, lambda *_: None)
+    done = parallel.parallel_map(math.sqrt, items, 1000, 2, lambda *_: None)
     assert [next(done) for _ in range(5)] == [math.sqrt(number) for number in range(5)]
     assert len(taken) <= 2 * parallel.AHEAD + 5
     done.close()
@@ -93,7 +96,7 @@ def test_array_jobs_pack_and_tokenize_a_corpus_as_one_process_does(directory, ru
     subprocess.run(f"{vqspeech} tokenize {directory} --model {run} --merge", shell=True, check=True)
     codes = [list(one) for one in tokens.archives.Codes(directory)]
     (directory / "codes.scp").unlink()
-    tokens.make(run, directory)
-    tokens.merge(run, directory)
+    tokens.encode_corpus(run, directory)
+    tokens.merge_shards(run, directory)
     assert all(np.array_equal(a, b) for a, b in zip(codes, tokens.archives.Codes(directory), strict=True))
     assert (directory / "packed/packed.json").exists()

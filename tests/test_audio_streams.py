@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from vqspeech import InputError, audio
-from vqspeech.preprocessing import preprocessed
+from vqspeech.audio.preprocessing import preprocessed
 
 RATE = 16000
 

@@ -2,7 +2,7 @@ import json
 import subprocess
 import sys
 
-from vqspeech import bench
+from vqspeech.evaluation import bench
 
 
 def test_the_bench_measures_every_engine_and_precision():

@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vqspeech import InputError, bitstream
-from vqspeech.bitstream import Adaptive, Chunk, Header, Reader
+from vqspeech import InputError
+from vqspeech.codec import bitstream
+from vqspeech.codec.bitstream import AdaptiveModel, Chunk, Header, Reader
 
 HEADER = Header("0123456789abcdef01234567", 16000, 64, 512, "p225")
 
@@ -28,8 +29,8 @@ def test_unpack_gives_back_what_was_packed_in_the_fewest_bits(drawn):
 def test_decode_gives_back_what_was_encoded(drawn, seed):
     size, codes = drawn
     usage = np.random.default_rng(seed).integers(0, 1000, size)
-    coded = bitstream.encode(np.array(codes, np.int64), Adaptive(usage))
-    assert bitstream.decode(coded, len(codes), Adaptive(usage)).tolist() == codes
+    coded = bitstream.encode(np.array(codes, np.int64), AdaptiveModel(usage))
+    assert bitstream.decode(coded, len(codes), AdaptiveModel(usage)).tolist() == codes
 
 
 @given(st.lists(st.integers(1, 2**30), min_size=1, max_size=600))
@@ -43,7 +44,7 @@ def test_codes_cost_what_their_frequencies_say():
     rng = np.random.default_rng(0)
     shares = rng.dirichlet(np.full(512, 0.3))
     codes = rng.choice(512, 1024, p=shares)
-    coded = bitstream.encode(codes, Adaptive((shares * 65536).astype(np.int64)))
+    coded = bitstream.encode(codes, AdaptiveModel((shares * 65536).astype(np.int64)))
     assert len(coded) * 8 < 1.05 * -np.log2(shares[codes]).sum()
 
 
@@ -127,7 +128,7 @@ def test_another_format_and_another_version_are_named():
 def test_any_payload_gives_codes_or_an_error(payload, frames, size):
     for undo in (
         lambda: bitstream.unpack(payload, frames, size),
-        lambda: bitstream.decode(payload, min(frames, 100), Adaptive(np.zeros(size, np.int64))),
+        lambda: bitstream.decode(payload, min(frames, 100), AdaptiveModel(np.zeros(size, np.int64))),
     ):
         try:
             codes = undo()

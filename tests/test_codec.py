@@ -6,7 +6,8 @@ import pytest
 import soundfile
 
 import vqspeech
-from vqspeech import InputError, audio, bitstream, codec, streaming
+from vqspeech import InputError, audio
+from vqspeech.codec import bitstream, streaming, vqs_files
 
 
 @pytest.fixture
@@ -26,8 +27,8 @@ def command(*arguments: object, data: bytes | None = None) -> subprocess.Complet
 @pytest.mark.parametrize("samples", [0, 1, 15, 16, 17, 799, 800, 801, 5000])
 def test_decode_speaks_the_codes_that_were_encoded_exactly_as_long(model, short_chunks, speech, samples):
     wave = speech(1.0)[:samples]
-    data = b"".join(codec.encode_blocks(model, [wave], "p226"))
-    heard = np.concatenate([np.zeros(0, np.float32), *codec.decode_blocks(model, [data], seed=3)])
+    data = b"".join(vqs_files.encode_blocks(model, [wave], "p226"))
+    heard = np.concatenate([np.zeros(0, np.float32), *vqs_files.decode_blocks(model, [data], seed=3)])
     assert len(heard) == samples
     if samples:
         assert np.array_equal(heard, model.decode(model.encode(wave), "p226", seed=3, length=samples))
@@ -35,7 +36,7 @@ def test_decode_speaks_the_codes_that_were_encoded_exactly_as_long(model, short_
 
 def test_a_file_costs_no_more_than_packed_codes_and_one_per_cent_and_64_bytes(model, speech):
     wave = np.tile(speech(1.0), 8)
-    size = len(b"".join(codec.encode_blocks(model, [wave], "p225")))
+    size = len(b"".join(vqs_files.encode_blocks(model, [wave], "p225")))
     frames = -(-len(wave) // model.hop)
     assert size <= 1.01 * frames * bitstream.width(16) / 8 + 64 + 11 * frames / 1024  # 16 codes: small chunks
     assert (
@@ -46,11 +47,11 @@ def test_a_file_costs_no_more_than_packed_codes_and_one_per_cent_and_64_bytes(mo
 
 def test_streaming_is_offline_for_any_cutting(model, short_chunks, speech):
     wave = speech(1.0)
-    whole = b"".join(codec.encode_blocks(model, [wave], "alice"))
-    said = np.concatenate([*codec.decode_blocks(model, [whole])])
+    whole = b"".join(vqs_files.encode_blocks(model, [wave], "alice"))
+    said = np.concatenate([*vqs_files.decode_blocks(model, [whole])])
     rng = np.random.default_rng(0)
     for _ in range(5):
-        encoder, decoder = streaming.Encoder(model, "alice"), streaming.Decoder(model)
+        encoder, decoder = streaming.StreamingEncoder(model, "alice"), streaming.StreamingDecoder(model)
         cuts = np.sort(rng.integers(0, len(wave), 6))
         pieces = [encoder.push(block) for block in np.split(wave, cuts)] + [encoder.finish()]
         assert b"".join(pieces) == whole
@@ -62,19 +63,19 @@ def test_streaming_is_offline_for_any_cutting(model, short_chunks, speech):
 
 def test_a_fault_reaches_whoever_pushed_it(model):
     with pytest.raises(InputError, match=r"is no \.vqs file"):
-        streaming.Decoder(model).push(b"rubbish")
+        streaming.StreamingDecoder(model).push(b"rubbish")
 
 
 def test_damage_is_an_error_or_is_concealed_as_silence(model, short_chunks, speech):
     wave = speech(0.4)
-    data = bytearray(b"".join(codec.encode_blocks(model, [wave], "p226")))
+    data = bytearray(b"".join(vqs_files.encode_blocks(model, [wave], "p226")))
     reader = bitstream.Reader()
     first = next(reader.push(bytes(data)))
     data[len(bitstream.write_header(reader.header)) + len(bitstream.write_chunk(first)) + 8] ^= 1  # in the second
     with pytest.raises(InputError, match="is damaged in chunk 1"):
-        [*codec.decode_blocks(model, [bytes(data)])]
+        [*vqs_files.decode_blocks(model, [bytes(data)])]
     told = []
-    heard = np.concatenate([*codec.decode_blocks(model, [bytes(data)], conceal=True, report=told.append)])
+    heard = np.concatenate([*vqs_files.decode_blocks(model, [bytes(data)], conceal=True, report=told.append)])
     assert told == ["1 chunks were damaged and are silence"]
     assert len(heard) == len(wave)
     assert not heard[800:1600].any()
@@ -85,16 +86,16 @@ def test_damage_is_an_error_or_is_concealed_as_silence(model, short_chunks, spee
 def test_a_file_of_another_model_names_both(run, model, tiny, tmp_path, speech):
     import torch
 
-    from vqspeech import checkpoint
+    from vqspeech.models import checkpoint
     from vqspeech.models.vqvae import VQVAE
 
-    checkpoint.start(tmp_path / "other", tiny, ["p225"])
+    checkpoint.init_run_dir(tmp_path / "other", tiny, ["p225"])
     checkpoint.save(tmp_path / "other", VQVAE(tiny.model, 1))
-    data = b"".join(codec.encode_blocks(model, [speech(0.1)], "p225"))
+    data = b"".join(vqs_files.encode_blocks(model, [speech(0.1)], "p225"))
     other = vqspeech.load(tmp_path / "other")
     with pytest.raises(InputError, match=f"model {model.run.digest[:24]}, this one is {other.run.digest[:24]}"):
-        [*codec.decode_blocks(other, [data])]
-    assert torch.is_tensor(other.model.quantiser.first.counts)
+        [*vqs_files.decode_blocks(other, [data])]
+    assert torch.is_tensor(other.model.quantizer.first.cluster_size)
 
 
 def test_files_and_pipes_say_the_same(run, tmp_path, speech):
@@ -137,7 +138,7 @@ def test_bad_input_is_one_line_and_exit_code_2_and_leaves_nothing(
 ):
     monkeypatch.chdir(tmp_path)
     audio.write("good.wav", speech(0.1), 16000)
-    data = b"".join(codec.encode_blocks(model, [speech(0.1)]))
+    data = b"".join(vqs_files.encode_blocks(model, [speech(0.1)]))
     for name, content in {"text": b"no sound\n" * 50, "empty": b"", "cut": data[:-5], "nobody": data}.items():
         (tmp_path / f"{name}.vqs").write_bytes(content)
     before = sorted(tmp_path.rglob("*"))
@@ -153,12 +154,12 @@ def test_bad_input_is_one_line_and_exit_code_2_and_leaves_nothing(
 def test_several_files_are_decoded_as_each_by_itself_and_a_fault_costs_none_before_it(model, speech, tmp_path):
     pairs = [(tmp_path / f"{number}.vqs", tmp_path / f"{number}.wav") for number in range(4)]
     for number, (source, _) in enumerate(pairs):
-        data = b"".join(codec.encode_blocks(model, [speech(0.1 + 0.2 * number, seed=number)], "p225"))
+        data = b"".join(vqs_files.encode_blocks(model, [speech(0.1 + 0.2 * number, seed=number)], "p225"))
         source.write_bytes(data if number != 2 else data[:-1])
     with pytest.raises(InputError, match=r"2\.vqs: is cut short"):
-        list(codec.decode_all(model, pairs, seed=4))
+        list(vqs_files.decode_all(model, pairs, seed=4))
     assert sorted(path.name for path in tmp_path.glob("*.wav")) == ["0.wav", "1.wav"]
     assert not list(tmp_path.glob(".*.part"))
     for source, path in pairs[:2]:
-        alone = np.concatenate([*codec.decode_blocks(model, [source.read_bytes()], seed=4)])
+        alone = np.concatenate([*vqs_files.decode_blocks(model, [source.read_bytes()], seed=4)])
         assert np.abs(soundfile.read(path)[0] - alone).max() < 1e-4

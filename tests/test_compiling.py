@@ -14,8 +14,8 @@ ROOT = Path(vqspeech.__file__).parent
 USE = """
 import os
 import numpy as np
-from vqspeech import compiling
-numba = compiling.load_numba()
+from vqspeech.system import jit
+numba = jit.load_numba()
 for _ in range(int.from_bytes(os.urandom(1)) % 5):  # numba numbers what a process compiles
     numba.njit(lambda x: x)(1)
 import work
@@ -86,7 +86,7 @@ def test_without_a_folder_that_can_be_written_functions_are_compiled_in_memory(t
 
 
 def test_numba_and_librosa_are_imported_in_one_place():
-    inside = {"compiling.py", "lanes.py"}  # lanes extends numba and compiles nothing
+    inside = {"jit.py", "simd.py"}  # simd extends numba and compiles nothing
     for path in ROOT.rglob("*.py"):
         names = {
             name.split(".")[0]

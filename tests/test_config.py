@@ -20,28 +20,29 @@ def test_every_config_of_the_recipe_is_valid_and_survives_writing(path, tmp_path
 )
 def test_the_paper_s_models_have_its_hop_and_its_codebook(name, hop, codes):
     model = config.load(CONFIGS[0].with_name(f"{name}.yaml")).model
-    assert (model.hop, model.quantiser.codes, model.quantiser.beta) == (hop, codes, 0.25)
+    assert (model.hop, model.quantizer.codebook_size, model.quantizer.commitment_weight) == (hop, codes, 0.25)
 
 
 def test_an_override_replaces_one_value(tmp_path):
-    (tmp_path / "a.yaml").write_text("training: {batch: 3}\n")
-    loaded = config.load(tmp_path / "a.yaml", ["training.batch=8", "model.encoder.strides=[2,2]", "training.crop=8"])
-    assert loaded.training.batch == 8
+    (tmp_path / "a.yaml").write_text("training: {batch_size: 3}\n")
+    overrides = ["training.batch_size=8", "model.encoder.strides=[2,2]", "training.segment_length=8"]
+    loaded = config.load(tmp_path / "a.yaml", overrides)
+    assert loaded.training.batch_size == 8
     assert loaded.model.hop == 4
 
 
 @pytest.mark.parametrize(
     ("text", "overrides", "told"),
     [
-        ("training: {bacth: 3}", [], r"unknown key training\.bacth; did you mean 'batch'\?"),
+        ("training: {bacth_size: 3}", [], r"unknown key training\.bacth_size; did you mean 'batch_size'\?"),
         ("modle: {}", [], r"unknown key modle; did you mean 'model'\?"),
-        ("model: {quantiser: {cods: 3}}", [], r"unknown key model\.quantiser\.cods; did you mean 'codes'\?"),
-        ("", ["training.batch"], "has no '='"),
-        ("", ["training.batch=0"], r"training\.batch = 0: .*greater than or equal to 1"),
-        ("", ["training.batch=many"], r"training\.batch = 'many'"),
-        ("", ["training.crop=100"], "no multiple of the hop 64"),
-        ("", ["training.batch.size=1"], r"training\.batch"),
-        ("", ["training.batch=[1"], "is no YAML"),
+        ("model: {quantizer: {codebok: 3}}", [], r"unknown key model\.quantizer\.codebok; did you mean 'codebooks'\?"),
+        ("", ["training.batch_size"], "has no '='"),
+        ("", ["training.batch_size=0"], r"training\.batch_size = 0: .*greater than or equal to 1"),
+        ("", ["training.batch_size=many"], r"training\.batch_size = 'many'"),
+        ("", ["training.segment_length=100"], "no multiple of the hop 64"),
+        ("", ["training.batch_size.size=1"], r"training\.batch"),
+        ("", ["training.batch_size=[1"], "is no YAML"),
         ("- a list", [], "holds no sections"),
         ("a: [", [], "cannot be read as YAML"),
     ],
@@ -61,20 +62,29 @@ def test_a_missing_config_is_told():
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (["model.encoder.pitch=true"], "cepstra, relative_s, pitch, warp, colour need spectra; set model.encoder.mels"),
-        (["model.warp=0.1"], "need spectra"),
         (
-            ["model.encoder.mels=20", "model.encoder.strides=[2]", "model.encoder.cepstra=30"],
-            "cepstra 30 is more than there are mels, 20",
+            ["model.features.use_f0=true"],
+            "n_mfcc, cmn_window_s, use_f0, vtlp, cepstral_noise, noise need spectra; set model.features.n_mels",
+        ),
+        (["model.augment.vtlp=0.1"], "need spectra"),
+        (
+            ["model.features.n_mels=20", "model.encoder.strides=[2]", "model.features.n_mfcc=30"],
+            "n_mfcc 30 is more than n_mels, 20",
         ),
         (
-            ["model.encoder.mels=20", "model.encoder.strides=[2]", "model.encoder.pitch=true"],
-            "heard above its mean; set model.encoder.relative_s",
+            ["model.features.n_mels=20", "model.encoder.strides=[2]", "model.features.use_f0=true"],
+            "F0 above its mean; set model.features.cmn_window_s",
         ),
-        (["model.encoder.mels=20", "model.colour=0.1", "training.crop=61440"], "need crops of 71680 samples or more"),
-        (["training.spoken=100"], "training.spoken 100 is no multiple of the hop 64 up to the crop 5120"),
-        (["training.spoken=6400"], "training.spoken 6400 is no multiple of the hop 64 up to the crop 5120"),
-        (["training.learns=sketch"], "a sketch needs an outline to learn; set model.decoder.outline"),
+        (
+            ["model.features.n_mels=20", "model.augment.cepstral_noise=0.1", "training.segment_length=61440"],
+            "needs segments of 71680 samples or more",
+        ),
+        (
+            ["training.decoder_segment_length=100"],
+            "decoder_segment_length 100 is no multiple of the hop 64 up to",
+        ),
+        (["training.decoder_segment_length=6400"], "decoder_segment_length 6400 is no multiple of the hop 64 up to"),
+        (["training.stage=acoustic"], "the acoustic stage needs an acoustic model; set model.acoustic.channels"),
     ],
 )
 def test_what_does_not_go_together_is_told_with_its_cure(tmp_path, overrides, told):

@@ -2,6 +2,7 @@ import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,16 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vqspeech
-from vqspeech import InputError, audio, checkpoint, config, drafting, mulaw, pieces, synthesis
+from vqspeech import InputError, audio, config
+from vqspeech.audio import chunks, mulaw
 from vqspeech.engines import torch_engine
+from vqspeech.inference import source_filter_vocoder, speech_codec
+from vqspeech.models import checkpoint
 from vqspeech.models.vqvae import VQVAE
-from vqspeech.nn.draft import draft
-from vqspeech.nn.pitch import glide, phase
+from vqspeech.nn.f0 import f0_to_phase, interpolate_f0
+from vqspeech.nn.source_filter import synthesize
 
 
 @pytest.fixture
 def short_pieces(monkeypatch):
-    monkeypatch.setattr(synthesis, "PIECE_FRAMES", 8)
+    monkeypatch.setattr(speech_codec, "PIECE_FRAMES", 8)
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess:
@@ -31,7 +35,7 @@ def command(*arguments: object) -> subprocess.CompletedProcess:
 def test_pieces_hold_every_item_once_with_all_the_context_there_is(size, context, cuts):
     whole = np.arange(sum(cuts))
     found = []
-    for piece, before, after in pieces.pieces_of(np.split(whole, np.cumsum(cuts)[:-1]), size, context):
+    for piece, before, after in chunks.chunks_with_context(np.split(whole, np.cumsum(cuts)[:-1]), size, context):
         middle = piece[before : len(piece) - after]
         assert before == min(context, middle[0])
         assert after == min(context, len(whole) - 1 - middle[-1])
@@ -59,82 +63,97 @@ def test_any_cutting_of_the_input_gives_the_same_codes(cuts):
 
 
 def _loose_model():
-    tree = {"encoder": {"channels": 8, "strides": [4, 4]}, "quantiser": {"codes": 16, "dim": 4}}
-    settings_ = config.from_tree({"model": tree, "training": {"crop": 256}}, "")
+    tree = {"encoder": {"channels": 8, "strides": [4, 4]}, "quantizer": {"codebook_size": 16, "codebook_dim": 4}}
+    settings_ = config.from_tree({"model": tree, "training": {"segment_length": 256}}, "")
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = VQVAE(settings_.model, 1)
-    return synthesis.Model(checkpoint.Run(model.eval(), settings_, ["a"], ""))
+    return speech_codec.SpeechCodec(checkpoint.Run(model.eval(), settings_, ["a"], ""))
 
 
-OUTLINED = {"outline": 8}
+ACOUSTIC = {"channels": 8}
+
+
+def load(run, engine: str | None, **options) -> speech_codec.SpeechCodec:
+    """By the WaveNet, in an engine; without one, by the source-filter vocoder."""
+    return vqspeech.load(run, "wavenet" if engine else "source-filter", engine=engine, **options)
 
 
 @pytest.fixture
 def short_segments(monkeypatch):
     """Segments of 30 frames of 16 samples, overlaps of 4 frames, fades of 8 samples."""
     for name, seconds in {"SEGMENT_S": 480 / 16000, "OVERLAP_S": 64 / 16000, "FADE_S": 8 / 16000}.items():
-        monkeypatch.setattr(synthesis, name, seconds)
+        monkeypatch.setattr(speech_codec, name, seconds)
 
 
 @pytest.mark.parametrize(
-    ("tiny", "engine"), [({}, "numba"), ({}, "torch"), (OUTLINED, "torch"), (OUTLINED, "draft")], indirect=["tiny"]
+    ("tiny", "engine"), [({}, "numba"), ({}, "torch"), (ACOUSTIC, "torch"), (ACOUSTIC, None)], indirect=["tiny"]
 )
 def test_speech_depends_on_codes_voice_and_seed_alone(run, engine, short_segments, monkeypatch):
-    model, codes = vqspeech.load(run, engine), np.random.default_rng(0).integers(0, 16, 200)
+    model, codes = load(run, engine), np.random.default_rng(0).integers(0, 16, 200)
     whole = model.decode(codes, "p226", seed=5)
     assert len(whole) == 200 * model.hop
     streamed = [*model.decode_pieces(np.split(codes, [1, 2, 119]), "p226", seed=5)]
     assert np.array_equal(np.concatenate(streamed), whole)
-    requests = [synthesis.Request([codes[:n]], "p226", 5) for n in (1, 33, 200, 120)]
+    requests = [speech_codec.Request([codes[:n]], "p226", 5) for n in (1, 33, 200, 120)]
     for streams, steps in ((1, 7), (3, 256), (50, 40)):
-        monkeypatch.setattr(synthesis, "STREAMS", streams)
-        monkeypatch.setattr(synthesis, "PIECE_FRAMES", steps)
-        spoken = [*vqspeech.load(run, engine, threads=1).decode_many(requests)]
+        monkeypatch.setattr(speech_codec, "STREAMS", streams)
+        monkeypatch.setattr(speech_codec, "PIECE_FRAMES", steps)
+        spoken = [*load(run, engine, threads=1).decode_many(requests)]
         for number, request in enumerate(requests):
             wave = np.concatenate([wave for one, wave in spoken if one == number])
             assert np.array_equal(wave, model.decode(request.pieces[0], "p226", seed=5))
     assert not np.array_equal(model.decode(codes, "p226", seed=6), whole)
 
 
-@pytest.mark.parametrize("tiny", [OUTLINED], indirect=True)
+@pytest.mark.parametrize("tiny", [ACOUSTIC], indirect=True)
 def test_a_draft_by_segments_is_the_draft_of_the_whole(run, monkeypatch):
     model, codes = vqspeech.load(run), np.random.default_rng(0).integers(0, 16, 900)
     net = model.model
-    assert model.drafts
+    assert model.uses_source_filter
     with torch.inference_mode():  # the voicing of an untrained model is chance; let it be a voice, and glide
-        net.outline.foreseen.bias[0] += 1
-        net.outline.foreseen.weight[1] *= 3
-        net.outline.foreseen.bias[1] -= 0.5  # a low one: rounding adds up in its phase, cycle by cycle
-        net.manners = 0.05 * torch.randn(2, *net.outline.mannerisms, generator=torch.Generator().manual_seed(0))
-        outlined = net.foresee(net.quantiser.decode(torch.from_numpy(codes)[None, :, None]), torch.tensor([1]))
-        pitch = glide(outlined.pitch, net.hop)
+        net.acoustic_model.residual.bias[0] += 1
+        net.acoustic_model.residual.weight[1] *= 3
+        net.acoustic_model.residual.bias[1] -= 0.5  # a low one: rounding adds up in its phase, cycle by cycle
+        net.adaptations = 0.05 * torch.randn(
+            2, *net.acoustic_model.adaptation_shape, generator=torch.Generator().manual_seed(0)
+        )
+        prediction = net.predict_acoustics(
+            net.quantizer.decode(torch.from_numpy(codes)[None, :, None]), torch.tensor([1])
+        )
+        pitch = interpolate_f0(prediction.f0, net.hop)
         noise = torch.from_numpy(np.random.default_rng(7).random(len(codes) * 16, dtype=np.float32))[None]
-        spectra = drafting._sharpened(outlined.spectra.reshape(1, -1, 80))
-        whole = draft(net.outline.mel, spectra, pitch, phase(pitch, 16000), noise, 16000)[0].clamp(-1, 1).numpy()
-    monkeypatch.setattr(drafting, "SEGMENT_S", 0.2)
+        spectra = source_filter_vocoder._formant_postfilter(prediction.log_mel.reshape(1, -1, 80))
+        whole = (
+            synthesize(net.acoustic_model.mel, spectra, pitch, f0_to_phase(pitch, 16000), noise, 16000)[0]
+            .clamp(-1, 1)
+            .numpy()
+        )
+    monkeypatch.setattr(source_filter_vocoder, "SEGMENT_S", 0.2)
     spoken = model.decode(codes, "p226", seed=7)
-    assert (outlined.pitch > 0).float().mean() > 0.5
+    assert (prediction.f0 > 0).float().mean() > 0.5
     assert np.abs(spoken - whole).max() < 1e-3 * np.abs(whole).max()
 
 
 def test_sharpened_spectra_keep_their_level_and_have_steeper_formants():
     bands = torch.linspace(0, 20, 80).sin()[None, None]
-    sharp = drafting._sharpened(bands)
-    assert torch.allclose(drafting._sharpened(torch.full((1, 1, 80), 0.7)), torch.full((1, 1, 80), 0.7))
-    assert sharp.std() > (1 + 0.45 * drafting.SHARPER) * bands.std()
+    sharp = source_filter_vocoder._formant_postfilter(bands)
+    assert torch.allclose(
+        source_filter_vocoder._formant_postfilter(torch.full((1, 1, 80), 0.7)), torch.full((1, 1, 80), 0.7)
+    )
+    assert sharp.std() > (1 + 0.45 * source_filter_vocoder.POSTFILTER_GAIN) * bands.std()
     assert abs(sharp.mean() - bands.mean()) < 0.02
 
 
 def test_a_model_without_an_outline_makes_no_draft(run):
-    assert not vqspeech.load(run).drafts
-    with pytest.raises(InputError, match="has no outline to make a draft of"):
-        vqspeech.load(run, "draft")
+    assert not vqspeech.load(run).uses_source_filter
+    with pytest.raises(InputError, match="no acoustic model for the source-filter vocoder"):
+        vqspeech.load(run, "source-filter")
 
 
 def test_one_segment_is_what_the_engine_says(run):
-    model, codes = vqspeech.load(run, "torch"), torch.arange(16)[None]
-    cond = model.model.condition(model.model.quantiser.decode(codes[:, :, None]), torch.tensor([1]))
+    model, codes = load(run, "torch"), torch.arange(16)[None]
+    cond = model.model.condition(model.model.quantizer.decode(codes[:, :, None]), torch.tensor([1]))
     uniforms = torch.from_numpy(np.random.default_rng(5).random((1, 256), dtype=np.float32))
     with torch.inference_mode():
         classes, _ = torch_engine.generate(model.model.wavenet, cond, uniforms)
@@ -155,8 +174,8 @@ def test_what_is_further_back_than_a_lead_is_not_heard(run, short_segments):
 @given(shift=st.floats(-np.pi, np.pi), pitch=st.floats(80, 400))
 def test_a_seam_is_no_rougher_than_what_it_joins(shift, pitch):
     time = np.arange(4000) / 16000
-    first, second = (np.sin(2 * np.pi * pitch * time + phase).astype(np.float32) for phase in (0, shift))
-    joined = np.concatenate([*pieces.joined([(first[:2000], 0), (second[500:], 1500)], 1024, 160)])
+    first, second = (np.sin(2 * np.pi * pitch * time + f0_to_phase).astype(np.float32) for f0_to_phase in (0, shift))
+    joined = np.concatenate([*chunks.crossfade([(first[:2000], 0), (second[500:], 1500)], 1024, 160)])
     assert len(joined) == 4000
     assert np.array_equal(joined[:976], first[:976])
     assert np.array_equal(joined[2000:], second[2000:])
@@ -166,7 +185,7 @@ def test_a_seam_is_no_rougher_than_what_it_joins(shift, pitch):
 
 def test_engines_speak_alike(run):
     codes = np.arange(16)
-    models = [vqspeech.load(run, "torch"), vqspeech.load(run, "numba", precision="float32")]
+    models = [load(run, "torch"), load(run, "numba", precision="float32")]
     one, other = (model.decode(codes, "alice") for model in models)
     assert np.array_equal(one, other)
 
@@ -248,8 +267,8 @@ def test_voices_are_listed(run):
 def test_bad_input_is_one_line_and_exit_code_2_and_leaves_nothing(run, tmp_path, speech, monkeypatch, arguments, told):
     monkeypatch.chdir(tmp_path)
     audio.write("good.wav", speech(0.2), 16000)
-    audio.Path("empty.wav").write_bytes(b"")
-    audio.Path("text.wav").write_text("no sound\n" * 50)
+    Path("empty.wav").write_bytes(b"")
+    Path("text.wav").write_text("no sound\n" * 50)
     nan = np.full(1600, np.nan, np.float32)
     soundfile.write("nan.wav", nan, 16000, subtype="FLOAT")
     before = sorted(tmp_path.rglob("*"))
@@ -284,8 +303,8 @@ def test_a_run_that_was_changed_is_refused_and_the_file_named(run):
 
 
 def test_a_run_of_another_version_is_refused(run, monkeypatch):
-    monkeypatch.setattr(checkpoint, "FORMAT", "2")
-    with pytest.raises(InputError, match="format '1', this version reads '2'"):
+    monkeypatch.setattr(checkpoint, "FORMAT", "3")
+    with pytest.raises(InputError, match="format '2', this version reads '3'"):
         vqspeech.load(run)
 
 
@@ -295,7 +314,9 @@ def test_a_code_outside_the_codebook_is_refused(run):
 
 
 def test_help_needs_no_heavy_import():
-    heavy = "import sys, vqspeech.cli; print([m for m in ('torch', 'numpy', 'numba', 'librosa') if m in sys.modules])"
+    heavy = (
+        "import sys, vqspeech.cli.app; print([m for m in ('torch', 'numpy', 'numba', 'librosa') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
     assert "convert" in command("--help").stdout

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vqspeech import InputError, corpus, splits
-from vqspeech.corpus import Utterance
+from vqspeech import InputError
+from vqspeech.data import corpus, splits
+from vqspeech.data.corpus import Utterance
 
 NAMES = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=6)
 

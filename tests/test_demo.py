@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vqspeech import InputError, audio, checkpoint, config
-from vqspeech.intake import Limits
-from vqspeech.studio import Studio
+from vqspeech import InputError, audio, config
+from vqspeech.demo.service import DemoService
+from vqspeech.demo.uploads import Limits
+from vqspeech.models import checkpoint
 
 sys.path.insert(0, str(Path(__file__).parent))
 import crowd
@@ -36,17 +37,19 @@ def run(tmp_path_factory) -> Path:
     from vqspeech.models.vqvae import VQVAE
 
     folder = tmp_path_factory.mktemp("demo") / "run"
-    tree = {"encoder": {"channels": 8, "strides": [4, 4, 4, 5]}, "quantiser": {"codes": 16, "dim": 4}}
-    tree["decoder"] = {"residual": 8, "skip": 12, "layers": 4, "stack": 3, "cond": 6, "speaker": 3}
-    settings = config.from_tree({"model": tree, "training": {"crop": 3200}}, "")
+    tree = {"encoder": {"channels": 8, "strides": [4, 4, 4, 5]}, "quantizer": {"codebook_size": 16, "codebook_dim": 4}}
+    tree["wavenet"] = {"residual_channels": 8, "skip_channels": 12, "layers": 4, "layers_per_stack": 3}
+    tree |= {"cond_channels": 6, "speaker_dim": 3}
+    settings = config.from_tree({"model": tree, "training": {"segment_length": 3200}}, "")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        checkpoint.start(folder, settings, ["alice", "p225", "p226"])
+        checkpoint.init_run_dir(folder, settings, ["alice", "p225", "p226"])
         checkpoint.save(folder, VQVAE(settings.model, 3))
         digest = checkpoint.load(folder).digest
-        sizes = {"model": digest, "codes": 16, "residual": 8, "skip": 8, "layers": 2, "stack": 2, "speaker": 3}
+        sizes = {"model": digest, "codebook_size": 16, "residual_channels": 8, "skip_channels": 8, "layers": 2}
+        sizes |= {"layers_per_stack": 2, "speaker_dim": 3}
         prior = config.from_tree({"prior": sizes}, "")
-        checkpoint.start(folder / "prior", prior, ["alice", "p225", "p226"])
+        checkpoint.init_run_dir(folder / "prior", prior, ["alice", "p225", "p226"])
         checkpoint.save(folder / "prior", Prior(prior.prior, 3))
     counts = np.zeros((16, 41), int)
     counts[:8, 0] = counts[8:, 5] = counts[8:, 6] = 3
@@ -56,22 +59,22 @@ def run(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def studio(run):
-    made = Studio([str(run)], Limits(recording_s=20.0))
+def demo_service(run):
+    made = DemoService([str(run)], Limits(recording_s=20.0))
     yield made
-    made.intake.close()
+    made.upload_folder.close()
 
 
 @pytest.fixture(scope="module")
 def address(run):
     """The page, served."""
-    from vqspeech import page
+    from vqspeech.demo import page
 
-    studio = Studio([str(run)], Limits(recording_s=20.0, file_bytes=1_500_000))
-    blocks, address = page.serve(studio, wait=False)
+    demo_service = DemoService([str(run)], Limits(recording_s=20.0, file_bytes=1_500_000))
+    blocks, address = page.serve(demo_service, wait=False)
     yield address
     blocks.close()
-    studio.intake.close()
+    demo_service.upload_folder.close()
 
 
 @pytest.fixture
@@ -80,29 +83,31 @@ def wav(tmp_path, speech) -> Path:
     return tmp_path / "my recording.wav"
 
 
-def test_a_conversion_comes_with_its_codes_a_picture_and_its_sizes(studio, wav):
+def test_a_conversion_comes_with_its_codes_a_picture_and_its_sizes(demo_service, wav):
     shares = []
-    said = studio.convert(str(wav), "p226", progress=shares.append)
+    said = demo_service.convert(str(wav), "p226", progress=shares.append)
     assert len(audio.read(said.wav, 16000)) == 32000
     assert said.picture.read_bytes()[:4] == b"\x89PNG"
     assert shares[-1] == 1.0
     assert said.wav.name == "my_recording.p226.wav"
     assert f"{said.vqs.stat().st_size:,} bytes of codes" in said.about
-    again, told = studio.decode(str(said.vqs))
+    again, told = demo_service.decode(str(said.vqs))
     assert len(audio.read(again, 16000)) == 32000
     assert "said by p226" in told
-    assert "said by alice" in studio.decode(str(said.vqs), "alice")[1]
+    assert "said by alice" in demo_service.decode(str(said.vqs), "alice")[1]
 
 
-def test_two_people_at_once_get_their_own_results(studio, tmp_path, speech):
+def test_two_people_at_once_get_their_own_results(demo_service, tmp_path, speech):
     paths, results = [], {}
     for number in range(4):
         paths.append(tmp_path / f"{number}.wav")
         audio.write(paths[-1], speech(0.5 + 0.25 * number, seed=number), 16000)
-    alone = {number: audio.read(studio.convert(str(path), "p225").wav, 16000) for number, path in enumerate(paths)}
+    alone = {
+        number: audio.read(demo_service.convert(str(path), "p225").wav, 16000) for number, path in enumerate(paths)
+    }
 
     def ask(number: int) -> None:
-        results[number] = audio.read(studio.convert(str(paths[number]), "p225").wav, 16000)
+        results[number] = audio.read(demo_service.convert(str(paths[number]), "p225").wav, 16000)
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
     for one in threads:
@@ -112,30 +117,36 @@ def test_two_people_at_once_get_their_own_results(studio, tmp_path, speech):
     assert all(np.array_equal(results[number], alone[number]) for number in range(4))
 
 
-def test_what_strangers_send_is_refused_in_a_sentence(studio, wav, tmp_path, speech):
+def test_what_strangers_send_is_refused_in_a_sentence(demo_service, wav, tmp_path, speech):
     (tmp_path / "text.wav").write_text("no sound\n" * 50)
     (tmp_path / "empty.wav").touch()
     (tmp_path / "large.wav").write_bytes(b"RIFF" + bytes(20_000_001))
     audio.write(tmp_path / "long.wav", np.zeros(16000 * 21), 16000)
-    good = studio.convert(str(wav), "p225").vqs
+    good = demo_service.convert(str(wav), "p225").vqs
     (tmp_path / "cut.vqs").write_bytes(good.read_bytes()[:-3])
     (tmp_path / "other.vqs").write_bytes(wav.read_bytes())
     for ask, told in (
-        (lambda: studio.convert(None, "p225"), "there is no recording yet"),
-        (lambda: studio.convert(str(tmp_path / "text.wav"), "p225"), "the recording is not audio that can be read"),
-        (lambda: studio.convert(str(tmp_path / "empty.wav"), "p225"), "the recording is empty"),
-        (lambda: studio.convert(str(tmp_path / "large.wav"), "p225"), "20,000,000 are allowed here"),
-        (lambda: studio.convert(str(tmp_path / "long.wav"), "p225"), "21 s of speech; more than 0, up to 20 are taken"),
-        (lambda: studio.convert(str(wav), "p22"), "unknown speaker 'p22'"),
-        (lambda: studio.decode(str(tmp_path / "cut.vqs")), "the file is cut short"),
-        (lambda: studio.decode(str(tmp_path / "other.vqs")), "the file is no .vqs file"),
-        (lambda: studio.enrol(str(wav), "../x"), "cannot name a voice"),
-        (lambda: studio.enrol(str(wav), "bob"), "s of speech in all"),
-        (lambda: studio.remove("p225"), "no voice 'p225' was enrolled"),
-        (lambda: studio.babble("p225", 99.0), "99 s of speech"),
-        (lambda: studio.say_codes([], "p225"), "there is nothing to say"),
-        (lambda: studio.say_codes([16], "p225"), "code 16 is not in 0..15"),
-        (lambda: studio.model("other"), "is not open here"),
+        (lambda: demo_service.convert(None, "p225"), "there is no recording yet"),
+        (
+            lambda: demo_service.convert(str(tmp_path / "text.wav"), "p225"),
+            "the recording is not audio that can be read",
+        ),
+        (lambda: demo_service.convert(str(tmp_path / "empty.wav"), "p225"), "the recording is empty"),
+        (lambda: demo_service.convert(str(tmp_path / "large.wav"), "p225"), "20,000,000 are allowed here"),
+        (
+            lambda: demo_service.convert(str(tmp_path / "long.wav"), "p225"),
+            "21 s of speech; more than 0, up to 20 are taken",
+        ),
+        (lambda: demo_service.convert(str(wav), "p22"), "unknown speaker 'p22'"),
+        (lambda: demo_service.decode(str(tmp_path / "cut.vqs")), "the file is cut short"),
+        (lambda: demo_service.decode(str(tmp_path / "other.vqs")), "the file is no .vqs file"),
+        (lambda: demo_service.enrol(str(wav), "../x"), "cannot name a voice"),
+        (lambda: demo_service.enrol(str(wav), "bob"), "s of speech in all"),
+        (lambda: demo_service.remove("p225"), "no voice 'p225' was enrolled"),
+        (lambda: demo_service.sample("p225", 99.0), "99 s of speech"),
+        (lambda: demo_service.say_codes([], "p225"), "there is nothing to say"),
+        (lambda: demo_service.say_codes([16], "p225"), "code 16 is not in 0..15"),
+        (lambda: demo_service.model("other"), "is not open here"),
     ):
         with pytest.raises(InputError) as error:
             ask()
@@ -144,41 +155,41 @@ def test_what_strangers_send_is_refused_in_a_sentence(studio, wav, tmp_path, spe
 
 
 def test_work_that_takes_too_long_ends_and_what_was_made_goes_again(run, wav):
-    studio = Studio([str(run)], Limits(work_s=0.0, kept_s=0.0))
+    demo_service = DemoService([str(run)], Limits(work_s=0.0, kept_s=0.0))
     with pytest.raises(InputError, match="this took longer than 0 s"):
-        studio.convert(str(wav), "p225")
+        demo_service.convert(str(wav), "p225")
     time.sleep(0.01)
-    room = studio.intake.room()
-    assert [path for path in studio.intake.folder.iterdir() if path.is_dir()] == [room]
-    studio.intake.close()
-    assert not studio.intake.folder.exists()
+    request_dir = demo_service.upload_folder.request_dir()
+    assert [path for path in demo_service.upload_folder.folder.iterdir() if path.is_dir()] == [request_dir]
+    demo_service.upload_folder.close()
+    assert not demo_service.upload_folder.folder.exists()
 
 
 def test_a_voice_is_added_for_all_and_removed_and_that_can_be_switched_off(run, tmp_path, speech, monkeypatch):
-    monkeypatch.setattr("vqspeech.enrol.EVERY", 1)
-    monkeypatch.setattr("vqspeech.enrol.PATIENCE", 1)
+    monkeypatch.setattr("vqspeech.inference.speaker_enrolment.EVERY", 1)
+    monkeypatch.setattr("vqspeech.inference.speaker_enrolment.PATIENCE", 1)
     audio.write(tmp_path / "me.wav", speech(5.0), 16000)
-    studio = Studio([str(run)])
-    assert any("s of speech are few" in line for line in studio.enrol(str(tmp_path / "me.wav"), " bob "))
-    assert ("bob", "bob") in studio.voices()
-    assert studio.enrolled() == ["bob"]
-    assert studio.convert(str(tmp_path / "me.wav"), "bob").wav.name == "me.bob.wav"
-    studio.remove("bob")
-    assert studio.enrolled() == []
-    closed = Studio([str(run)], enrolment=False)
+    demo_service = DemoService([str(run)])
+    assert any("s of speech are few" in line for line in demo_service.enrol(str(tmp_path / "me.wav"), " bob "))
+    assert ("bob", "bob") in demo_service.voices()
+    assert demo_service.enrolled() == ["bob"]
+    assert demo_service.convert(str(tmp_path / "me.wav"), "bob").wav.name == "me.bob.wav"
+    demo_service.remove("bob")
+    assert demo_service.enrolled() == []
+    closed = DemoService([str(run)], enrolment=False)
     for ask in (lambda: closed.enrol(str(tmp_path / "me.wav"), "bob"), lambda: closed.remove("bob")):
         with pytest.raises(InputError, match="no voices can be"):
             ask()
 
 
-def test_codes_and_phones_are_told_both_ways(studio, wav):
-    words = studio.dictionary()
+def test_codes_and_phones_are_told_both_ways(demo_service, wav):
+    words = demo_service.dictionary()
     assert words.phones() == {"aa": list(range(8)), "b": list(range(8, 15))}
     assert words.shares(15) == []
     assert words.shares(0) == [("aa", 1.0)]
     assert [share for _, share in words.shares(9)] == [0.5, 0.5]
-    assert len(audio.read(studio.say_codes([1, 2], "p225"), 16000)) == 2 * 8 * 320
-    assert len(audio.read(studio.babble("p225", 1.0, prompt=str(wav)), 16000)) == 3 * 16000
+    assert len(audio.read(demo_service.say_codes([1, 2], "p225"), 16000)) == 2 * 8 * 320
+    assert len(audio.read(demo_service.sample("p225", 1.0, prompt=str(wav)), 16000)) == 3 * 16000
 
 
 @pytest.fixture(scope="module")
@@ -283,8 +294,8 @@ def test_an_error_is_a_sentence_and_the_page_lives_on(page, tmp_path, wav):
 
 @browser_only
 def test_a_voice_is_heard_learned_and_removed(page, tmp_path, speech, monkeypatch):
-    monkeypatch.setattr("vqspeech.enrol.EVERY", 1)
-    monkeypatch.setattr("vqspeech.enrol.PATIENCE", 1)
+    monkeypatch.setattr("vqspeech.inference.speaker_enrolment.EVERY", 1)
+    monkeypatch.setattr("vqspeech.inference.speaker_enrolment.PATIENCE", 1)
     audio.write(tmp_path / "me.wav", speech(5.0), 16000)
     _tab(page, "Voices")
     _upload(page, "10 to 60 seconds of you speaking", tmp_path / "me.wav")
@@ -389,10 +400,10 @@ def test_in_a_crowd_everybody_hears_their_own_and_nothing_is_left(run, tmp_path)
 
 
 def test_with_a_password_nobody_else_comes_in(run):
-    from vqspeech import page
+    from vqspeech.demo import page
 
-    studio = Studio([str(run)], Limits(recording_s=20.0))
-    blocks, address = page.serve(studio, auth=("anna", "secret"), wait=False)
+    demo_service = DemoService([str(run)], Limits(recording_s=20.0))
+    blocks, address = page.serve(demo_service, auth=("anna", "secret"), wait=False)
 
     def answer(path: str, data: bytes | None = None, cookie: str = "") -> tuple[int, str, str]:
         request = urllib.request.Request(address.rstrip("/") + path, data, {"Cookie": cookie})
@@ -415,4 +426,4 @@ def test_with_a_password_nobody_else_comes_in(run):
         assert "/convert" in known
     finally:
         blocks.close()
-        studio.intake.close()
+        demo_service.upload_folder.close()

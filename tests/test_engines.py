@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from vqspeech.engines import lanes, loops, numba_engine, torch_engine
+from vqspeech.engines import kernels, numba_engine, simd, torch_engine
 from vqspeech.nn.wavenet import WaveNet
 
 ENGINES = [torch_engine, numba_engine]
@@ -155,7 +155,7 @@ def test_a_training_step_reaches_the_compiled_engine():
 @numba.njit
 def gates_(z, a, b):
     for c in range(0, len(z), 16):
-        lanes.store(z, c, loops.gate(lanes.load(a, c), lanes.load(b, c)))
+        simd.store(z, c, kernels.gate(simd.load(a, c), simd.load(b, c)))
 
 
 def test_the_gate_is_within_a_millionth():
@@ -168,8 +168,8 @@ def test_the_gate_is_within_a_millionth():
 def test_the_exponential_is_within_four_millionths_of_itself():
     x = np.linspace(-87, 0, 20001, dtype=np.float32)
     wanted = np.exp(x.astype(np.float64))
-    assert max(abs(loops.exp(one) / other - 1) for one, other in zip(x, wanted, strict=True)) < 4e-6
-    assert loops.exp(np.float32(-1e30)) == 0
+    assert max(abs(kernels.exp(one) / other - 1) for one, other in zip(x, wanted, strict=True)) < 4e-6
+    assert kernels.exp(np.float32(-1e30)) == 0
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from vqspeech import InputError, audio, checkpoint, corpus, evaluate, measures, peers
-from vqspeech.cli import app
-from vqspeech.corpus import Utterance
+from vqspeech import InputError, audio
+from vqspeech.cli.app import app
+from vqspeech.data import corpus
+from vqspeech.data.corpus import Utterance
+from vqspeech.evaluation import evaluate, objective, reference_codecs
+from vqspeech.inference.speech_codec import SpeechCodec
+from vqspeech.models import checkpoint
 from vqspeech.models.vqvae import VQVAE
-from vqspeech.synthesis import Model
 
 
 @pytest.fixture
@@ -31,13 +34,15 @@ def pairs(tmp_path, speech):
 @pytest.fixture
 def few(monkeypatch):
     """The measures that are quick and need nothing."""
-    monkeypatch.setattr(evaluate, "MEASURES", [one for one in measures.MEASURES if one.name in ("mcd", "level")])
+    monkeypatch.setattr(evaluate, "MEASURES", [one for one in objective.MEASURES if one.name in ("mcd", "level")])
 
 
 def test_every_system_is_measured_on_every_pair(run, pairs, few, tmp_path):
-    found = evaluate.evaluate(Model(run), evaluate.read_pairs(pairs))
-    systems = ["recording", "8-bit mu-law", *(one.name for one in peers.installed()), "vqspeech"]
+    found = evaluate.evaluate(SpeechCodec(run), evaluate.read_pairs(pairs))
+    systems = ["recording", "8-bit mu-law", *(one.name for one in reference_codecs.installed()), "vqspeech"]
     assert [row["system"] for row in found["rows"]] == systems * 2
+    alone = evaluate.evaluate(SpeechCodec(run), evaluate.read_pairs(pairs), codecs=False)
+    assert [row for row in found["rows"] if row["system"] in ("recording", "vqspeech")] == alone["rows"]
     means = evaluate.summary(found)
     assert means["recording"]["mcd"] == (0, 0, 0)
     assert 0 < means["8-bit mu-law"]["mcd"][0] < means["vqspeech"]["mcd"][0]
@@ -49,7 +54,7 @@ def test_every_system_is_measured_on_every_pair(run, pairs, few, tmp_path):
 
 def test_a_conversion_is_held_against_the_reference_where_there_is_one(run, pairs, few):
     rows = evaluate.read_pairs(pairs)
-    model = Model(run)
+    model = SpeechCodec(run)
     other = evaluate.evaluate(model, [rows[1]._replace(reference=None)])["rows"][-1]["mcd"]
     assert evaluate.evaluate(model, rows[1:])["rows"][-1]["mcd"] != other
 
@@ -63,24 +68,26 @@ def stand_in(monkeypatch, name: str) -> None:
 
 def test_nearness_is_to_the_voice_that_was_asked_for(run, pairs, few, monkeypatch, tmp_path):
     stand_in(monkeypatch, "resemblyzer")
-    monkeypatch.setattr(evaluate.measures, "voice", lambda wave: np.eye(2)[int(np.std(wave) > 0.05)])
-    row = evaluate.evaluate(Model(run), evaluate.read_pairs(pairs)[:1], tmp_path / "voices")["rows"][0]
+    monkeypatch.setattr(evaluate.objective, "speaker_embedding", lambda wave: np.eye(2)[int(np.std(wave) > 0.05)])
+    row = evaluate.evaluate(SpeechCodec(run), evaluate.read_pairs(pairs)[:1], tmp_path / "voices")["rows"][0]
     assert (row["to_target"], row["to_source"], row["nearer_target"]) == (1, 1, 0)
 
 
 def test_a_voice_that_is_not_among_the_voices_is_left_out_of_the_mean(run, pairs, few, monkeypatch, tmp_path):
     stand_in(monkeypatch, "resemblyzer")
-    monkeypatch.setattr(evaluate.measures, "voice", lambda wave: np.eye(2)[0])
-    found = evaluate.evaluate(Model(run), evaluate.read_pairs(pairs), tmp_path / "voices")  # alice is, p225 is not
+    monkeypatch.setattr(evaluate.objective, "speaker_embedding", lambda wave: np.eye(2)[0])
+    found = evaluate.evaluate(
+        SpeechCodec(run), evaluate.read_pairs(pairs), tmp_path / "voices"
+    )  # alice is, p225 is not
     assert [("to_target" in row) for row in found["rows"]].count(True) == len(found["rows"]) // 2
     assert evaluate.summary(found)["vqspeech"]["to_target"] == (1, 1, 1)
 
 
 def test_what_cannot_be_measured_is_null_and_not_in_the_mean(run, pairs, monkeypatch, tmp_path):
     values = iter([1.0, float("nan")] * 20)
-    mute = measures.MEASURES[0]._replace(name="mute", of=lambda _: next(values))
+    mute = objective.MEASURES[0]._replace(name="mute", of=lambda _: next(values))
     monkeypatch.setattr(evaluate, "MEASURES", [mute])
-    found = evaluate.evaluate(Model(run), evaluate.read_pairs(pairs))
+    found = evaluate.evaluate(SpeechCodec(run), evaluate.read_pairs(pairs))
     assert {row["mute"] for row in found["rows"]} == {1.0, None}
     evaluate.write(found, tmp_path / "out")
     assert "NaN" not in (tmp_path / "out/evaluation.json").read_text()
@@ -88,9 +95,9 @@ def test_what_cannot_be_measured_is_null_and_not_in_the_mean(run, pairs, monkeyp
 
 
 def test_a_measure_whose_package_is_missing_is_named_and_left_out(run, pairs, monkeypatch):
-    lame = measures.MEASURES[0]._replace(name="lame", module="no_such_module")
+    lame = objective.MEASURES[0]._replace(name="lame", module="no_such_module")
     monkeypatch.setattr(evaluate, "MEASURES", [lame])
-    found = evaluate.evaluate(Model(run), evaluate.read_pairs(pairs)[:1])
+    found = evaluate.evaluate(SpeechCodec(run), evaluate.read_pairs(pairs)[:1])
     assert found["missing"] == {"lame": "no_such_module"}
     assert "lame" not in found["rows"][0]
 
@@ -117,13 +124,13 @@ def test_what_is_no_list_of_pairs_is_refused(tmp_path, content, told):
 def test_an_unknown_voice_is_refused_before_anything_is_measured(run, pairs):
     rows = evaluate.read_pairs(pairs)
     with pytest.raises(InputError, match="unknown speaker 'bob'"):
-        evaluate.evaluate(Model(run), [*rows, rows[0]._replace(speaker="bob")])
+        evaluate.evaluate(SpeechCodec(run), [*rows, rows[0]._replace(speaker="bob")])
 
 
 def test_bits_are_measured_on_the_speakers_that_the_model_has(tiny, packed, tmp_path, run):
     (tmp_path / "data").mkdir()
     packed.rename(tmp_path / "data/packed")
-    checkpoint.start(tmp_path / "few", tiny, ["s1"])
+    checkpoint.init_run_dir(tmp_path / "few", tiny, ["s1"])
     checkpoint.save(tmp_path / "few", VQVAE(tiny.model, 1))
     numbers = evaluate.bits_per_sample(checkpoint.load(tmp_path / "few"), tmp_path / "data")
     assert 5 < numbers["held_out_bits_per_sample"] < 9

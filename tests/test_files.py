@@ -7,18 +7,20 @@ import sys
 import numpy as np
 import pytest
 
-from vqspeech import InputError, audio, checkpoint, config, training
-from vqspeech.files import alone, arriving
+from vqspeech import InputError, audio, config
+from vqspeech.models import checkpoint
+from vqspeech.system.files import atomic_path, exclusive_lock
+from vqspeech.training import tasks
 
 
 def test_a_file_arrives_whole_or_what_was_there_stays(tmp_path):
     path = tmp_path / "file"
-    with arriving(path) as part:
+    with atomic_path(path) as part:
         part.write_text("old")
         assert not path.exists()
 
     def tear() -> None:
-        with arriving(path) as part:
+        with atomic_path(path) as part:
             part.write_text("new, torn")
             raise ZeroDivisionError
 
@@ -37,7 +39,8 @@ def test_a_full_disk_is_one_line_and_what_was_there_stays(tmp_path):
 import resource, signal, sys
 import numpy as np, torch
 from pathlib import Path
-from vqspeech import InputError, audio, checkpoint
+from vqspeech import InputError, audio
+from vqspeech.models import checkpoint
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 folder = Path({str(tmp_path)!r})
@@ -63,13 +66,13 @@ for write in (
 
 def test_two_trainings_cannot_write_into_one_folder_and_the_second_changes_nothing(tiny, packed, tmp_path):
     run = tmp_path / "run"
-    training.train_vqvae(tiny, [packed], [packed], run)
+    tasks.train_vqvae(tiny, [packed], [packed], run)
     config_before = (run / checkpoint.CONFIG).read_bytes()
     other = config.from_tree(tiny.model_dump() | {"training": tiny.training.model_dump() | {"seed": 9}}, "")
-    with alone(run), pytest.raises(InputError, match="another process writes there"):
-        training.train_vqvae(other, [packed], [packed], run)
+    with exclusive_lock(run), pytest.raises(InputError, match="another process writes there"):
+        tasks.train_vqvae(other, [packed], [packed], run)
     assert (run / checkpoint.CONFIG).read_bytes() == config_before
-    training.train_vqvae(tiny, [packed], [packed], run)  # the lock went with its holder
+    tasks.train_vqvae(tiny, [packed], [packed], run)  # the lock went with its holder
 
 
 def test_what_a_killed_writer_had_begun_is_cleared_away(tmp_path):
@@ -77,24 +80,24 @@ def test_what_a_killed_writer_had_begun_is_cleared_away(tmp_path):
     program = f"""
 import time
 from pathlib import Path
-from vqspeech.files import alone, arriving
-with alone(Path({str(tmp_path)!r})), arriving(Path({str(tmp_path / "state/one")!r})) as part:
+from vqspeech.system.files import atomic_path, exclusive_lock
+with exclusive_lock(Path({str(tmp_path)!r})), atomic_path(Path({str(tmp_path / "state/one")!r})) as part:
     part.write_text("torn")
     print("writing", flush=True)
     time.sleep(60)
 """
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as killed:
         killed.stdout.readline()
-        with pytest.raises(InputError), alone(tmp_path):
+        with pytest.raises(InputError), exclusive_lock(tmp_path):
             pass
         assert len(list((tmp_path / "state").iterdir())) == 1
         killed.kill()
-    with alone(tmp_path):
+    with exclusive_lock(tmp_path):
         assert not list((tmp_path / "state").iterdir())
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_only_be_read_is_told(tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(InputError, match="cannot be written"), alone(tmp_path / "run"):
+    with pytest.raises(InputError, match="cannot be written"), exclusive_lock(tmp_path / "run"):
         pass

@@ -4,20 +4,31 @@ import numpy as np
 import pytest
 import torch
 
-from vqspeech import checkpoint, config, mulaw, synthesis
+from vqspeech import config
+from vqspeech.audio import mulaw
+from vqspeech.inference import speech_codec
+from vqspeech.inference.speech_codec import SpeechCodec
+from vqspeech.models import checkpoint
 from vqspeech.models.vqvae import VQVAE
-from vqspeech.nn.hearing import COLOURS, Disguise, Hearing, disguised, octaves
-from vqspeech.nn.mel import LEAST, SILENT, LogMel, mel_filters, relative
-from vqspeech.nn.pitch import pitch_hz
-from vqspeech.nn.quantiser import standardise_
-from vqspeech.synthesis import Model
+from vqspeech.nn.f0 import estimate_f0
+from vqspeech.nn.features import (
+    N_PERTURBED_CEPSTRA,
+    NOISE_DRAWS,
+    FeatureExtractor,
+    Perturbation,
+    add_noise,
+    relative_log2_f0,
+    sample_perturbation,
+)
+from vqspeech.nn.mel import AMPLITUDE_FLOOR, LOG_MEL_OF_SILENCE, LogMel, mel_filterbank, sliding_cmn
+from vqspeech.nn.quantizer import data_dependent_init_
 
 
 @pytest.mark.parametrize(("rate", "size", "bands"), [(16000, 512, 80), (8000, 256, 23)])
 def test_filters_are_those_of_librosa(rate, size, bands):
     librosa = pytest.importorskip("librosa")
     theirs = librosa.filters.mel(sr=rate, n_fft=size, n_mels=bands, htk=True, norm=None)
-    assert np.allclose(mel_filters(rate, size, bands).T, theirs, atol=1e-5)
+    assert np.allclose(mel_filterbank(rate, size, bands).T, theirs, atol=1e-5)
 
 
 def test_a_click_is_loudest_in_the_frame_that_holds_it_and_unheard_beyond_the_reach():
@@ -28,7 +39,9 @@ def test_a_click_is_loudest_in_the_frame_that_holds_it_and_unheard_beyond_the_re
         loud = mel(wave)[0].mean(0)
         assert int(loud.argmax()) == place // 160
         silent = mel(torch.zeros(1, 1600))[0].mean(0)
-        far = (torch.arange(10) * 160 - mel.reach > place) | ((torch.arange(10) + 1) * 160 + mel.reach <= place)
+        far = (torch.arange(10) * 160 - mel.context_samples > place) | (
+            (torch.arange(10) + 1) * 160 + mel.context_samples <= place
+        )
         assert torch.equal(loud[far], silent[far])
 
 
@@ -36,100 +49,123 @@ def test_a_tone_has_half_its_amplitude_in_its_band():
     tone = 0.5 * torch.sin(2 * torch.pi * 1000 * torch.arange(4800) / 16000)
     spectra = LogMel(16000, 1, 160)(tone[None])  # one triangle from 0 to 8 kHz
     lobe = 2 * 512 / 400  # bins that a Hann window of 400 samples spreads a tone over, in a transform of 512
-    expected = 0.25 * lobe * float(mel_filters(16000, 512, 1)[32, 0])
-    assert float(spectra[0, 0, 15]) == pytest.approx(np.log10(expected + LEAST) + 1, abs=0.03)
+    expected = 0.25 * lobe * float(mel_filterbank(16000, 512, 1)[32, 0])
+    assert float(spectra[0, 0, 15]) == pytest.approx(np.log10(expected + AMPLITUDE_FLOOR) + 1, abs=0.03)
 
 
 @pytest.mark.parametrize("steps", [0, 3, 25, 80])
 def test_relative_spectra_are_those_less_the_weighted_mean_of_what_is_around(steps):
     spectra = torch.randn(2, 5, 50, generator=torch.Generator().manual_seed(0)) * 0.3 - 0.5
-    found = relative(spectra, steps)
+    found = sliding_cmn(spectra, steps)
     for at in range(50):
         around = spectra[:, :, max(0, at - steps) : at + steps + 1]
-        loud = (around - SILENT).mean(1, keepdim=True) + 1e-3
+        loud = (around - LOG_MEL_OF_SILENCE).mean(1, keepdim=True) + 1e-3
         mean = (around * loud).sum(2) / loud.sum(2)
         assert torch.allclose(found[:, :, at], spectra[:, :, at] - mean, atol=1e-5)
 
 
 def test_a_timbre_that_stays_is_not_heard_in_relative_spectra(speech):
-    spectra = LogMel(16000, 20, 160)(torch.from_numpy(speech(2.0))[None]).clamp_min(SILENT + 1)
+    spectra = LogMel(16000, 20, 160)(torch.from_numpy(speech(2.0))[None]).clamp_min(LOG_MEL_OF_SILENCE + 1)
     timbre = torch.linspace(-0.5, 0.5, 20)[:, None]  # changes no mean over the bands
-    assert torch.allclose(relative(spectra + timbre, 60), relative(spectra, 60), atol=1e-4)
+    assert torch.allclose(sliding_cmn(spectra + timbre, 60), sliding_cmn(spectra, 60), atol=1e-4)
 
 
 def test_octaves_do_not_tell_who_speaks_higher():
     glide = torch.exp2(torch.sin(torch.arange(100) / 7) / 4)[None] * 120
     pitch = torch.where(torch.arange(100) % 10 < 6, glide, 0.0)
-    heard = octaves(pitch, 20)
-    assert torch.allclose(octaves(1.7 * pitch, 20), heard, atol=1e-5)
+    heard = relative_log2_f0(pitch, 20)
+    assert torch.allclose(relative_log2_f0(1.7 * pitch, 20), heard, atol=1e-5)
     assert torch.all(heard[pitch == 0] == 0)
     around = pitch[0, 30:71]
     assert float(heard[0, 50]) == pytest.approx(float((pitch[0, 50] / around[around > 0]).log2().mean()), abs=1e-5)
-    assert torch.equal(octaves(torch.zeros(1, 9), 20), torch.zeros(1, 9))
+    assert torch.equal(relative_log2_f0(torch.zeros(1, 9), 20), torch.zeros(1, 9))
 
 
 def test_a_warped_tone_is_heard_where_the_warp_puts_it(speech):
-    hearing = Hearing(16000, 320, 80, 160)
+    feature_extractor = FeatureExtractor(16000, 320, 80, 160)
     tones = {hertz: torch.sin(2 * torch.pi * hertz * torch.arange(9600) / 16000)[None] for hertz in (1000, 1200)}
-    loudest = {hertz: int(hearing(tone)[0, :, 30].argmax()) for hertz, tone in tones.items()}
-    none = torch.zeros(1, COLOURS)
-    warped = hearing(tones[1200], Disguise(torch.tensor([1.2]), none))
+    loudest = {hertz: int(feature_extractor(tone)[0, :, 30].argmax()) for hertz, tone in tones.items()}
+    none = torch.zeros(1, N_PERTURBED_CEPSTRA)
+    warped = feature_extractor(tones[1200], Perturbation(torch.tensor([1.2]), none))
     assert int(warped[0, :, 30].argmax()) == loudest[1000] != loudest[1200]
     wave = torch.from_numpy(speech(0.5))[None, :6400]
-    assert torch.allclose(hearing(wave, Disguise(torch.ones(1), none)), hearing(wave), atol=1e-4)
+    assert torch.allclose(
+        feature_extractor(wave, Perturbation(torch.ones(1), none)), feature_extractor(wave), atol=1e-4
+    )
 
 
-def test_a_colour_is_added_to_the_cepstra_and_disguises_are_as_large_as_they_are_asked_to_be(speech):
+def test_a_colour_is_added_to_the_cepstra_and_perturbations_are_as_large_as_they_are_asked_to_be(speech):
     wave = torch.from_numpy(speech(0.5))[None, :6400]
-    hearing = Hearing(16000, 320, 80, 160, cepstra=12)
-    colours = torch.arange(COLOURS)[None] / 10
-    added = hearing(wave, Disguise(torch.ones(1), colours)) - hearing(wave)
+    feature_extractor = FeatureExtractor(16000, 320, 80, 160, n_mfcc=12)
+    colours = torch.arange(N_PERTURBED_CEPSTRA)[None] / 10
+    added = feature_extractor(wave, Perturbation(torch.ones(1), colours)) - feature_extractor(wave)
     expected = torch.zeros(12)
-    expected[:COLOURS] = colours[0] * torch.tensor([80.0] + (COLOURS - 1) * [40.0]).sqrt()
+    expected[:N_PERTURBED_CEPSTRA] = colours[0] * torch.tensor([80.0] + (N_PERTURBED_CEPSTRA - 1) * [40.0]).sqrt()
     assert torch.allclose(added, expected[None, :, None].expand_as(added), atol=1e-3)
-    uniforms = torch.rand(4000, 1 + COLOURS, generator=torch.Generator().manual_seed(0))
-    disguise = disguised(uniforms, 0.1, 0.05)
-    assert 0.095 < float(disguise.warps.log().abs().max()) <= 0.1
-    assert float(disguise.colours.std()) == pytest.approx(0.05, rel=0.03)
+    uniforms = torch.rand(4000, 1 + N_PERTURBED_CEPSTRA, generator=torch.Generator().manual_seed(0))
+    perturbation = sample_perturbation(uniforms, 0.1, 0.05)
+    assert 0.095 < float(perturbation.vtlp.log().abs().max()) <= 0.1
+    assert float(perturbation.cepstral_noise.std()) == pytest.approx(0.05, rel=0.03)
 
 
 def test_cepstra_and_pitch_are_heard_beside_each_other(speech):
     wave = torch.from_numpy(speech(1.0))[None, :12800]
-    hearing = Hearing(16000, 320, 80, 160, cepstra=80, relative_s=1.0, pitch=True)
-    heard = hearing(wave)
-    assert heard.shape == (1, hearing.bands, 80)
-    bands = torch.linalg.solve(hearing.basis, heard[:, :80])  # all cepstra are the bands again
-    assert torch.allclose(bands, relative(LogMel(16000, 80, 160)(wave), 100), atol=1e-3)
-    pitch = pitch_hz(wave, 16000, 320).repeat_interleave(2, dim=1)
+    feature_extractor = FeatureExtractor(16000, 320, 80, 160, n_mfcc=80, cmn_window_s=1.0, use_f0=True)
+    heard = feature_extractor(wave)
+    assert heard.shape == (1, feature_extractor.bands, 80)
+    bands = torch.linalg.solve(feature_extractor.basis, heard[:, :80])  # all cepstra are the bands again
+    assert torch.allclose(bands, sliding_cmn(LogMel(16000, 80, 160)(wave), 100), atol=1e-3)
+    pitch = estimate_f0(wave, 16000, 320).repeat_interleave(2, dim=1)
     assert torch.equal(heard[:, 80] > 0, pitch > 0)
-    few = Hearing(16000, 320, 80, 160, cepstra=12, relative_s=1.0)(wave)
+    few = FeatureExtractor(16000, 320, 80, 160, n_mfcc=12, cmn_window_s=1.0)(wave)
     assert torch.allclose(few, heard[:, :12], atol=1e-5)
 
 
-HEARS = ({}, {"relative_s": 0.1}, {"relative_s": 0.1, "cepstra": 8, "pitch": True})
+FEATURES = ({}, {"cmn_window_s": 0.1}, {"cmn_window_s": 0.1, "n_mfcc": 8, "use_f0": True})
 
 
-@pytest.fixture(params=HEARS, ids=["spectra", "relative", "cepstra and pitch"])
+@pytest.fixture(params=FEATURES, ids=["spectra", "relative", "cepstra and pitch"])
 def hears_mel(tiny, tmp_path, speech, request):
     """A run directory of an untrained model that hears spectra, as they are or relative to those around."""
     tree = tiny.model_dump()
-    tree["model"]["encoder"] |= {"mels": 20, "mel_step": 16, "strides": (4,)} | request.param
+    tree["model"]["encoder"] |= {"strides": (4,)}
+    tree["model"]["features"] = {"n_mels": 20, "hop_length": 16} | request.param
     settings = config.from_tree(tree, "mel")
     torch.manual_seed(0)
-    checkpoint.start(tmp_path / "mel", settings, ["a"])
+    checkpoint.init_run_dir(tmp_path / "mel", settings, ["a"])
     model = VQVAE(settings.model, 1)
     said = model.latents(torch.from_numpy(mulaw.compress(speech(1.0)))[None])
-    standardise_(model.encoder.latents, said)  # as drawn, it says the same of all
+    data_dependent_init_(model.encoder.latents, said)  # as drawn, it says the same of all
     checkpoint.save(tmp_path / "mel", model)
     return tmp_path / "mel"
 
 
 def test_codes_by_pieces_are_the_codes_of_the_whole(hears_mel, speech, monkeypatch):
-    model, wave = Model(hears_mel), speech(1.0)
+    model, wave = SpeechCodec(hears_mel), speech(1.0)
     assert model.hop == 64
     whole = model.encode(wave)
     assert len(set(whole.flatten().tolist())) > 1
-    monkeypatch.setattr(synthesis, "PIECE_FRAMES", 16)
+    monkeypatch.setattr(speech_codec, "PIECE_FRAMES", 16)
     assert np.array_equal(model.encode(wave), whole)
     blocks = np.split(wave, [1, 100, 5000])
     assert np.array_equal(np.concatenate([*model.encode_blocks(blocks)]), whole)
+
+
+def test_noise_fills_what_is_quiet_and_leaves_what_is_loud(speech):
+    feature_extractor = FeatureExtractor(16000, 320, 80, 160)
+    spectra = feature_extractor.analyse(
+        torch.from_numpy(np.stack([speech(1.0, seed=one) for one in range(64)]))
+    ).log_mel
+    uniforms = torch.rand(64, NOISE_DRAWS, generator=torch.Generator().manual_seed(0))
+    heard = add_noise(spectra, uniforms, 0.5)
+    noisy = uniforms[:, 0] < 0.5
+    assert torch.equal(heard[~noisy], spectra[~noisy])
+    assert (heard[noisy] > spectra[noisy] - 1e-4).all()
+    louder = (heard - spectra)[noisy].flatten(1)
+    levels = spectra[noisy].flatten(1)
+    order = levels.argsort(1)
+    quiet, loud = (louder.gather(1, part).mean() for part in (order[:, :800], order[:, -800:]))
+    assert quiet > 10 * loud > 0
+    softly = add_noise(spectra, uniforms.index_fill(1, torch.tensor(1), 1.0), 1.0) - spectra
+    loudly = add_noise(spectra, uniforms.index_fill(1, torch.tensor(1), 0.0), 1.0) - spectra
+    assert (loudly >= softly).all()

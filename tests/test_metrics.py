@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vqspeech import metrics, plots
+from vqspeech.evaluation import figures, metrics
 
 
 def test_loudness_is_in_decibels_below_full_scale():
@@ -26,7 +26,7 @@ def test_noise_is_flat_and_a_voice_is_not(speech):
 
 
 def test_spectrograms_stand_under_one_another_on_one_time_axis(speech):
-    figure = plots.spectrograms({"source": speech(0.5), "converted": speech(0.5, seed=1)}, 16000)
+    figure = figures.spectrograms({"source": speech(0.5), "converted": speech(0.5, seed=1)}, 16000)
     titles = [axes.get_title(loc="left") for axes in figure.axes[:2]]
     assert titles == ["source", "converted"]
     assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim() == (0, 0.5)

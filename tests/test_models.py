@@ -16,9 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vqspeech
-from vqspeech import InputError, audio, checkpoint, conversion, enrol, export, hub, loudness, preprocessing, voices
+from vqspeech import InputError, audio
+from vqspeech.audio import loudness, preprocessing
+from vqspeech.inference import conversion, speaker_enrolment
+from vqspeech.models import checkpoint, exporting, hub, speaker_table
+from vqspeech.models.speaker_table import EnrolledSpeaker, SpeakerInfo
 from vqspeech.models.vqvae import VQVAE
-from vqspeech.voices import Enrolled, Voice
 
 
 def command(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
@@ -31,7 +34,7 @@ def command(*arguments: object, **environment: str) -> subprocess.CompletedProce
 @given(cuts=st.lists(st.integers(1, 3000), min_size=1, max_size=8), seed=st.integers(0, 9))
 def test_levels_do_not_depend_on_how_the_blocks_come(cuts, seed):
     wave = np.random.default_rng(seed).normal(0, 0.1, sum(cuts)).astype(np.float32)
-    whole, blocks = (loudness.hear(one, 16000) for one in ([wave], np.split(wave, np.cumsum(cuts)[:-1])))
+    whole, blocks = (loudness.analyse_level(one, 16000) for one in ([wave], np.split(wave, np.cumsum(cuts)[:-1])))
     assert whole.levels_db == pytest.approx(blocks.levels_db, abs=1e-3)
     assert whole.level_db == pytest.approx(blocks.level_db, abs=1e-3)
     assert whole.peak == blocks.peak
@@ -39,24 +42,24 @@ def test_levels_do_not_depend_on_how_the_blocks_come(cuts, seed):
 
 def test_the_level_of_speech_leaves_the_pauses_out(speech):
     wave, silence = speech(2.0), np.zeros(32000, np.float32)
-    alone, paused = (loudness.hear([one], 16000) for one in (wave, np.concatenate([silence, wave, silence])))
+    alone, paused = (loudness.analyse_level([one], 16000) for one in (wave, np.concatenate([silence, wave, silence])))
     assert paused.level_db == pytest.approx(alone.level_db, abs=0.1)
-    assert loudness.hear([wave / 2], 16000).level_db == pytest.approx(alone.level_db - 6.02, abs=0.1)
-    assert math.isnan(loudness.hear([silence], 16000).level_db)
-    assert math.isnan(loudness.hear([], 16000).level_db)
+    assert loudness.analyse_level([wave / 2], 16000).level_db == pytest.approx(alone.level_db - 6.02, abs=0.1)
+    assert math.isnan(loudness.analyse_level([silence], 16000).level_db)
+    assert math.isnan(loudness.analyse_level([], 16000).level_db)
 
 
 def test_long_pauses_become_silent_and_short_ones_and_speech_stay():
     rng = np.random.default_rng(0)
     tone, hiss = 0.3 * np.sin(np.arange(16000) / 5), rng.normal(0, 0.003, 16000)
     source = np.concatenate([hiss, tone, hiss[:2000], tone, hiss]).astype(np.float32)
-    heard, said = loudness.hear([source], 16000), rng.normal(0, 0.1, len(source)).astype(np.float32)
-    out = np.concatenate([*loudness.silenced(np.split(said, [777, 20000, 40000]), heard)])
+    heard, said = loudness.analyse_level([source], 16000), rng.normal(0, 0.1, len(source)).astype(np.float32)
+    out = np.concatenate([*loudness.gate_pauses(np.split(said, [777, 20000, 40000]), heard)])
     assert np.array_equal(out[16000:50000], said[16000:50000])
     assert not out[: 16000 - 2000].any()
     assert not out[50000 + 2000 :].any()
     middle = np.concatenate([tone, hiss, tone]).astype(np.float32)
-    out = np.concatenate([*loudness.silenced([said[:48000]], loudness.hear([middle], 16000))])
+    out = np.concatenate([*loudness.gate_pauses([said[:48000]], loudness.analyse_level([middle], 16000))])
     assert not out[18000:30000].any()
     assert out[:16000].all()
 
@@ -64,7 +67,7 @@ def test_long_pauses_become_silent_and_short_ones_and_speech_stay():
 @pytest.fixture
 def known(run) -> Path:
     """A run whose voices' levels are known."""
-    voices.write(run, [Voice("p225", 90.0, -20.0, "F", "English"), Voice("p226", 30.0, -30.0)])
+    speaker_table.write(run, [SpeakerInfo("p225", 90.0, -20.0, "F", "English"), SpeakerInfo("p226", 30.0, -30.0)])
     return run
 
 
@@ -72,14 +75,14 @@ def test_a_conversion_is_as_loud_as_the_voice_or_the_source_and_never_clips(know
     model = vqspeech.load(known)
     wave = np.concatenate([np.zeros(16000), speech(1.0), np.zeros(16000)]).astype(np.float32)
     audio.write(tmp_path / "in.wav", wave / 4, 16000)
-    source = loudness.hear([wave / 4], 16000).level_db
+    source = loudness.analyse_level([wave / 4], 16000).level_db
 
     def said(speaker: str, level: str):
         conversion.convert(model, tmp_path / "in.wav", speaker, tmp_path / "out.wav", level=level)
         return audio.read(tmp_path / "out.wav", 16000)
 
     for speaker, level, expected in (("p226", "voice", -30.0), ("p226", "source", source), ("alice", "voice", source)):
-        out = loudness.hear([said(speaker, level)], 16000)
+        out = loudness.analyse_level([said(speaker, level)], 16000)
         assert abs(out.level_db - expected) < 0.2 or (out.level_db < expected and abs(out.peak - 0.98) < 0.01)
         assert out.peak <= 0.981
         assert not said(speaker, level)[: 16000 - 3000].any()
@@ -104,18 +107,18 @@ def test_silence_and_the_loudest_of_recordings_are_converted(known, tmp_path):
 
 
 def test_a_table_of_voices_is_read_as_it_was_written_and_rubbish_is_told(tmp_path):
-    table = [Voice("p225", 90.5, -20.1, "F", "English"), Voice("名前", 1.0, -3.0)]
-    voices.write(tmp_path, table)
-    assert voices.read(tmp_path) == {one.name: one for one in table}
+    table = [SpeakerInfo("p225", 90.5, -20.1, "F", "English"), SpeakerInfo("名前", 1.0, -3.0)]
+    speaker_table.write(tmp_path, table)
+    assert speaker_table.read(tmp_path) == {one.name: one for one in table}
     for text in ("name\tseconds\tlevel_db\np225\tx\t1\n", "a\tb\n1\t2\n", "name\tseconds\np225\t1\n", "\xff"):
-        (tmp_path / voices.TABLE).write_text(text, encoding="latin-1")
+        (tmp_path / speaker_table.TABLE).write_text(text, encoding="latin-1")
         with pytest.raises(InputError, match="is no table of voices"):
-            voices.read(tmp_path)
+            speaker_table.read(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../../a", "a/b", "a\\b", "a b", "a\u202eb", ".."])
 def test_a_model_whose_voices_have_names_that_are_paths_is_not_loaded(tiny, tmp_path, name):
-    checkpoint.start(tmp_path / "run", tiny, ["p225", name])
+    checkpoint.init_run_dir(tmp_path / "run", tiny, ["p225", name])
     checkpoint.save(tmp_path / "run", VQVAE(tiny.model, 2))
     with pytest.raises(InputError, match=r"do not trust this model$"):
         vqspeech.load(tmp_path / "run")
@@ -126,15 +129,15 @@ def test_a_model_whose_voices_have_names_that_are_paths_is_not_loaded(tiny, tmp_
 )
 def test_names_that_could_be_paths_or_tricks_are_refused(name, run, tmp_path):
     with pytest.raises(InputError, match="cannot name a voice"):
-        voices.check_name(name)
+        speaker_table.check_name(name)
     with pytest.raises(InputError, match="cannot name a voice"):
-        voices.forget(tmp_path, name)
+        speaker_table.delete(tmp_path, name)
 
 
 def test_an_enrolled_voice_is_one_of_the_models_for_every_verb(run, tmp_path):
     plain = checkpoint.load(run)
     vector = np.array([1.0, -2.0, 3.0], np.float32)
-    voices.keep(run, plain.digest, Enrolled(Voice("bob", 12.0, -21.5), vector))
+    speaker_table.save(run, plain.digest, EnrolledSpeaker(SpeakerInfo("bob", 12.0, -21.5), vector))
     with_bob = checkpoint.load(run)
     assert with_bob.speakers == ["p225", "p226", "alice", "bob"]
     assert with_bob.digest == plain.digest
@@ -146,39 +149,39 @@ def test_an_enrolled_voice_is_one_of_the_models_for_every_verb(run, tmp_path):
     assert np.array_equal(same.decode(codes, "p226"), model.decode(codes, "p226"))
     assert len(model.decode(codes, "bob")) == 256
     assert command("speakers", "--model", run).stdout.split() == with_bob.speakers
-    voices.forget(run, "bob")
+    speaker_table.delete(run, "bob")
     assert checkpoint.load(run).speakers == plain.speakers
     with pytest.raises(InputError, match="no voice 'bob' was enrolled; there are none"):
-        voices.forget(run, "bob")
+        speaker_table.delete(run, "bob")
 
 
-@pytest.mark.parametrize("tiny", [{"outline": 8}], indirect=True)
+@pytest.mark.parametrize("tiny", [{"channels": 8}], indirect=True)
 def test_an_enrolled_voice_keeps_its_manner_and_so_does_an_export(run, speech, tmp_path, monkeypatch):
-    monkeypatch.setattr(enrol, "CROP", 1600)
+    monkeypatch.setattr(speaker_enrolment, "CROP", 1600)
     plain = vqspeech.load(run)
-    assert plain.model.manners is None
+    assert plain.model.adaptations is None
     audio.write(tmp_path / "a.wav", speech(5.0), 16000)
-    enrol.enrol(plain, "bob", [tmp_path / "a.wav"], 1)
+    speaker_enrolment.enrol(plain, "bob", [tmp_path / "a.wav"], 1)
     whole = vqspeech.load(run)
-    manners = whole.model.manners
-    assert manners.shape == (4, *whole.model.voice_shapes[1])
-    assert not manners[:3].any()
-    assert manners[3].any()
+    adaptations = whole.model.adaptations
+    assert adaptations.shape == (4, *whole.model.speaker_shapes[1])
+    assert not adaptations[:3].any()
+    assert adaptations[3].any()
     codes = np.arange(16)
     assert np.array_equal(whole.decode(codes, "p226"), plain.decode(codes, "p226"))  # which has none
-    export.export(run, tmp_path / "bob", speakers=["bob"])
+    exporting.export(run, tmp_path / "bob", speakers=["bob"])
     only = vqspeech.load(tmp_path / "bob")
-    assert torch.equal(only.model.manners, manners[3:])
+    assert torch.equal(only.model.adaptations, adaptations[3:])
     assert np.array_equal(only.decode(codes, "bob"), whole.decode(codes, "bob"))
-    whole.model.manners = None
+    whole.model.adaptations = None
     assert not np.array_equal(only.decode(codes, "bob"), whole.decode(codes, "bob"))
 
 
 def test_a_voice_of_another_model_or_a_broken_one_is_left_out_and_told(run, tmp_path):
     vector = np.ones(3, np.float32)
-    voices.keep(run, "another", Enrolled(Voice("bob"), vector))
-    voices.keep(run, checkpoint.load(run).digest, Enrolled(Voice("eve"), np.ones(5, np.float32)))
-    voices.keep(run, checkpoint.load(run).digest, Enrolled(Voice("nan"), vector * np.nan))
+    speaker_table.save(run, "another", EnrolledSpeaker(SpeakerInfo("bob"), vector))
+    speaker_table.save(run, checkpoint.load(run).digest, EnrolledSpeaker(SpeakerInfo("eve"), np.ones(5, np.float32)))
+    speaker_table.save(run, checkpoint.load(run).digest, EnrolledSpeaker(SpeakerInfo("nan"), vector * np.nan))
     (run / "voices/junk.safetensors").write_bytes(b"\xff" * 99)
     assert checkpoint.load(run).speakers == ["p225", "p226", "alice"]
     told = command("speakers", "--model", run).stderr.splitlines()
@@ -187,11 +190,11 @@ def test_a_voice_of_another_model_or_a_broken_one_is_left_out_and_told(run, tmp_
 
 def test_enrolling_finds_the_voice_that_said_it(run, speech, tmp_path, monkeypatch):
     """A voice with a vector of its own speaks; enrolling on what it said makes that likelier than any known voice."""
-    monkeypatch.setattr(enrol, "CROP", 1600)
+    monkeypatch.setattr(speaker_enrolment, "CROP", 1600)
     # without the high-pass: this test is about what an untrained model says, which is no speech
     monkeypatch.setattr(preprocessing.HighPass, "__call__", lambda self, block: block)
     for name in ("DRIFT_DB", "NOISE"):  # a model that was drawn has not learned to mistrust its past
-        monkeypatch.setattr(enrol, name, 0.0)
+        monkeypatch.setattr(speaker_enrolment, name, 0.0)
     plain = checkpoint.load(run)
     plain.model.speaker.weight.data.mul_(10)  # the speakers of a model that was drawn are hard to tell apart
     plain.model.wavenet.cond.weight.data.mul_(3)
@@ -204,7 +207,7 @@ def test_enrolling_finds_the_voice_that_said_it(run, speech, tmp_path, monkeypat
         audio.write(tmp_path / f"{number}.wav", model.decode(codes, "alice", seed=number), 16000)
     told, warned = [], []
     model = vqspeech.load(run)
-    path = enrol.enrol(
+    path = speaker_enrolment.enrol(
         model, "bob", [tmp_path / "0.wav", tmp_path / "1.wav"], 40, progress=told.append, warn=warned.append
     )
     assert path == run / "voices/bob.safetensors"
@@ -213,30 +216,30 @@ def test_enrolling_finds_the_voice_that_said_it(run, speech, tmp_path, monkeypat
     again = vqspeech.load(run)
     assert again.speakers[-1] == "bob"
     wave = audio.read(tmp_path / "1.wav", 16000)
-    new = torch.from_numpy(enrol.mulaw.compress(wave)[None, -16000:])
-    crops = enrol._Crops(new, new, torch.from_numpy(again.encode(wave)[None, -16000 // again.hop :]))
+    new = torch.from_numpy(speaker_enrolment.mulaw.compress(wave)[None, -16000:])
+    crops = speaker_enrolment._Crops(new, new, torch.from_numpy(again.encode(wave)[None, -16000 // again.hop :]))
     with torch.inference_mode():
-        nats = [float(enrol._nats(again, crops, vector)) for vector in again.model.speaker.weight]
+        nats = [float(speaker_enrolment._nats(again, crops, vector)) for vector in again.model.speaker.weight]
     assert np.argmin(nats) == 3
     with pytest.raises(InputError, match="there is a voice 'bob' already"):
-        enrol.enrol(again, "bob", [tmp_path / "0.wav"])
-    enrol.remove(again, "bob")
+        speaker_enrolment.enrol(again, "bob", [tmp_path / "0.wav"])
+    speaker_enrolment.remove(again, "bob")
     assert not path.exists()
 
 
 def test_enrolling_warns_of_few_noisy_and_clipped_seconds_and_refuses_less(run, speech, tmp_path, monkeypatch):
-    monkeypatch.setattr(enrol, "CROP", 1600)
+    monkeypatch.setattr(speaker_enrolment, "CROP", 1600)
     model, warned = vqspeech.load(run), []
     audio.write(tmp_path / "short.wav", speech(1.0), 16000)
     audio.write(tmp_path / "silence.wav", np.zeros(160000), 16000)
     for name in ("short", "silence"):
         with pytest.raises(InputError, match="s of speech in all; give at least 10 s"):
-            enrol.enrol(model, "bob", [tmp_path / f"{name}.wav"])
+            speaker_enrolment.enrol(model, "bob", [tmp_path / f"{name}.wav"])
     noise = np.random.default_rng(0).normal(0, 0.05, 96000)
     audio.write(tmp_path / "noisy.wav", speech(6.0) + noise, 16000)
     audio.write(tmp_path / "clipped.wav", 20 * speech(6.0), 16000)
-    enrol.enrol(model, "bob", [tmp_path / "noisy.wav"], 1, warn=warned.append)
-    enrol.enrol(model, "eve", [tmp_path / "clipped.wav"], 1, warn=warned.append)
+    speaker_enrolment.enrol(model, "bob", [tmp_path / "noisy.wav"], 1, warn=warned.append)
+    speaker_enrolment.enrol(model, "eve", [tmp_path / "clipped.wav"], 1, warn=warned.append)
     assert any("noisy.wav: is noisy" in line for line in warned)
     assert any("clipped.wav: is clipped" in line for line in warned)
     assert any("s of speech are few" in line for line in warned)
@@ -267,25 +270,27 @@ def test_the_command_enrols_and_removes_and_bad_input_is_one_line(run, speech, t
 
 def test_an_export_says_the_same_with_the_voices_that_were_kept(known, tmp_path):
     digest = checkpoint.load(known).digest
-    voices.keep(known, digest, Enrolled(Voice("bob", 12.0, -21.5), np.ones(3, np.float32)))
+    speaker_table.save(known, digest, EnrolledSpeaker(SpeakerInfo("bob", 12.0, -21.5), np.ones(3, np.float32)))
     model, codes = vqspeech.load(known), np.arange(16)
-    export.export(known, tmp_path / "all")
+    exporting.export(known, tmp_path / "all")
     whole = vqspeech.load(tmp_path / "all")
     assert whole.speakers == ["p225", "p226", "alice", "bob"]
     for name in whole.speakers:
         assert np.array_equal(whole.decode(codes, name), model.decode(codes, name))
-    export.export(known, tmp_path / "few", at_least_s=60.0, bfloat16=True)
+    exporting.export(known, tmp_path / "few", at_least_s=60.0, bfloat16=True)
     few = vqspeech.load(tmp_path / "few")
     assert few.speakers == ["p225"]
-    assert few.run.voices == {"p225": Voice("p225", 90.0, -20.0, "F", "English")}
+    assert few.run.voices == {"p225": SpeakerInfo("p225", 90.0, -20.0, "F", "English")}
     assert (tmp_path / "few/model.safetensors").stat().st_size < (tmp_path / "all/model.safetensors").stat().st_size
     for name, tensor in few.model.state_dict().items():
         if name != "speaker.weight":
             assert torch.allclose(tensor.float(), model.model.state_dict()[name].float(), rtol=0.01), name
     assert "pip install vqspeech" in (tmp_path / "few/README.md").read_text()
     (tmp_path / "few/README.md").write_text("our own card\n")
-    export.export(tmp_path / "few", tmp_path / "again", speakers=["p225"])
+    exporting.export(tmp_path / "few", tmp_path / "again", speakers=["p225"])
     assert (tmp_path / "again/README.md").read_text() == "our own card\n"
+    exporting.export(known, tmp_path / "some", speakers=["p2*", "b?b"])
+    assert vqspeech.load(tmp_path / "some").speakers == ["p225", "p226", "bob"]
     for wrong, told in (
         ((known, tmp_path / "few"), "holds something"),
         ((known, tmp_path / "x", ["nobody"]), "has no voice 'nobody'"),
@@ -293,12 +298,12 @@ def test_an_export_says_the_same_with_the_voices_that_were_kept(known, tmp_path)
         (("nowhere", tmp_path / "x"), "is no run directory"),
     ):
         with pytest.raises(InputError, match=told):
-            export.export(*wrong)
+            exporting.export(*wrong)
     assert not (tmp_path / "x").exists()
 
 
 def test_results_of_a_model_that_is_not_ones_own_go_to_exp(run):
-    from vqspeech.cli_options import results_of
+    from vqspeech.cli.options import results_of
 
     assert results_of(str(run)) == run
     assert results_of("hf:owner/name") == Path("exp/owner-name")
@@ -307,11 +312,11 @@ def test_results_of_a_model_that_is_not_ones_own_go_to_exp(run):
 
 def test_a_prior_is_found_beside_its_model(run):
     with pytest.raises(InputError, match="no prior lies beside it"):
-        hub.find_prior("", run)
+        hub.resolve_prior("", run)
     for beside in (run.with_name("run-prior"), run / "prior"):
         beside.mkdir()
         (beside / "model.safetensors").touch()
-        assert hub.find_prior("", run) == beside
+        assert hub.resolve_prior("", run) == beside
 
 
 class _Repository(http.server.BaseHTTPRequestHandler):
@@ -356,7 +361,7 @@ class _Repository(http.server.BaseHTTPRequestHandler):
 
 
 def test_a_repository_is_downloaded_once_kept_and_checked(known, tmp_path):
-    export.export(known, tmp_path / "shared")
+    exporting.export(known, tmp_path / "shared")
     (tmp_path / "shared/model.py").write_text("raise SystemExit('code of a repository was run')\n")
     _Repository.folder = tmp_path / "shared"
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Repository)
@@ -385,9 +390,9 @@ def test_a_repository_is_downloaded_once_kept_and_checked(known, tmp_path):
 
 def test_what_belongs_to_a_model_that_was_downloaded_lies_at_home(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
-    assert hub.room(tmp_path / "run", "f" * 64) == tmp_path / "run"
-    assert hub.room(hub.SHIPPED / "english-16k", "f" * 64) == tmp_path / "home/vqspeech" / ("f" * 24)
-    assert hub.room(tmp_path / "hf/snapshots/0123", "f" * 64) == tmp_path / "home/vqspeech" / ("f" * 24)
+    assert hub.user_data_dir(tmp_path / "run", "f" * 64) == tmp_path / "run"
+    assert hub.user_data_dir(hub.SHIPPED / "english-16k", "f" * 64) == tmp_path / "home/vqspeech" / ("f" * 24)
+    assert hub.user_data_dir(tmp_path / "hf/snapshots/0123", "f" * 64) == tmp_path / "home/vqspeech" / ("f" * 24)
     for wrong in ("hf:", "hf:name", "hf:a/b/c", "hf:../x", "hf:a/b c"):
         with pytest.raises(InputError, match="is no repository"):
-            hub.find(wrong)
+            hub.resolve(wrong)

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vqspeech import mulaw
+from vqspeech.audio import mulaw
 
 
 def formula(x: float) -> int:

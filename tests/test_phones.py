@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from vqspeech import InputError, align, corpus, mini, phones
-from vqspeech.corpus import Utterance
-from vqspeech.phones import Phone
+from vqspeech import InputError
+from vqspeech.data import alignment, corpus, phones, synthetic
+from vqspeech.data.corpus import Utterance
+from vqspeech.data.phones import Phone
 
 SAID = [Phone(0.0, 0.5, "pau"), Phone(0.5, 0.62, "ih"), Phone(0.62, 0.7, "z"), Phone(0.7, 1.0, "")]
 
@@ -54,7 +55,7 @@ def test_labels_of_a_recording_are_cut_and_shifted_with_the_utterance(tmp_path):
     corpus.write(tmp_path, [Utterance("a", "s", "a.wav", 0.55, 0.65), Utterance("b", "s", "b.wav")])
     (tmp_path / "labels/s").mkdir(parents=True)
     (tmp_path / "labels/s/a.lab").write_text("0 5000000 pau\n5000000 6200000 ih\n6200000 7000000 z\n")
-    assert [one.key for one in align.collect(tmp_path, tmp_path / "labels")] == ["b"]
+    assert [one.key for one in alignment.import_labels(tmp_path, tmp_path / "labels")] == ["b"]
     close(phones.read(tmp_path)["a"], [Phone(0, 0.07, "ih"), Phone(0.07, 0.1, "z")])
 
 
@@ -83,7 +84,7 @@ def test_a_phone_of_another_alphabet_is_refused_with_the_nearest():
 def spoken(tmp_path_factory):
     """One sentence of the mini corpus, its text and its phones as the synthesiser spoke them."""
     folder = tmp_path_factory.mktemp("mini")
-    mini.make(folder / "mini", voices=mini.VOICES[:1])
+    synthetic.make(folder / "mini", voices=synthetic.VOICES[:1])
     lab = min(folder.rglob("*.lab"))
     key = lab.stem
     wav = next(folder.rglob(f"{key}*.flac"), None) or next(folder.rglob(f"{key}*.wav"))
@@ -94,7 +95,7 @@ def test_forced_alignment_finds_what_the_synthesiser_said(spoken):
     from vqspeech import audio
 
     wav, text, said = spoken
-    found = align.align_by_pocketsphinx(audio.read(wav, 16000), text)
+    found = alignment.align_by_pocketsphinx(audio.read(wav, 16000), text)
     errors = phones.boundary_errors(found, said)
     assert np.median(errors) < 0.03
     assert found[-1].end_s == pytest.approx(said[-1].end_s, abs=0.05)
@@ -104,10 +105,10 @@ def test_what_cannot_be_aligned_is_told_and_the_rest_kept(tmp_path, spoken):
     wav, text, _ = spoken
     texts = {"a": text, "b": "zqx", "c": None}
     corpus.write(tmp_path, [Utterance(key, "s", str(wav), text=words) for key, words in texts.items()])
-    assert [one.reason for one in align.align(tmp_path)] == ["not in the dictionary: zqx", "has no text"]
+    assert [one.reason for one in alignment.align(tmp_path)] == ["not in the dictionary: zqx", "has no text"]
     assert list(phones.read(tmp_path)) == ["a"]
     with pytest.raises(InputError, match="aligner 'kaldi' is unknown; choose from pocketsphinx, torchaudio"):
-        align.align(tmp_path, "kaldi")
+        alignment.align(tmp_path, "kaldi")
 
 
 def test_torchaudio_gives_words_and_the_dictionary_their_phones(monkeypatch):
@@ -118,8 +119,8 @@ def test_torchaudio_gives_words_and_the_dictionary_their_phones(monkeypatch):
 
     spans = [[SimpleNamespace(start=a, end=b) for a, b in word] for word in ([(10, 12), (12, 20)], [(30, 50)])]
     bundle = SimpleNamespace(get_aligner=lambda: lambda *_: spans, get_tokenizer=lambda: lambda words: words)
-    monkeypatch.setattr(align, "_torchaudio", lambda: (bundle, lambda wave: (torch.zeros(1, 50, 29), None)))
-    found = align.align_by_torchaudio(np.zeros(16000, np.float32), "He's in.")
+    monkeypatch.setattr(alignment, "_torchaudio", lambda: (bundle, lambda wave: (torch.zeros(1, 50, 29), None)))
+    found = alignment.align_by_torchaudio(np.zeros(16000, np.float32), "He's in.")
     edges = [0, 0.2, 0.2 + 0.2 / 3, 0.2 + 0.4 / 3, 0.4, 0.6, 0.8, 1.0]
     names = ["pau", "hh", "iy", "z", "pau", "ih", "n"]
     close(found, [Phone(*one) for one in zip(edges, edges[1:], names, strict=False)])

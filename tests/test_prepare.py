@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from vqspeech import InputError, archives, audio, corpus, mulaw, phones, prepare
-from vqspeech.archives import Packed
-from vqspeech.corpus import Utterance
-from vqspeech.preprocessing import preprocessed
+from vqspeech import InputError, audio
+from vqspeech.audio import mulaw
+from vqspeech.audio.preprocessing import preprocessed
+from vqspeech.data import archives, corpus, packing, phones
+from vqspeech.data.archives import MulawShards
+from vqspeech.data.corpus import Utterance
 
 RATE = 16000
 
@@ -17,7 +19,7 @@ RATE = 16000
 @pytest.fixture
 def directory(tmp_path: Path, speech, monkeypatch) -> Path:
     """Seven utterances of two speakers, each half a second of sound between half seconds of silence."""
-    monkeypatch.setattr(prepare, "SHARD_UTTERANCES", 3)
+    monkeypatch.setattr(packing, "SHARD_UTTERANCES", 3)
     silence, utterances = np.zeros(RATE // 2, np.float32), []
     for number in range(7):
         path = tmp_path / f"{number}.flac"
@@ -36,8 +38,8 @@ def bounds(directory: Path) -> list[tuple[float, float | None]]:
 
 
 def test_what_is_packed_is_the_compressed_recording(directory: Path):
-    done = prepare.pack(directory, RATE)
-    packed = Packed(directory / "packed")
+    done = packing.pack(directory, RATE)
+    packed = MulawShards(directory / "packed")
     assert (done.utterances, len(packed), done.skipped) == (7, 7, [])
     assert done.hours == pytest.approx(7 * 1.5 / 3600)
     for one, row, classes in zip(corpus.read(directory), packed.rows, packed, strict=False):
@@ -47,29 +49,29 @@ def test_what_is_packed_is_the_compressed_recording(directory: Path):
 
 
 def test_two_processes_pack_the_same_bytes_as_one(directory: Path):
-    prepare.pack(directory, RATE)
+    packing.pack(directory, RATE)
     one = files(directory / "packed")
     for path in (directory / "packed").iterdir():
         path.unlink()
-    prepare.pack(directory, RATE, nj=2)
+    packing.pack(directory, RATE, nj=2)
     assert files(directory / "packed") == one
 
 
 def test_only_the_shard_that_is_missing_is_made_again(directory: Path):
-    prepare.pack(directory, RATE)
+    packing.pack(directory, RATE)
     folder, whole = directory / "packed", files(directory / "packed")
     (folder / "shard-00001.u8").unlink()
     (folder / "shard-00001.tsv").unlink()
     before = (folder / "shard-00000.u8").stat().st_mtime_ns
-    prepare.pack(directory, RATE)
+    packing.pack(directory, RATE)
     assert files(folder) == whole
     assert (folder / "shard-00000.u8").stat().st_mtime_ns == before
 
 
 def test_other_utterances_make_other_shards_and_leave_none_behind(directory: Path):
-    prepare.pack(directory, RATE)
+    packing.pack(directory, RATE)
     corpus.write(directory, corpus.read(directory)[:2])
-    assert prepare.pack(directory, RATE).utterances == 2
+    assert packing.pack(directory, RATE).utterances == 2
     assert len(list((directory / "packed").glob("shard-*"))) == 2
 
 
@@ -78,7 +80,7 @@ def test_a_recording_that_cannot_be_read_is_skipped_and_told(directory: Path, tm
     (tmp_path / "1.flac").write_text("not a sound")
     (tmp_path / "2.flac").unlink()
     soundfile.write(tmp_path / "3.flac", np.full(100, np.nan, np.float32), RATE, format="WAV", subtype="FLOAT")
-    done = prepare.pack(directory, RATE)
+    done = packing.pack(directory, RATE)
     assert done.utterances == 3
     reasons = {one.key: one.reason for one in done.skipped}
     told = {"s0_0": "is empty (0 bytes)", "s1_1": "is not audio", "s0_2": "no such file", "s1_3": "not numbers"}
@@ -93,30 +95,30 @@ def test_nothing_to_pack_is_refused(directory: Path, tmp_path: Path):
     for path in tmp_path.glob("*.flac"):
         path.write_bytes(b"")
     with pytest.raises(InputError, match=r"none of 7 recordings could be read; first: .*is empty"):
-        prepare.pack(directory, RATE)
+        packing.pack(directory, RATE)
 
 
 def test_progress_ends_with_all_done(directory: Path):
     told = []
-    prepare.pack(directory, RATE, progress=lambda done, total: told.append((done, total)))
+    packing.pack(directory, RATE, progress=lambda done, total: told.append((done, total)))
     assert told[-1][0] == told[-1][1]
 
 
 def test_silence_is_cut_up_to_a_margin(directory: Path):
-    assert prepare.cut_edges(directory) == []
+    assert packing.trim_corpus(directory) == []
     for start_s, end_s in bounds(directory):
-        assert start_s == pytest.approx(0.5 - prepare.MARGIN_S, abs=0.1)
-        assert end_s == pytest.approx(1.0 + prepare.MARGIN_S, abs=0.1)
+        assert start_s == pytest.approx(0.5 - packing.MARGIN_S, abs=0.1)
+        assert end_s == pytest.approx(1.0 + packing.MARGIN_S, abs=0.1)
     assert corpus.validate(directory) == []
 
 
 def test_two_processes_cut_as_one_and_a_second_cut_changes_nothing(directory: Path):
-    prepare.cut_edges(directory)
+    packing.trim_corpus(directory)
     once = files(directory)
-    prepare.cut_edges(directory)
+    packing.trim_corpus(directory)
     assert files(directory) == once
     (directory / "segments").unlink()
-    prepare.cut_edges(directory, nj=2)
+    packing.trim_corpus(directory, nj=2)
     assert files(directory) == once
 
 
@@ -127,7 +129,7 @@ def test_labels_go_before_the_level_where_there_are_any(directory: Path, tmp_pat
     )
     (tmp_path / "labels/s1/s1_1.lab").write_text("0 2000000\n2000000 9000000 s\n")
     for _ in range(2):
-        prepare.cut_edges(directory, tmp_path / "labels")
+        packing.trim_corpus(directory, tmp_path / "labels")
         found = {one.key: (one.start_s, one.end_s) for one in corpus.read(directory)}
         assert found["s0_0"] == (0.55, 0.85)
         assert found["s1_1"] == (0.15, 0.95)
@@ -136,7 +138,7 @@ def test_labels_go_before_the_level_where_there_are_any(directory: Path, tmp_pat
 
 def test_an_unreadable_recording_is_left_uncut_and_told(directory: Path, tmp_path: Path):
     (tmp_path / "4.flac").write_bytes(b"")
-    (skipped,) = prepare.cut_edges(directory)
+    (skipped,) = packing.trim_corpus(directory)
     assert (skipped.key, skipped.path) == ("s0_4", str(tmp_path / "4.flac"))
     assert "is empty (0 bytes); copy the file again or leave it out" in skipped.reason
 
@@ -153,24 +155,24 @@ def test_an_interrupted_packing_is_not_taken_for_a_whole_one(directory: Path, tm
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare.pack(directory, RATE, progress=interrupt)
+        packing.pack(directory, RATE, progress=interrupt)
     with pytest.raises(InputError, match="holds no packed speech"):
-        Packed(directory / "packed")
-    prepare.pack(directory, RATE)
-    assert len(Packed(directory / "packed")) == 7
+        MulawShards(directory / "packed")
+    packing.pack(directory, RATE)
+    assert len(MulawShards(directory / "packed")) == 7
 
 
 def test_a_shard_whose_sound_is_gone_is_made_again(directory: Path):
-    prepare.pack(directory, RATE)
+    packing.pack(directory, RATE)
     whole = files(directory / "packed")
     (directory / "packed/shard-00001.u8").unlink()
-    prepare.pack(directory, RATE)
+    packing.pack(directory, RATE)
     assert files(directory / "packed") == whole
 
 
 def test_the_reason_for_a_skip_is_still_told_when_packing_again(directory: Path, tmp_path: Path):
     (tmp_path / "0.flac").write_bytes(b"")
-    assert prepare.pack(directory, RATE) == prepare.pack(directory, RATE)
+    assert packing.pack(directory, RATE) == packing.pack(directory, RATE)
 
 
 def test_a_recording_cut_short_before_its_segment_is_skipped(directory: Path, tmp_path: Path):
@@ -178,25 +180,25 @@ def test_a_recording_cut_short_before_its_segment_is_skipped(directory: Path, tm
     soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 4 * RATE), RATE)
     path.write_bytes(path.read_bytes()[:30000])
     corpus.write(directory, [*corpus.read(directory), Utterance("s9_9", "s9", str(path), 2.5, 3.5)])
-    (skipped,) = prepare.pack(directory, RATE).skipped
+    (skipped,) = packing.pack(directory, RATE).skipped
     assert "cut short" in skipped.reason
 
 
 def test_a_recording_of_less_than_a_sample_is_skipped(directory: Path, tmp_path: Path):
     soundfile.write(tmp_path / "0.flac", np.zeros(1, np.float32), 48000)
-    (skipped,) = prepare.pack(directory, RATE).skipped
+    (skipped,) = packing.pack(directory, RATE).skipped
     assert "less than one sample at 16000 Hz; leave it out" in skipped.reason
 
 
 def test_a_missing_folder_of_labels_is_refused(directory: Path):
     with pytest.raises(InputError, match="nowhere: no such folder of labels; mend the path, or cut without labels"):
-        prepare.cut_edges(directory, "nowhere")
+        packing.trim_corpus(directory, "nowhere")
 
 
 def test_labels_of_something_longer_are_not_used(directory: Path, tmp_path: Path):
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/s0_0.lab").write_text("90000000 95000000 aa\n")
-    prepare.cut_edges(directory, tmp_path / "labels")
+    packing.trim_corpus(directory, tmp_path / "labels")
     assert bounds(directory)[0] == pytest.approx((0.45, 1.05), abs=0.1)
 
 
@@ -204,7 +206,7 @@ def test_silence_with_the_rumble_of_a_room_is_cut(directory: Path, tmp_path: Pat
     rumble = 0.01 * np.sin(2 * np.pi * 50 * np.arange(RATE * 3 // 2) / RATE)
     for path in tmp_path.glob("*.flac"):
         soundfile.write(path, soundfile.read(path)[0] + rumble, RATE)
-    prepare.cut_edges(directory)
+    packing.trim_corpus(directory)
     assert all((start, end) == pytest.approx((0.45, 1.05), abs=0.1) for start, end in bounds(directory))
 
 
@@ -214,13 +216,13 @@ def test_a_shard_that_was_taken_away_is_missed(packed: Path):
     with pytest.raises(
         InputError, match=r"shard-00000.tsv: is no table of a shard \(.*\); delete the shard and pack again"
     ):
-        Packed(packed)
+        MulawShards(packed)
 
 
 def test_of_many_shards_few_are_mapped_at_a_time(tmp_path: Path):
     for number in range(40):
         (tmp_path / f"{number}").write_bytes(bytes([number, number]))
-    maps = archives.Maps(lambda number: tmp_path / f"{number}", "u1", 5)
+    maps = archives.MemmapPool(lambda number: tmp_path / f"{number}", "u1", 5)
     before = len(list(Path("/dev/fd").iterdir()))
     for number in [*range(40), *range(40)]:
         assert maps[number].tolist() == [number, number]

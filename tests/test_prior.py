@@ -8,23 +8,29 @@ import soundfile
 import torch
 
 import vqspeech
-from vqspeech import InputError, bitstream, checkpoint, codec, coding, config, corpus, metrics, tokens, training
-from vqspeech.archives import Codes
-from vqspeech.composing import Composer
+from vqspeech import InputError, config
+from vqspeech.codec import bitstream, entropy_coding, vqs_files
+from vqspeech.data import corpus
+from vqspeech.data.archives import Codes
+from vqspeech.evaluation import likelihood, metrics
+from vqspeech.inference import tokens
+from vqspeech.inference.prior_sampler import PriorSampler
+from vqspeech.models import checkpoint
 from vqspeech.models.prior import Prior
+from vqspeech.training import tasks
 
 TREE = {
-    "prior": {"residual": 8, "skip": 12, "layers": 4, "stack": 3, "speaker": 3},
+    "prior": {"residual_channels": 8, "skip_channels": 12, "layers": 4, "layers_per_stack": 3, "speaker_dim": 3},
     "training": {
-        "batch": 4, "crop": 40, "learning_rate": 1e-2, "warmup_steps": 2, "max_steps": 60, "evaluate_every": 30,
-        "save_every": 30, "average": 0.9, "precision": "float32", "noise": 0.05,
+        "batch_size": 4, "segment_length": 40, "learning_rate": 1e-2, "warmup_steps": 2, "max_steps": 60,
+        "evaluate_every": 30, "save_every": 30, "ema_decay": 0.9, "precision": "float32", "input_noise": 0.05,
     },
 }  # fmt: skip
 
 
 @pytest.fixture
 def data(run, tmp_path, speech) -> Path:
-    tokens._awake.cache_clear()
+    tokens._cached_codec.cache_clear()
     utterances = []
     for number in range(6):
         soundfile.write(tmp_path / f"{number}.wav", speech(0.3, seed=number), 16000)
@@ -32,18 +38,18 @@ def data(run, tmp_path, speech) -> Path:
             corpus.Utterance(f"u{number}", ["p225", "alice"][number % 2], str(tmp_path / f"{number}.wav"))
         )
     corpus.write(tmp_path / "data", utterances)
-    tokens.make(run, tmp_path / "data")
-    tokens.merge(run, tmp_path / "data")
+    tokens.encode_corpus(run, tmp_path / "data")
+    tokens.merge_shards(run, tmp_path / "data")
     return tmp_path / "data"
 
 
 @pytest.fixture
 def prior(run, tmp_path) -> Path:
     """A run directory of an untrained prior of `run`."""
-    tree = TREE | {"prior": TREE["prior"] | {"codes": 16, "model": vqspeech.load(run).run.digest}}
+    tree = TREE | {"prior": TREE["prior"] | {"codebook_size": 16, "model": vqspeech.load(run).run.digest}}
     settings = config.from_tree(tree, "")
     torch.manual_seed(1)
-    checkpoint.start(tmp_path / "prior", settings, ["alice", "p225"])
+    checkpoint.init_run_dir(tmp_path / "prior", settings, ["alice", "p225"])
     model = Prior(settings.prior, 2)
     torch.nn.init.normal_(model.wavenet.logits.weight, std=1.0)  # opinions, where there is no training
     checkpoint.save(tmp_path / "prior", model)
@@ -52,20 +58,20 @@ def prior(run, tmp_path) -> Path:
 
 def test_training_a_prior_lowers_its_bits_and_names_its_model(run, data, tmp_path):
     settings = config.from_tree(TREE, "")
-    numbers = training.train_prior(settings, [data], [data], tmp_path / "prior")
+    numbers = tasks.train_prior(settings, [data], [data], tmp_path / "prior")
     assert numbers["held_out_bits_per_code"] < 3.5  # 4 bits is knowing nothing
     done = checkpoint.load_prior(tmp_path / "prior")
     assert done.config.prior.model == vqspeech.load(run).run.digest
-    assert done.config.prior.codes == 16
+    assert done.config.prior.codebook_size == 16
     places = [(Codes(data), at) for at in range(6)]
-    (bits,) = training.measure_prior(done.model, places, done.speakers)
+    (bits,) = likelihood.measure_prior(done.model, places, done.speakers)
     assert numbers["held_out_bits_per_code"] == pytest.approx(bits)
     assert numbers["uniform_bits_per_code"] == 4
     assert numbers["order_1_bits_per_code"] < numbers["unigram_bits_per_code"] < 4
 
 
 def test_crops_of_codes_leave_out_what_is_not_there(data):
-    from vqspeech.dataset import UNKNOWN, CodeCrops
+    from vqspeech.data.batches import UNKNOWN, CodeCrops
 
     crops = CodeCrops([Codes(data)], ["alice", "p225"], 400, 0, 16, noise=0.25)
     codes, past, _ = crops[0]
@@ -78,43 +84,43 @@ def test_crops_of_codes_leave_out_what_is_not_there(data):
 
 @pytest.mark.parametrize(
     ("change", "told"),
-    [({"codes": 17}, "set prior.codes=16"), ({"layer": 3}, "did you mean 'layers'")],
+    [({"codebook_size": 17}, "set prior.codebook_size=16"), ({"layer": 3}, "did you mean 'layers'")],
 )
 def test_a_prior_that_does_not_fit_is_told(data, tmp_path, change, told):
     tree = TREE | {"prior": TREE["prior"] | change}
     with pytest.raises(InputError, match=told):
-        training.train_prior(config.from_tree(tree, ""), [data], [data], tmp_path / "prior")
+        tasks.train_prior(config.from_tree(tree, ""), [data], [data], tmp_path / "prior")
 
 
 @pytest.mark.parametrize("engine", ["numba", "torch"])
 def test_composing_after_a_prompt_is_what_the_parallel_pass_says(run, prior, engine):
-    composer = Composer(prior, vqspeech.load(run, engine=engine))
+    sampler = PriorSampler(prior, vqspeech.load(run, engine=engine))
     prompt = np.random.default_rng(0).integers(16, size=(30, 1))
-    codes = composer.compose("alice", 20, number=3, seed=5, temperature=0.0, prompt=prompt)
-    wavenet, cond = composer.run.model.wavenet, composer.run.model.condition(torch.tensor([0]))
+    codes = sampler.sample("alice", 20, number=3, seed=5, temperature=0.0, prompt=prompt)
+    wavenet, cond = sampler.run.model.wavenet, sampler.run.model.condition(torch.tensor([0]))
     for one in codes:  # the likeliest, all of them the same
         whole = torch.from_numpy(np.concatenate([prompt, one])[:, 0])[None]
         assert torch.equal(wavenet(whole, cond)[0, :, 30:].argmax(0), whole[0, 30:])
 
 
 def test_a_sequence_depends_on_seed_and_number_alone(run, prior):
-    composer = Composer(prior, vqspeech.load(run))
-    three, five = (composer.compose("p225", 25, number=number, seed=2) for number in (3, 5))
+    sampler = PriorSampler(prior, vqspeech.load(run))
+    three, five = (sampler.sample("p225", 25, number=number, seed=2) for number in (3, 5))
     assert np.array_equal(three, five[:3])
     assert not np.array_equal(five[0], five[1])
-    assert not np.array_equal(three, composer.compose("p225", 25, number=3, seed=3))
-    nucleus = composer.compose("p225", 25, seed=2, top_p=1e-6)
-    assert np.array_equal(nucleus, composer.compose("p225", 25, temperature=0))
+    assert not np.array_equal(three, sampler.sample("p225", 25, number=3, seed=3))
+    nucleus = sampler.sample("p225", 25, seed=2, top_p=1e-6)
+    assert np.array_equal(nucleus, sampler.sample("p225", 25, temperature=0))
 
 
 def test_what_a_prior_expects_are_the_frequencies_of_the_parallel_pass(run, prior):
-    composer = Composer(prior, vqspeech.load(run))
+    sampler = PriorSampler(prior, vqspeech.load(run))
     codes = np.random.default_rng(0).integers(16, size=12)
-    expectation, heard = composer.expect("alice"), []
+    expectation, heard = sampler.symbol_model("alice"), []
     for code in codes:
         heard.append(expectation.next())
         expectation.push(int(code))
-    logits = composer.run.model.wavenet(torch.from_numpy(codes)[None], composer.run.model.condition(torch.tensor([0])))
+    logits = sampler.run.model.wavenet(torch.from_numpy(codes)[None], sampler.run.model.condition(torch.tensor([0])))
     shares = torch.softmax(logits[0].double(), 0).T.detach().numpy()
     assert all(one.sum() == 65536 and one.min() > 0 for one in heard)
     assert np.abs(np.stack(heard) / 65536 - shares).max() < 1e-3
@@ -123,36 +129,36 @@ def test_what_a_prior_expects_are_the_frequencies_of_the_parallel_pass(run, prio
 def test_a_file_coded_with_a_prior_says_the_same_and_wants_its_own(run, prior, speech, monkeypatch):
     monkeypatch.setattr(bitstream, "CHUNK_FRAMES", 50)
     model, wave = vqspeech.load(run), speech(0.5)
-    composer = Composer(prior, model)
+    sampler = PriorSampler(prior, model)
     plain, coded = (
-        b"".join(codec.encode_blocks(model, [wave], "alice", entropy, composer)) for entropy in ("packed", "prior")
+        b"".join(vqs_files.encode_blocks(model, [wave], "alice", entropy, sampler)) for entropy in ("packed", "prior")
     )
     assert len(coded) <= len(plain)
-    monkeypatch.setattr(coding, "min", lambda payloads, key: payloads[-1], raising=False)  # the longest, too
-    coded = b"".join(codec.encode_blocks(model, [wave], "alice", "prior", composer))
+    monkeypatch.setattr(entropy_coding, "min", lambda payloads, key: payloads[-1], raising=False)  # the longest, too
+    coded = b"".join(vqs_files.encode_blocks(model, [wave], "alice", "prior", sampler))
     assert {chunk.kind for chunk in bitstream.Reader().push(coded)} == {bitstream.PRIOR}
-    said = np.concatenate([*codec.decode_blocks(model, [coded], prior=composer)])
-    assert np.array_equal(said, np.concatenate([*codec.decode_blocks(model, [plain])]))
+    said = np.concatenate([*vqs_files.decode_blocks(model, [coded], prior=sampler)])
+    assert np.array_equal(said, np.concatenate([*vqs_files.decode_blocks(model, [plain])]))
     with pytest.raises(InputError, match="give it with --prior"):
-        list(codec.decode_blocks(model, [coded]))
-    other = Composer(composer.run._replace(digest="ab" * 32), model)
-    with pytest.raises(InputError, match=f"prior {composer.run.digest[:24]}, this one is abab"):
-        list(codec.decode_blocks(model, [coded], prior=other))
+        list(vqs_files.decode_blocks(model, [coded]))
+    other = PriorSampler(sampler.run._replace(digest="ab" * 32), model)
+    with pytest.raises(InputError, match=f"prior {sampler.run.digest[:24]}, this one is abab"):
+        list(vqs_files.decode_blocks(model, [coded], prior=other))
     with torch.no_grad():
-        composer.run.model.wavenet.logits.bias[3] += 0.5
+        sampler.run.model.wavenet.logits.bias[3] += 0.5
     with pytest.raises(InputError, match=r"expects something else here|are no codes"):
-        list(codec.decode_blocks(model, [coded], prior=composer))
+        list(vqs_files.decode_blocks(model, [coded], prior=sampler))
 
 
 def test_a_prior_of_another_model_is_told(run, prior, tmp_path):
     model = vqspeech.load(run)
     model.run = model.run._replace(digest="cd" * 32)
     with pytest.raises(InputError, match="this one is cdcd"):
-        Composer(prior, model)
+        PriorSampler(prior, model)
     with pytest.raises(InputError, match="holds a prior"):
         vqspeech.load(prior)
     with pytest.raises(InputError, match="holds no prior"):
-        Composer(run, model)
+        PriorSampler(run, model)
 
 
 def test_the_commands_make_codes_and_speak_from_nothing(run, prior, data, tmp_path):

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from vqspeech import InputError, abx, assignment, audio, corpus, phones, probe, tables
-from vqspeech.assignment import Stretch
-from vqspeech.cli import app
-from vqspeech.corpus import Utterance
-from vqspeech.phones import Phone
-from vqspeech.synthesis import Model
+from vqspeech import InputError, audio
+from vqspeech.cli.app import app
+from vqspeech.data import corpus, phones
+from vqspeech.data.corpus import Utterance
+from vqspeech.data.phones import Phone
+from vqspeech.evaluation import abx, information, probe, tables
+from vqspeech.evaluation.information import LabelledFrames
+from vqspeech.inference.speech_codec import SpeechCodec
 
 DRAWS = np.random.default_rng(0)
 
@@ -19,7 +21,7 @@ DRAWS = np.random.default_rng(0)
 def stretches(symbols, labels, speakers="ab"):
     size = len(labels) // len(speakers)
     return [
-        Stretch(name, symbols[at * size : (at + 1) * size], labels[at * size : (at + 1) * size])
+        LabelledFrames(name, symbols[at * size : (at + 1) * size], labels[at * size : (at + 1) * size])
         for at, name in enumerate(speakers)
     ]
 
@@ -28,24 +30,24 @@ def test_codes_that_are_phones_by_another_name_are_all_mapped():
     labels = DRAWS.integers(0, 5, 1000)
     names = DRAWS.permutation(12)[:5]
     said = stretches(names[labels], labels)
-    mapped = assignment.likeliest(assignment.counts(said, 12, 5))
-    assert assignment.share(assignment.correct(mapped, said)).value == 1
+    mapped = information.majority_label(information.counts(said, 12, 5))
+    assert information.share(information.count_correct(mapped, said)).value == 1
     assert (mapped[names] == np.arange(5)).all()
-    assert assignment.information(assignment.counts(said, 12, 5))["nmi"] == pytest.approx(1)
+    assert information.information(information.counts(said, 12, 5))["nmi"] == pytest.approx(1)
 
 
 def test_codes_that_know_nothing_get_the_commonest_phone_and_no_information():
     labels, symbols = DRAWS.choice(4, 40_000, p=[0.1, 0.6, 0.2, 0.1]), DRAWS.integers(0, 8, 40_000)
     said = stretches(symbols, labels)
-    assert (assignment.likeliest(assignment.counts(said, 8, 4)) == 1).all()
-    assert assignment.information(assignment.counts(said, 8, 4))["bits"] < 0.01
+    assert (information.majority_label(information.counts(said, 8, 4)) == 1).all()
+    assert information.information(information.counts(said, 8, 4))["bits"] < 0.01
 
 
 def test_information_is_that_of_scikit_learn():
     metrics = pytest.importorskip("sklearn.metrics")
     labels, symbols = DRAWS.integers(0, 6, 500), DRAWS.integers(0, 9, 500)
     symbols[:250] = labels[:250]
-    found = assignment.information(assignment.counts([Stretch("a", symbols, labels)], 9, 6))
+    found = information.information(information.counts([LabelledFrames("a", symbols, labels)], 9, 6))
     nmi = metrics.normalized_mutual_info_score(labels, symbols, average_method="geometric")
     assert found["nmi"] == pytest.approx(nmi)
     assert found["v_measure"] == pytest.approx(metrics.v_measure_score(labels, symbols))
@@ -54,12 +56,12 @@ def test_information_is_that_of_scikit_learn():
 
 def test_a_symbol_never_seen_is_the_commonest_phone():
     table = np.array([[0, 3], [5, 1], [0, 0]])
-    assert assignment.likeliest(table).tolist() == [1, 0, 0]
+    assert information.majority_label(table).tolist() == [1, 0, 0]
 
 
 def test_the_interval_is_over_speakers_not_frames():
-    even = assignment.share({name: (500, 1000) for name in "abcdef"})
-    uneven = assignment.share({name: (1000 * at, 5000) for at, name in enumerate("abcdef")})
+    even = information.share({name: (500, 1000) for name in "abcdef"})
+    uneven = information.share({name: (1000 * at, 5000) for at, name in enumerate("abcdef")})
     assert even == (0.5, 0.5, 0.5)
     assert uneven.value == 0.5
     assert uneven.low < 0.35
@@ -67,8 +69,8 @@ def test_the_interval_is_over_speakers_not_frames():
 
 
 def test_windows_hold_the_neighbours_and_repeat_the_ends():
-    assert assignment.windows(np.array([4, 5, 6]), 3).tolist() == [[4, 4, 5], [4, 5, 6], [5, 6, 6]]
-    assert assignment.windows(np.array([4, 5]), 1).tolist() == [[4], [5]]
+    assert information.windows(np.array([4, 5, 6]), 3).tolist() == [[4, 4, 5], [4, 5, 6], [5, 6, 6]]
+    assert information.windows(np.array([4, 5]), 1).tolist() == [[4], [5]]
 
 
 def tokens(noise):
@@ -122,7 +124,7 @@ def parts(tmp_path):
 
 
 def test_a_probe_finds_what_k_means_knows_and_that_random_order_destroys_it(run, parts):
-    found = probe.probe(Model(run), parts / "train", parts / "test")
+    found = probe.probe(SpeechCodec(run), parts / "train", parts / "test")
     accuracy = found["accuracy"]["no pauses"]
     assert accuracy["k-means of MFCC"]["accuracy"] > 0.9
     assert accuracy["codes in random order"]["accuracy"] < 0.65
@@ -135,12 +137,12 @@ def test_a_probe_finds_what_k_means_knows_and_that_random_order_destroys_it(run,
 
 
 def test_labels_of_the_test_part_cannot_reach_the_map(run, parts):
-    before = probe.probe(Model(run), parts / "train", parts / "test")
+    before = probe.probe(SpeechCodec(run), parts / "train", parts / "test")
     said = phones.read(parts / "test")
     swapped = {"s": "m", "m": "s", "sil": "sil"}
     other = {key: [one._replace(phone=swapped[one.phone]) for one in rows] for key, rows in said.items()}
     phones.write(parts / "test", other)
-    after = probe.probe(Model(run), parts / "train", parts / "test")
+    after = probe.probe(SpeechCodec(run), parts / "train", parts / "test")
     assert after["phone_of_code"] == before["phone_of_code"]
     one, other = (found["accuracy"]["no pauses"]["k-means of MFCC"]["accuracy"] for found in (before, after))
     assert one + other == pytest.approx(1, abs=0.02)
@@ -155,13 +157,13 @@ def test_a_test_part_that_was_learned_is_refused(run, parts, what):
     corpus.write(parts / "test", [Utterance(key, "alice", held[0].path, text=text), *held[1:]])
     phones.write(parts / "test", said)
     with pytest.raises(InputError, match=f"the {what} of '{key}' is in .*train too, so it is not held out"):
-        probe.probe(Model(run), parts / "train", parts / "test")
+        probe.probe(SpeechCodec(run), parts / "train", parts / "test")
 
 
 def test_a_part_without_phones_is_refused_with_the_command_that_makes_them(run, parts):
     (parts / "test/phones.ctm").unlink()
     with pytest.raises(InputError, match=r"phones.ctm: is missing; make it with `vqspeech data align"):
-        probe.probe(Model(run), parts / "train", parts / "test")
+        probe.probe(SpeechCodec(run), parts / "train", parts / "test")
 
 
 def test_the_commands_label_probe_and_print_what_they_changed(run, parts):
@@ -181,7 +183,7 @@ def test_the_commands_label_probe_and_print_what_they_changed(run, parts):
 def test_one_speaker_alone_has_no_speaker_probe_and_no_abx_across(run, parts):
     for part in ("train", "test"):
         corpus.write(parts / part, [one for one in corpus.read(parts / part) if one.speaker == "alice"])
-    found = probe.probe(Model(run), parts / "train", parts / "test")
+    found = probe.probe(SpeechCodec(run), parts / "train", parts / "test")
     assert found["abx"]["codes"]["across"] is None
     assert found["speaker"]["accuracy"] is None
     assert "NaN" not in json.dumps(found)

@@ -12,11 +12,18 @@ import soundfile
 import torch
 from typer.testing import CliRunner
 
-from vqspeech import InputError, audio, checkpoint, corpus, evaluate, files, kaldi, progress, targets, tokens, training
-from vqspeech.cli import app
-from vqspeech.intake import names_only
-from vqspeech.nn.encoder import Encoder
-from vqspeech.refusals import refusal
+from vqspeech import InputError, audio
+from vqspeech.cli import progress
+from vqspeech.cli.app import app
+from vqspeech.data import corpus, kaldi, outputs
+from vqspeech.demo.uploads import names_only
+from vqspeech.evaluation import evaluate
+from vqspeech.inference import tokens
+from vqspeech.models import checkpoint
+from vqspeech.nn.encoder import CausalBlocks, Encoder
+from vqspeech.system import files
+from vqspeech.system.refusals import refusal
+from vqspeech.training import tasks
 
 
 def call(*arguments):
@@ -55,19 +62,19 @@ def test_targets_are_never_sources_nor_parts_of_them(data, tmp_path):
     (tmp_path / "soft.wav").symlink_to(tmp_path / "a.wav")
     for target in (tmp_path / "a.wav", tmp_path / "hard.wav", tmp_path / "soft.wav"):
         with pytest.raises(InputError, match="is read by this command"):
-            targets.check([tmp_path / "a.wav"], [target], force=True)
+            outputs.check([tmp_path / "a.wav"], [target], force=True)
     for target in (data / "text", data / "codes/x.txt", tmp_path / "b.wav"):
         with pytest.raises(InputError, match="is read by this command"):
-            targets.check([data], [target], force=True)
+            outputs.check([data], [target], force=True)
     with pytest.raises(InputError, match="is read by this command"):
-        targets.check([tmp_path / "data/train"], [], True, [tmp_path / "data/train"])
-    targets.check([data], [data / "codes.txt"])
+        outputs.check([tmp_path / "data/train"], [], True, [tmp_path / "data/train"])
+    outputs.check([data], [data / "codes.txt"])
 
 
 def test_streams_are_written_to_links_are_followed_and_modes_are_those_of_the_umask(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
-        with files.arriving(tmp_path / "pipe") as part:
+        with files.atomic_path(tmp_path / "pipe") as part:
             part.write_text("said")
         assert reader.communicate()[0] == b"said"
     assert files.is_stream(tmp_path / "pipe")
@@ -84,24 +91,24 @@ def test_streams_are_written_to_links_are_followed_and_modes_are_those_of_the_um
 
 def test_a_training_that_is_refused_changes_nothing(tiny, packed, tmp_path):
     folder = tmp_path / "trained"
-    training.train_vqvae(tiny, [packed], [packed], folder)
+    tasks.train_vqvae(tiny, [packed], [packed], folder)
     before = {path: path.read_bytes() for path in folder.glob("*.*") if path.is_file()}
     table = packed / "shard-00000.tsv"
     table.write_text(table.read_text().replace("s0", "t0"))
     other = tiny.model_copy(update={"training": tiny.training.model_copy(update={"seed": 5})})
     with pytest.raises(InputError, match="speaker table"):
-        training.train_vqvae(other, [packed], [packed], folder)
+        tasks.train_vqvae(other, [packed], [packed], folder)
     assert {path: path.read_bytes() for path in before} == before
     checkpoint.load(folder)
 
 
 def test_two_writers_of_codes_do_not_meet(run, data):
-    with files.alone(data / "codes"), pytest.raises(InputError, match="another process writes there"):
-        tokens.make(run, data)
-    with files.alone(data / "codes", among_others=True):
-        assert tokens.make(run, data, part=(1, 2)) == 1
+    with files.exclusive_lock(data / "codes"), pytest.raises(InputError, match="another process writes there"):
+        tokens.encode_corpus(run, data)
+    with files.exclusive_lock(data / "codes", among_others=True):
+        assert tokens.encode_corpus(run, data, part=(1, 2)) == 1
         with pytest.raises(InputError, match="another process writes there"):
-            tokens.merge(run, data)
+            tokens.merge_shards(run, data)
 
 
 def test_refusals_are_a_line_and_faults_are_not():
@@ -158,6 +165,18 @@ def test_every_stride_keeps_its_frames(stride, pictures):
     time = 2 * stride * 5
     signal = torch.zeros((1, 1, time, time) if pictures else (1, 1, time))
     assert encoder(signal).shape == ((1, 3, 5, 5) if pictures else (1, 3, 5))
+
+
+def test_causal_blocks_begin_as_nothing_and_see_the_past_alone():
+    torch.manual_seed(0)
+    blocks, x = CausalBlocks(4, 3), torch.randn(1, 4, 1, 40)
+    assert torch.equal(blocks(x), x)
+    for narrow in blocks.narrow:
+        torch.nn.init.normal_(narrow.weight)
+    x.requires_grad_(True)
+    blocks(x)[0, :, 0, 30].sum().backward()
+    heard = x.grad[0, :, 0].abs().sum(0).nonzero()[:, 0]
+    assert (int(heard.min()), int(heard.max())) == (30 - blocks.context, 30)
 
 
 def test_one_sample_spoils_no_corpus(data, tmp_path):

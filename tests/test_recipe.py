@@ -21,10 +21,10 @@ import soundfile
 ROOT = Path(__file__).parent.parent
 
 
-def bash(*words: str | Path, room: Path) -> subprocess.CompletedProcess[str]:
+def bash(*words: str | Path, workdir: Path) -> subprocess.CompletedProcess[str]:
     programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     surroundings = os.environ | {"PATH": programs, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(["bash", *words], cwd=room, env=surroundings, capture_output=True, text=True)
+    return subprocess.run(["bash", *words], cwd=workdir, env=surroundings, capture_output=True, text=True)
 
 
 @pytest.fixture
@@ -48,12 +48,12 @@ def test_the_recipe_goes_from_vctk_to_converted_recordings_and_repeats_only_what
         (project / f"labels/{name}.lab").write_text("0 800000 pau\n800000 1500000 s\n1500000 3000000 aa\n")
     recipe = ("egs/vctk/run.sh", "--vctk", "VCTK", "--config", "tiny.yaml", "--nj", "2")
     recipe += ("--set-prior", "training.max_steps=2", "--labels", "labels")
-    failed = bash(*recipe, "--set", "training.batches=4", room=project)
+    failed = bash(*recipe, "--set", "training.batches=4", workdir=project)
     assert failed.returncode == 2
     assert failed.stderr.splitlines()[-1].startswith(
-        "vqspeech: tiny.yaml: unknown key training.batches; did you mean 'batch'?"
+        "vqspeech: tiny.yaml: unknown key training.batches; did you mean 'batch_size'?"
     )
-    again = bash(*recipe, room=project)
+    again = bash(*recipe, workdir=project)
     assert again.returncode == 0, again.stderr
     assert "stage 3, packing: data/VCTK/test is done" in again.stdout
     assert "stage 4, vqvae: exp/VCTK/tiny\n" in again.stdout
@@ -67,7 +67,7 @@ def test_the_recipe_goes_from_vctk_to_converted_recordings_and_repeats_only_what
     assert re.search(r"[0-9.]+ % of phones told from one code; always the commonest [0-9.]+, k-means", again.stdout)
     for measured in ("probe.json", "evaluation.csv", "report.html"):
         assert (project / "exp/VCTK/tiny" / measured).stat().st_size > 500
-    assert "stage 7, conversion: exp/VCTK/tiny is done" in bash(*recipe, room=project).stdout
+    assert "stage 7, conversion: exp/VCTK/tiny is done" in bash(*recipe, workdir=project).stdout
     assert [path.stat().st_mtime_ns for path in converted] == before
 
 
@@ -82,7 +82,7 @@ def test_the_recipe_goes_from_vctk_to_converted_recordings_and_repeats_only_what
     ],
 )
 def test_the_recipe_names_what_it_cannot_use(project: Path, words: list[str], told: str):
-    done = bash("egs/vctk/run.sh", *words, room=project)
+    done = bash("egs/vctk/run.sh", *words, workdir=project)
     assert done.returncode == 2
     assert told in done.stderr.splitlines()[-1]
     assert not (project / "data").exists()
@@ -126,7 +126,7 @@ def test_a_download_that_was_stopped_goes_on_where_it_was(archive: tuple[Path, s
     (tmp_path / "downloads").mkdir()
     (tmp_path / "downloads/VCTK.zip.part").write_bytes(path.read_bytes()[:4000])
     Quiet.began.clear()
-    done = bash(ROOT / "egs/vctk/local/download_vctk.sh", "downloads", url, checksum, room=tmp_path)
+    done = bash(ROOT / "egs/vctk/local/download_vctk.sh", "downloads", url, checksum, workdir=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "11 GB to download" in done.stderr
     assert Quiet.began == [4000]
@@ -135,7 +135,7 @@ def test_a_download_that_was_stopped_goes_on_where_it_was(archive: tuple[Path, s
 
 
 def test_a_download_with_another_checksum_is_not_unpacked(archive: tuple[Path, str, str], tmp_path: Path):
-    done = bash(ROOT / "egs/vctk/local/download_vctk.sh", "downloads", archive[1], "0" * 64, room=tmp_path)
+    done = bash(ROOT / "egs/vctk/local/download_vctk.sh", "downloads", archive[1], "0" * 64, workdir=tmp_path)
     assert done.returncode == 1
     assert "is not what it should be (SHA-256 differs); removed, try again" in done.stderr
     assert list((tmp_path / "downloads").iterdir()) == []

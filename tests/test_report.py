@@ -7,10 +7,12 @@ from html.parser import HTMLParser
 import pytest
 from typer.testing import CliRunner
 
-from vqspeech import InputError, audio, evaluate, phones, probe, report
-from vqspeech.cli import app
-from vqspeech.corpus import Utterance, write
-from vqspeech.synthesis import Model
+from vqspeech import InputError, audio
+from vqspeech.cli.app import app
+from vqspeech.data import phones
+from vqspeech.data.corpus import Utterance, write
+from vqspeech.evaluation import evaluate, probe, report
+from vqspeech.inference.speech_codec import SpeechCodec
 
 
 class Page(HTMLParser):
@@ -47,9 +49,9 @@ def heard(run, tmp_path, speech):
     lines = [{"step": step, "bits_per_sample": 8.0 - step / 10} for step in range(20)]
     numbers = {"held_out_bits_per_sample": 6.25, "held_out_codes_used": 12, "held_out_perplexity": 9}
     (run / "log.jsonl").write_text("".join(json.dumps(one) + "\n" for one in [*lines, {"step": 19} | numbers]))
-    found = probe.probe(Model(run), tmp_path / "train", tmp_path / "test")
+    found = probe.probe(SpeechCodec(run), tmp_path / "train", tmp_path / "test")
     (run / "probe.json").write_text(json.dumps(found))
-    rows = evaluate.evaluate(Model(run), evaluate.read_pairs(tmp_path / "pairs.txt"))
+    rows = evaluate.evaluate(SpeechCodec(run), evaluate.read_pairs(tmp_path / "pairs.txt"))
     evaluate.write(rows, run)
     return tmp_path
 

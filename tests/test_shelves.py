@@ -10,8 +10,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from vqspeech import InputError, archives, checkpoint, dataset, training
-from vqspeech.archives import Packed
+from vqspeech import InputError
+from vqspeech.data import archives, batches
+from vqspeech.data.archives import MulawShards
+from vqspeech.models import checkpoint
+from vqspeech.training import tasks
 
 fsspec = pytest.importorskip("fsspec")
 pytest.importorskip("aiohttp")
@@ -77,8 +80,8 @@ def kept(tmp_path) -> list[str]:
     return sorted(path.name for path in (tmp_path / "cache").rglob("shard-*"))
 
 
-def crops(place, **options) -> dataset.Crops:
-    return dataset.Crops([Packed(place, keep=4)], ["s0", "s1", "s2"], 128, 16, seed=3, mixed=2, **options)
+def crops(place, **options) -> batches.Crops:
+    return batches.Crops([MulawShards(place, keep=4)], ["s0", "s1", "s2"], 128, 16, seed=3, mixed=2, **options)
 
 
 def test_crops_of_a_url_are_those_of_the_folder_and_only_the_latest_shards_are_kept(corpus, url, tmp_path):
@@ -94,8 +97,8 @@ def test_crops_of_a_url_are_those_of_the_folder_and_only_the_latest_shards_are_k
 
 
 def test_workers_share_what_is_fetched_and_share_out_the_crops(corpus, url, tmp_path):
-    there = DataLoader(crops(url), 4, sampler=range(40), collate_fn=dataset.collate, num_workers=2)
-    here = DataLoader(crops(corpus), 4, sampler=range(40), collate_fn=dataset.collate)
+    there = DataLoader(crops(url), 4, sampler=range(40), collate_fn=batches.collate, num_workers=2)
+    here = DataLoader(crops(corpus), 4, sampler=range(40), collate_fn=batches.collate)
     for one, other in zip(there, here, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one[:5], other[:5], strict=True))
         assert one.phones is other.phones is None
@@ -104,8 +107,8 @@ def test_workers_share_what_is_fetched_and_share_out_the_crops(corpus, url, tmp_
 
 @pytest.mark.parametrize("mixed", [1, 2, 5, 12])
 def test_an_epoch_goes_through_few_shards_at_a_time_and_misses_nothing(corpus, mixed):
-    packed = Packed(corpus)
-    schedule = dataset.Schedule([packed], packed.speakers, 500, seed=1, mixed=mixed)
+    packed = MulawShards(corpus)
+    schedule = batches.CropSampler([packed], packed.speakers, 500, seed=1, mixed=mixed)
     for epoch in range(2):
         visited = schedule._order(epoch)
         assert sorted(visited) == list(range(36))
@@ -117,20 +120,20 @@ def test_an_epoch_goes_through_few_shards_at_a_time_and_misses_nothing(corpus, m
 
 def test_training_from_a_url_is_training_from_the_folder(tiny, corpus, url, tmp_path):
     settings = tiny.model_copy(
-        update={"training": tiny.training.model_copy(update={"mixed_shards": 2, "max_steps": 2})}
+        update={"training": tiny.training.model_copy(update={"shuffle_shards": 2, "max_steps": 2})}
     )
-    training.train_vqvae(settings, [corpus], [corpus], tmp_path / "here")
-    training.train_vqvae(settings, [url], [url], tmp_path / "there")
+    tasks.train_vqvae(settings, [corpus], [corpus], tmp_path / "here")
+    tasks.train_vqvae(settings, [url], [url], tmp_path / "there")
     one, other = (checkpoint.load(tmp_path / name).model.state_dict() for name in ("here", "there"))
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 def test_what_cannot_be_had_is_told_in_one_line(corpus, url, tmp_path):
     with pytest.raises(InputError, match=r"/nowhere: holds no packed speech.*\(.*nowhere/packed.json"):
-        Packed(f"{url}/nowhere")
+        MulawShards(f"{url}/nowhere")
     with pytest.raises(InputError, match=r"cannot be opened .*vqspeech\[remote\]"):
-        Packed("carrier-pigeon://home/packed")
-    packed = Packed(url)
+        MulawShards("carrier-pigeon://home/packed")
+    packed = MulawShards(url)
     (corpus / "shard-00003.u8").unlink()
     with pytest.raises(InputError, match=r"shard-00003.u8: cannot be fetched"):
         packed[9]

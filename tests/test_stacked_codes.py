@@ -6,33 +6,46 @@ import soundfile
 import torch
 
 import vqspeech
-from vqspeech import InputError, archives, bitstream, checkpoint, codec, config, corpus, tokens, training
-from vqspeech.composing import Composer
+from vqspeech import InputError, config
+from vqspeech.codec import bitstream, vqs_files
+from vqspeech.codec.thinning import thin
+from vqspeech.data import archives, corpus
+from vqspeech.inference import tokens
+from vqspeech.inference.prior_sampler import PriorSampler
+from vqspeech.models import checkpoint
 from vqspeech.models.prior import Prior
 from vqspeech.models.vqvae import VQVAE
-from vqspeech.thinning import thin
+from vqspeech.training import tasks
 
-PRIOR = {"residual": 8, "skip": 12, "layers": 4, "stack": 3, "speaker": 3, "codes": 16, "codebooks": 2}
+PRIOR = {
+    "residual_channels": 8,
+    "skip_channels": 12,
+    "layers": 4,
+    "layers_per_stack": 3,
+    "speaker_dim": 3,
+    "codebook_size": 16,
+    "codebooks": 2,
+}
 
 
 @pytest.fixture
 def model(tiny, tmp_path, monkeypatch):
     """A model of two codebooks."""
     monkeypatch.setattr(bitstream, "CHUNK_FRAMES", 50)
-    quantiser = tiny.model.quantiser.model_copy(update={"codebooks": 2})
-    settings = tiny.model_copy(update={"model": tiny.model.model_copy(update={"quantiser": quantiser})})
+    quantizer = tiny.model.quantizer.model_copy(update={"codebooks": 2})
+    settings = tiny.model_copy(update={"model": tiny.model.model_copy(update={"quantizer": quantizer})})
     torch.manual_seed(0)
-    checkpoint.start(tmp_path / "run", settings, ["p225", "alice"])
+    checkpoint.init_run_dir(tmp_path / "run", settings, ["p225", "alice"])
     checkpoint.save(tmp_path / "run", VQVAE(settings.model, 2))
     return vqspeech.load(tmp_path / "run")
 
 
 def encoded(model, wave, **options) -> bytes:
-    return b"".join(codec.encode_blocks(model, [wave], "alice", **options))
+    return b"".join(vqs_files.encode_blocks(model, [wave], "alice", **options))
 
 
 def decoded(model, data, **options) -> np.ndarray:
-    return np.concatenate([*codec.decode_blocks(model, [data], **options)])
+    return np.concatenate([*vqs_files.decode_blocks(model, [data], **options)])
 
 
 def test_a_file_says_what_its_codes_say_and_thinned_what_the_first_codebook_says(model, speech):
@@ -47,6 +60,16 @@ def test_a_file_says_what_its_codes_say_and_thinned_what_the_first_codebook_says
     for asked in (lambda: [*thin([first], 2)], lambda: encoded(model, wave, codebooks=3)):
         with pytest.raises(InputError, match=r"codebooks are asked for, the .* has"):
             asked()
+
+
+def test_a_model_of_fewer_codebooks_encodes_with_the_first_ones(model, speech):
+    wave = speech(0.2)
+    one = vqspeech.load(model.run, codebooks=1)
+    assert one.codebooks == 1
+    assert np.array_equal(one.encode(wave), model.encode(wave)[:, :1])
+    assert encoded(one, wave) == encoded(model, wave, codebooks=1)
+    with pytest.raises(InputError, match=r"3 codebooks are asked for, the model has 2"):
+        vqspeech.load(model.run, codebooks=3)
 
 
 @pytest.mark.parametrize("codebook", [0, 1])
@@ -75,44 +98,51 @@ def test_a_gain_makes_louder_what_is_decoded(model, speech):
 
 
 def test_archives_and_exports_keep_codebooks_apart(model, speech, tmp_path):
-    tokens._awake.cache_clear()
+    tokens._cached_codec.cache_clear()
     soundfile.write(tmp_path / "a.wav", speech(0.2), 16000)
     corpus.write(tmp_path / "data", [corpus.Utterance("u", "alice", str(tmp_path / "a.wav"))])
-    tokens.make(tmp_path / "run", tmp_path / "data")
-    tokens.merge(tmp_path / "run", tmp_path / "data")
+    tokens.encode_corpus(tmp_path / "run", tmp_path / "data")
+    tokens.merge_shards(tmp_path / "run", tmp_path / "data")
     (codes,) = archives.Codes(tmp_path / "data")
     assert codes.shape == (200, 2)
     tokens.write_text(tmp_path / "data", tmp_path / "codes.txt")
     words = (tmp_path / "codes.txt").read_text().split()
     assert words[1::2] == [f"a{code}" for code in codes[:, 0]]
     assert words[2::2] == [f"b{code}" for code in codes[:, 1]]
-    tree = {"max_steps": 4, "crop": 40, "batch": 2, "precision": "float32", "evaluate_every": 4, "save_every": 4}
+    tree = {
+        "max_steps": 4,
+        "segment_length": 40,
+        "batch_size": 2,
+        "precision": "float32",
+        "evaluate_every": 4,
+        "save_every": 4,
+    }
     settings = config.from_tree({"prior": PRIOR, "training": tree}, "")
-    numbers = training.train_prior(settings, [tmp_path / "data"], [tmp_path / "data"], tmp_path / "prior")
+    numbers = tasks.train_prior(settings, [tmp_path / "data"], [tmp_path / "data"], tmp_path / "prior")
     for name in ("held_out", "unigram", "order_1"):
         each = [numbers[f"{name}_bits_per_code_{number}"] for number in (1, 2)]
         assert numbers[f"{name}_bits_per_code"] == pytest.approx(sum(each) / 2)
 
 
 @pytest.fixture
-def composer(model, tmp_path):
+def sampler(model, tmp_path):
     """An untrained prior with opinions."""
     settings = config.from_tree({"prior": PRIOR | {"model": model.run.digest}}, "")
     prior = Prior(settings.prior, 1)
     torch.nn.init.normal_(prior.wavenet.logits.weight, std=1.0)
-    checkpoint.start(tmp_path / "prior", settings, ["alice"])
+    checkpoint.init_run_dir(tmp_path / "prior", settings, ["alice"])
     checkpoint.save(tmp_path / "prior", prior)
-    return Composer(tmp_path / "prior", model)
+    return PriorSampler(tmp_path / "prior", model)
 
 
-def test_a_prior_composes_what_the_parallel_pass_says_and_codes_both_codebooks(model, composer, speech):
+def test_a_prior_composes_what_the_parallel_pass_says_and_codes_both_codebooks(model, sampler, speech):
     prompt = np.random.default_rng(0).integers(16, size=(10, 2))
-    (new,) = composer.compose("alice", 8, temperature=0.0, prompt=prompt)
+    (new,) = sampler.sample("alice", 8, temperature=0.0, prompt=prompt)
     whole = torch.from_numpy(np.concatenate([prompt, new]))[None]
-    prior = composer.run.model
+    prior = sampler.run.model
     assert torch.equal(prior.logits(whole, prior.condition(torch.tensor([0])))[0, :, 10:].argmax(0), whole[0, 10:])
     wave = speech(0.1)
-    data = encoded(model, wave, entropy="prior", prior=composer)
-    assert np.array_equal(decoded(model, data, prior=composer), decoded(model, encoded(model, wave)))
+    data = encoded(model, wave, entropy="prior", prior=sampler)
+    assert np.array_equal(decoded(model, data, prior=sampler), decoded(model, encoded(model, wave)))
     with pytest.raises(InputError, match="the prior knows 2 codebooks, not 1"):
-        encoded(model, wave, entropy="prior", prior=composer, codebooks=1)
+        encoded(model, wave, entropy="prior", prior=sampler, codebooks=1)

@@ -5,15 +5,17 @@ import pytest
 import soundfile
 
 import vqspeech
-from vqspeech import InputError, archives, audio, corpus, tokens
-from vqspeech.corpus import Utterance
+from vqspeech import InputError, audio
+from vqspeech.data import archives, corpus
+from vqspeech.data.corpus import Utterance
+from vqspeech.inference import tokens
 
 
 @pytest.fixture
 def corpus_of_five(tmp_path, speech, monkeypatch):
     """A data directory of five utterances in shards of two, one of them a stretch of its recording."""
     monkeypatch.setattr(tokens, "SHARD_UTTERANCES", 2)
-    tokens._awake.cache_clear()
+    tokens._cached_codec.cache_clear()
     utterances = []
     for number in range(5):
         path = tmp_path / f"{number}.wav"
@@ -29,8 +31,8 @@ def corpus_of_five(tmp_path, speech, monkeypatch):
 
 
 def test_codes_of_a_corpus_are_those_of_its_utterances_one_by_one(run, corpus_of_five):
-    assert tokens.make(run, corpus_of_five) == 3
-    assert tokens.merge(run, corpus_of_five) == []
+    assert tokens.encode_corpus(run, corpus_of_five) == 3
+    assert tokens.merge_shards(run, corpus_of_five) == []
     codes, model = archives.Codes(corpus_of_five), vqspeech.load(run)
     assert codes.about["model"] == model.run.digest
     assert [row.speaker for row in codes.rows] == ["p225"] * 3 + ["alice"] * 2
@@ -40,28 +42,28 @@ def test_codes_of_a_corpus_are_those_of_its_utterances_one_by_one(run, corpus_of
 
 
 def test_parts_of_the_work_make_the_same_and_merge_wants_all_of_them(run, corpus_of_five):
-    assert [tokens.make(run, corpus_of_five, part=(number, 2)) for number in (1,)] == [2]
+    assert [tokens.encode_corpus(run, corpus_of_five, part=(number, 2)) for number in (1,)] == [2]
     with pytest.raises(InputError, match="1 of 3 shards of codes are missing"):
-        tokens.merge(run, corpus_of_five)
+        tokens.merge_shards(run, corpus_of_five)
     assert not (corpus_of_five / "codes.scp").exists()
-    assert tokens.make(run, corpus_of_five, part=(2, 2)) == 1
-    tokens.merge(run, corpus_of_five)
+    assert tokens.encode_corpus(run, corpus_of_five, part=(2, 2)) == 1
+    tokens.merge_shards(run, corpus_of_five)
     parts = (corpus_of_five / "codes.scp").read_text()
-    tokens.make(run, corpus_of_five)
-    tokens.merge(run, corpus_of_five)
+    tokens.encode_corpus(run, corpus_of_five)
+    tokens.merge_shards(run, corpus_of_five)
     assert (corpus_of_five / "codes.scp").read_text() == parts
     for part in ((0, 2), (3, 2)):
         with pytest.raises(InputError, match="is none"):
-            tokens.make(run, corpus_of_five, part=part)
+            tokens.encode_corpus(run, corpus_of_five, part=part)
 
 
 def test_what_is_done_is_kept_and_what_changed_is_made_anew(run, corpus_of_five, speech):
-    tokens.make(run, corpus_of_five)
-    tokens.merge(run, corpus_of_five)
+    tokens.encode_corpus(run, corpus_of_five)
+    tokens.merge_shards(run, corpus_of_five)
     before = {path.name: path.stat().st_mtime_ns for path in (corpus_of_five / "codes").glob("*.u16")}
     soundfile.write(corpus_of_five.parent / "4.wav", speech(0.3, seed=9), 16000)
-    tokens.make(run, corpus_of_five)
-    tokens.merge(run, corpus_of_five)
+    tokens.encode_corpus(run, corpus_of_five)
+    tokens.merge_shards(run, corpus_of_five)
     after = {path.name: path.stat().st_mtime_ns for path in (corpus_of_five / "codes").glob("*.u16")}
     assert len(after) == len(before) == 3
     assert len(after.items() & before.items()) == 2
@@ -70,8 +72,8 @@ def test_what_is_done_is_kept_and_what_changed_is_made_anew(run, corpus_of_five,
 
 def test_what_cannot_be_read_is_told_and_left_out(run, corpus_of_five):
     (corpus_of_five.parent / "1.wav").write_text("no sound")
-    tokens.make(run, corpus_of_five)
-    (skipped,) = tokens.merge(run, corpus_of_five)
+    tokens.encode_corpus(run, corpus_of_five)
+    (skipped,) = tokens.merge_shards(run, corpus_of_five)
     assert skipped.key == "u1"
     assert "1.wav" in skipped.reason
     assert [row.key for row in archives.Codes(corpus_of_five).rows] == ["u0", "u2", "u3", "u4"]
@@ -79,8 +81,8 @@ def test_what_cannot_be_read_is_told_and_left_out(run, corpus_of_five):
 
 def test_exports_hold_the_codes(run, corpus_of_five, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
-    tokens.make(run, corpus_of_five)
-    tokens.merge(run, corpus_of_five)
+    tokens.encode_corpus(run, corpus_of_five)
+    tokens.merge_shards(run, corpus_of_five)
     tokens.write_text(corpus_of_five, tmp_path / "codes.txt")
     tokens.write_parquet(corpus_of_five, tmp_path / "codes.parquet")
     codes = archives.Codes(corpus_of_five)
@@ -106,8 +108,8 @@ def test_exports_hold_the_codes(run, corpus_of_five, tmp_path):
     ],
 )
 def test_damaged_codes_are_told(run, corpus_of_five, harm, told):
-    tokens.make(run, corpus_of_five)
-    tokens.merge(run, corpus_of_five)
+    tokens.encode_corpus(run, corpus_of_five)
+    tokens.merge_shards(run, corpus_of_five)
     harm(corpus_of_five)
     with pytest.raises(InputError, match=told):
         archives.Codes(corpus_of_five)

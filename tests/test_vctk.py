@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from vqspeech import InputError, corpus
+from vqspeech import InputError
+from vqspeech.data import corpus
 
 SCRIPT = Path(__file__).parent.parent / "egs/vctk/local/prepare_vctk.py"
 SPEC = spec_from_file_location("prepare_vctk", SCRIPT)

@@ -33,11 +33,15 @@ RATE = 16000
 SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT}
 CONFIG = """
 model:
-  encoder: {mels: 20, mel_step: 160, cepstra: 8, relative_s: 0.5, pitch: true, channels: 8, strides: [2]}
-  quantiser: {codes: 16, dim: 4}
-  decoder: {residual: 8, skip: 12, layers: 4, stack: 3, cond: 6, speaker: 3, outline: 8}
-training: {batch: 4, crop: 1280, max_steps: 40, evaluate_every: 10, save_every: 5, evaluate_s: 1, listen: 0,
-           precision: float32, decay_steps: 40}
+  features: {n_mels: 20, hop_length: 160, n_mfcc: 8, cmn_window_s: 0.5, use_f0: true}
+  encoder: {channels: 8, strides: [2]}
+  quantizer: {codebook_size: 16, codebook_dim: 4}
+  wavenet: {residual_channels: 8, skip_channels: 12, layers: 4, layers_per_stack: 3}
+  acoustic: {channels: 8}
+  cond_channels: 6
+  speaker_dim: 3
+training: {batch_size: 4, segment_length: 1280, max_steps: 40, evaluate_every: 10, save_every: 5,
+           evaluate_s: 1, log_audio: 0, precision: float32, decay_steps: 40}
 """
 VERBS = {
     "pack": "data pack data",
@@ -216,7 +220,9 @@ def _copied(origin: Path, here: Path) -> None:
 
 def _reads(path: Path) -> bool:
     """Whether a file that differs from the final one is of a run or a data directory that is whole nevertheless."""
-    from vqspeech import InputError, checkpoint, corpus
+    from vqspeech import InputError
+    from vqspeech.data import corpus
+    from vqspeech.models import checkpoint
 
     run = next((one for one in path.parents if (one / checkpoint.CONFIG).exists()), None)
     try:
@@ -317,7 +323,7 @@ def disk(
         workplace(origin)
         for name in [only] if only else [verb for verb in VERBS if verb != "run.sh"]:
             tally = filled(name, rounds, seed, origin)
-            print(f"| {name} | {rounds} | {tally.counts['full']} | {tally.counts['had room']} ", end="")
+            print(f"| {name} | {rounds} | {tally.counts['full']} | {tally.counts['had workdir']} ", end="")
             print(f"| {len(tally.faults)} |", flush=True)
             faults += tally.faults
     print("\n".join(faults), file=sys.stderr)
@@ -382,18 +388,19 @@ def hostile_audio(files: int, seed: int) -> Outcome:
 
 def hostile_vqs(files: int, seed: int) -> Outcome:
     """Mutated .vqs files through `codec.decode_blocks`' reader: codes within the codebook, or one line."""
-    from vqspeech import codec, synthesis
+    from vqspeech.codec import vqs_files
+    from vqspeech.inference import speech_codec
 
     with tempfile.TemporaryDirectory() as home:
         workplace(Path(home) / "origin")
-        model = synthesis.Model(str(Path(home) / "origin/model"))
+        model = speech_codec.SpeechCodec(str(Path(home) / "origin/model"))
         wave = _voiced(np.random.default_rng(0), np.arange(RATE) / RATE)
         kinds = ("packed", "adaptive")
-        good = [(f"{kind}.vqs", b"".join(codec.encode_blocks(model, [wave], entropy=kind))) for kind in kinds]
+        good = [(f"{kind}.vqs", b"".join(vqs_files.encode_blocks(model, [wave], entropy=kind))) for kind in kinds]
         said = model.encode(wave)
 
         def read(path: Path) -> None:
-            one = codec._Decoding(model, [path.read_bytes()], "s1", 0, False, None, lambda _: None)
+            one = vqs_files._Decoding(model, [path.read_bytes()], "s1", 0, False, None, lambda _: None)
             codes = np.concatenate([np.zeros((0, model.codebooks), np.int64), *one.request.pieces])
             one.own(np.zeros(len(codes) * model.hop, np.float32))
             one.finish()
@@ -404,7 +411,7 @@ def hostile_vqs(files: int, seed: int) -> Outcome:
 
 def hostile_models(files: int, seed: int) -> Outcome:
     """Run directories in which one file is mutated through `checkpoint.load`: the model as it was, or one line."""
-    from vqspeech import checkpoint
+    from vqspeech.models import checkpoint
 
     with tempfile.TemporaryDirectory() as home:
         workplace(Path(home) / "origin")
@@ -423,7 +430,7 @@ def hostile_models(files: int, seed: int) -> Outcome:
 
 def hostile_tables(files: int, seed: int) -> Outcome:
     """Data directories in which one table is mutated through `corpus.read` and the packing: read, or one line."""
-    from vqspeech import archives, corpus
+    from vqspeech.data import archives, corpus
 
     with tempfile.TemporaryDirectory() as home:
         workplace(Path(home) / "origin")
@@ -435,7 +442,7 @@ def hostile_tables(files: int, seed: int) -> Outcome:
             for name, known in good:
                 (data / name.replace("%", "/")).write_bytes(path.read_bytes() if name == path.name else known)
             corpus.read(data)
-            for classes in (one[at] for one in [archives.Packed(data / "packed")] for at in range(len(one))):
+            for classes in (one[at] for one in [archives.MulawShards(data / "packed")] for at in range(len(one))):
                 assert len(classes) < 100 * RATE, "longer than all there is"
 
         return _read_mutated(good, read, files, seed, Path(home))
@@ -446,7 +453,7 @@ def hostile_configs(files: int, seed: int) -> Outcome:
     from vqspeech import config
 
     here = Path(__file__).parents[1]
-    paths = [here / "egs/vctk/conf/vctk64.yaml", here / "recipes/pretrained/conf/english-16k.yaml"]
+    paths = [here / "egs/vctk/conf/vctk64.yaml", here / "recipes/pretrained/conf/codes.yaml"]
     good = [(path.name, path.read_bytes()) for path in [*paths, here / "egs/vctk/conf/prior.yaml"]]
 
     def read(path: Path) -> None:
@@ -459,9 +466,11 @@ def hostile_configs(files: int, seed: int) -> Outcome:
 
 def hostile_runs(files: int, seed: int) -> Outcome:
     """Run directories in which a state, a log or TensorBoard's file is mutated: as it was, shown, or one line."""
-    from vqspeech import config, report, training_state
-    from vqspeech.journal import Journal
+    from vqspeech import config
+    from vqspeech.evaluation import report
     from vqspeech.models.vqvae import VQVAE
+    from vqspeech.training import state
+    from vqspeech.training.logger import RunLogger
 
     with tempfile.TemporaryDirectory() as home:
         workplace(Path(home) / "origin")
@@ -469,24 +478,24 @@ def hostile_runs(files: int, seed: int) -> Outcome:
         events = next((run / "tensorboard").iterdir())
         rows = [{"system": name, "source": "a.wav", "speaker": "s0", "dnsmos": 2.9} for name in ("vqspeech", "mu-law")]
         (run / "evaluation.json").write_text(json.dumps({"rows": rows}))
-        kept = [training_state.states_of(run)[-1], run / "log.jsonl", events, run / "evaluation.json"]
+        kept = [state.states_of(run)[-1], run / "log.jsonl", events, run / "evaluation.json"]
         good = [(str(path.relative_to(run)).replace("/", "%"), path.read_bytes()) for path in kept]
         model = VQVAE(config.load(run / "config.yaml").model, 2)
         adam = torch.optim.Adam(model.parameters())
-        assert training_state.resume_(run, model, AveragedModel(model), adam)[0] == 5
+        assert state.resume_(run, model, AveragedModel(model), adam)[0] == 5
         expected = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
         def read(path: Path) -> None:
             for name, known in good:
                 (run / name.replace("%", "/")).write_bytes(path.read_bytes() if name == path.name else known)
             if "state" in path.name:
-                assert training_state.resume_(run, model, AveragedModel(model), adam)[0] == 5, "another step, untold"
+                assert state.resume_(run, model, AveragedModel(model), adam)[0] == 5, "another step, untold"
                 same = (torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
                 assert all(same), "another state, untold"
             elif "tensorboard" in path.name:
-                journal = Journal(run)
-                journal.numbers(6, {"bits_per_sample": 4.0})
-                journal.close()
+                logger = RunLogger(run)
+                logger.log_scalars(6, {"bits_per_sample": 4.0})
+                logger.close()
                 for added in (run / "tensorboard").iterdir():
                     added.unlink()
             else:

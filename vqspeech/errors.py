@@ -16,3 +16,9 @@ class InputError(Exception):
 def warn(line: str) -> None:
     """Tells, on stderr, what is odd about an input that is used all the same; the same line only once."""
     print(f"vqspeech: {line}", file=sys.stderr, flush=True)
+
+
+def check_codebooks(asked: int, there: int, what: str) -> None:
+    """Raises InputError where more codebooks are asked for than `what` has, or none."""
+    if not 1 <= asked <= there:
+        raise InputError(f"{asked} codebooks are asked for, {what} has {there}; choose 1 to {there}")

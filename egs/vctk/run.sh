@@ -6,23 +6,26 @@
 #   bash egs/vctk/run.sh --vctk DIR          VCTK 0.80 or 0.92 in DIR
 #   bash egs/vctk/run.sh --download          fetches VCTK 0.92 into downloads/ first
 #   --extra DIR      a Kaldi data directory to train on as well (may be given again)
-#   --config YAML    egs/vctk/conf/vctk64.yaml with a corpus, mini.yaml without
+#   --config YAML    egs/vctk/conf/codes50.yaml with a corpus, mini.yaml without: codes and acoustic features, spoken by
+#                    a WaveNet vocoder (vocoder.yaml, mini_vocoder.yaml); one that is named, as the paper's vctk64.yaml,
+#                    is trained without a vocoder
 #   --labels DIR     phone labels (DIR/p225/p225_001.lab or .TextGrid): silence is cut at them instead of by level,
 #                    and the codes are probed with them; without, `text` is aligned if pocketsphinx is there
 #   --set KEY=VALUE  an override of the config (may be given again)
 #   --set-prior KEY=VALUE  the same of egs/vctk/conf/prior.yaml (mini_prior.yaml without a corpus)
+#   --set-vocoder KEY=VALUE  the same of the vocoder's config
 #   --stage N --stop-stage N --nj N
 set -euo pipefail
 {  # bash reads all of it before it runs: a newer version may arrive meanwhile
 root=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")
 seen_from_root() { realpath --canonicalize-missing --no-symlinks --relative-to "$root" "$1"; }
 
-vctk="" config="" labels="" extra=() overrides=() prior_overrides=()
+vctk="" config="" labels="" extra=() overrides=() prior_overrides=() vocoder_overrides=()
 stage=1 stop_stage=11 nj=$(nproc)
 while [ $# -gt 0 ]; do
   case $1 in
     --download) vctk=downloads/VCTK-Corpus-0.92 download=1; shift; continue ;;
-    --vctk | --config | --labels | --extra | --set | --set-prior | --stage | --stop-stage | --nj)
+    --vctk | --config | --labels | --extra | --set | --set-prior | --set-vocoder | --stage | --stop-stage | --nj)
       [ $# -ge 2 ] || { echo "run.sh: $1 wants a value" >&2; exit 2; } ;;
     *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; echo "run.sh: unknown option $1" >&2; exit 2 ;;
   esac
@@ -31,6 +34,7 @@ while [ $# -gt 0 ]; do
     --extra) extra+=("$(seen_from_root "$2")") ;;
     --set) overrides+=("$2") ;;
     --set-prior) prior_overrides+=("$2") ;;
+    --set-vocoder) vocoder_overrides+=("$2") ;;
     *) [[ $2 =~ ^[0-9]+$ ]] || { echo "run.sh: $1 $2 is no whole number" >&2; exit 2; }
       case $1 in --stage) stage=$2 ;; --stop-stage) stop_stage=$2 ;; --nj) nj=$2 ;; esac ;;
   esac
@@ -47,7 +51,9 @@ if [ -z "$vctk" ]; then
 else
   tag=$(basename "$vctk")
 fi
-config=${config:-egs/vctk/conf/$([ -n "$vctk" ] && echo vctk64 || echo mini).yaml}
+vocoder_config=""
+[ -n "$config" ] || vocoder_config=egs/vctk/conf/$([ -n "$vctk" ] && echo vocoder || echo mini_vocoder).yaml
+config=${config:-egs/vctk/conf/$([ -n "$vctk" ] && echo codes50 || echo mini).yaml}
 [ -f "$config" ] || { echo "run.sh: $config: no such config" >&2; exit 2; }
 data=data/$tag model=exp/$tag/$(basename "$config" .yaml)
 prior=$model-prior
@@ -85,6 +91,11 @@ for one in ${extra[@]+"${extra[@]}"}; do learned+=(--data "$data/extra/$(basenam
 
 train_vqvae() {
   $train_cmd train "$config" ${overrides[@]+"${overrides[@]}"} "${learned[@]}" --held-out "$data/dev" --out "$model"
+}
+
+train_vocoder() {
+  $train_cmd train "$vocoder_config" ${vocoder_overrides[@]+"${vocoder_overrides[@]}"} "${learned[@]}" \
+    --held-out "$data/dev" --out "$model/vocoder"
 }
 
 make_codes() {  # make_codes DATA: in $nj processes, or in $code_jobs jobs on a cluster
@@ -145,6 +156,7 @@ done
 for part in "${parts[@]}"; do run_stage 2 validation "$part" $cpu_cmd data validate "$part"; done
 for part in "${parts[@]}"; do run_stage 3 packing "$part" $cpu_cmd data pack "$part" --nj "$nj"; done
 run_stage 4 vqvae "$model" train_vqvae
+[ -z "$vocoder_config" ] || run_stage 4 vocoder "$model/vocoder" train_vocoder
 for part in "${parts[@]}"; do run_stage 5 "codes-$(basename "$model")" "$part" make_codes "$part"; done
 run_stage 6 prior "$prior" train_prior
 run_stage 7 conversion "$model" convert_test

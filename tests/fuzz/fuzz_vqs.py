@@ -9,7 +9,7 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["vqspeech"]):
-    from vqspeech import bitstream
+    from vqspeech.codec import bitstream
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def whole(kind: int, payload: bytes) -> bytes:
 
 FILES = [
     whole(bitstream.PACKED, bitstream.pack(CODES, ALPHABET)),
-    whole(bitstream.ADAPTIVE, bitstream.encode(CODES, bitstream.Adaptive(USAGE))),
+    whole(bitstream.ADAPTIVE, bitstream.encode(CODES, bitstream.AdaptiveModel(USAGE))),
 ]
 
 
@@ -40,7 +40,7 @@ def read(data: bytes, conceal: bool) -> list[np.ndarray]:
         if chunk.kind == bitstream.PACKED:
             found.append(bitstream.unpack(chunk.payload, frames, ALPHABET))
         elif chunk.kind == bitstream.ADAPTIVE:
-            found.append(bitstream.decode(chunk.payload, frames, bitstream.Adaptive(USAGE)))
+            found.append(bitstream.decode(chunk.payload, frames, bitstream.AdaptiveModel(USAGE)))
     return found
 
 

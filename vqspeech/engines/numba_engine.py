@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vqspeech.engines.lanes import WIDTH
-from vqspeech.engines.loops import PANEL, TOGETHER, add_product_, speak_
+from vqspeech.engines.kernels import COLUMN_TILE, STREAM_TILE, add_product_, generate_kernel_
+from vqspeech.engines.simd import WIDTH
 from vqspeech.nn.wavenet import WaveNet
 
 Array = NDArray[np.float32]
@@ -94,7 +94,7 @@ def logits(
 def warm(precision: str) -> None:
     """Compiles what `generate` needs, unless that was done before and is kept on disk."""
     wavenet = WaveNet(2, 0, 1, 1, 1, 1, 2, 1)
-    for streams in (1, TOGETHER):
+    for streams in (1, STREAM_TILE):
         generate(wavenet, torch.zeros(streams, 1, 1), torch.zeros(streams, 1), precision=precision)
 
 
@@ -148,9 +148,9 @@ def _run(
     batch, _, frames = cond.shape
     time = uniforms.shape[1]
     assert time % (wavenet.bands * frames) == 0, f"{time} symbols are no multiple of {frames} frames"
-    tile = 1 if batch <= threads else TOGETHER
+    tile = 1 if batch <= threads else STREAM_TILE
     rows = np.pad(np.arange(batch), (0, -batch % tile), "edge")  # streams that nobody hears fill the last tile
-    told = cond.transpose(1, 2).contiguous().float().numpy()[rows]  # (streams, frames, cond)
+    conditioning = cond.transpose(1, 2).contiguous().float().numpy()[rows]  # (streams, frames, cond)
     teach = taught is not None
     taught = taught[rows] if teach else np.zeros((len(rows), 0), np.int64)
     heard = np.zeros((len(rows), time if teach else 0, wavenet.classes), np.float32)
@@ -159,8 +159,11 @@ def _run(
 
     def speak(tiles: NDArray[np.int64]) -> None:
         part = slice(tiles[0] * tile, (tiles[-1] + 1) * tile)
-        scratch, gates = _scratch(state.weights, wavenet.kernel, len(tiles) * tile), _gates(state.weights, told[part])
-        speak_(
+        scratch, gates = (
+            _scratch(state.weights, wavenet.kernel, len(tiles) * tile),
+            _gates(state.weights, conditioning[part]),
+        )
+        generate_kernel_(
             state.weights, scratch, gates, uniforms[part], np.float32(choice[0]), np.float32(choice[1]), state.clock,
             taught[part], memory[part], previous[part], classes[part], heard[part],
         )  # fmt: skip
@@ -176,10 +179,10 @@ def _run(
     return classes[:batch], after, heard[:batch]
 
 
-def _gates(weights: Weights, told: Array) -> Array:
+def _gates(weights: Weights, conditioning: Array) -> Array:
     """What the frames tell every layer, (streams, frames, layers of [a|b]): as sums that no number of cores changes."""
-    streams, frames, _ = told.shape
-    rows = np.pad(told.reshape(streams * frames, -1), ((0, -streams * frames % TOGETHER), (0, 0)))
+    streams, frames, _ = conditioning.shape
+    rows = np.pad(conditioning.reshape(streams * frames, -1), ((0, -streams * frames % STREAM_TILE), (0, 0)))
     gates = aligned(np.zeros((len(rows), len(weights.cond_scales)), np.float32))
     gates[:, : len(weights.cond_bias)] = weights.cond_bias
     add_product_(gates, rows, weights.cond, weights.cond_scales, 0, 0)
@@ -193,18 +196,18 @@ def _scratch(weights: Weights, kernel: int, streams: int) -> Scratch:
     residual, skip = weights.embed.shape[1], len(weights.skip_bias)
     return Scratch(
         past=zeros(kernel * residual),
-        ab=zeros(2 * residual, PANEL),
+        ab=zeros(2 * residual, COLUMN_TILE),
         z=zeros(residual),
-        flow=zeros(residual + skip, PANEL),
+        flow=zeros(residual + skip, COLUMN_TILE),
         hidden=zeros(skip),
-        head=zeros(skip, PANEL),
-        logits=zeros(len(weights.logits_bias), PANEL),
+        head=zeros(skip, COLUMN_TILE),
+        logits=zeros(len(weights.logits_bias), COLUMN_TILE),
     )
 
 
 def _panels(matrix: Tensor, precision: str) -> tuple[NDArray, Array]:
     """A matrix [in, out] in panels, flat, and the scales of its columns."""
-    matrix = F.pad(matrix, (0, -matrix.shape[1] % PANEL))
+    matrix = F.pad(matrix, (0, -matrix.shape[1] % COLUMN_TILE))
     scales = torch.ones(matrix.shape[1])
     if precision == "int8":
         scales = (matrix.abs().amax(0) / 127).clamp_min(1e-30)
@@ -213,7 +216,7 @@ def _panels(matrix: Tensor, precision: str) -> tuple[NDArray, Array]:
         matrix = matrix.to(torch.bfloat16).view(torch.uint16)
         pairs = matrix.view(len(matrix), -1, 2, WIDTH)  # columns c and c + 16 are the halves of one uint32
         matrix = pairs.transpose(2, 3).reshape(matrix.shape)
-    panels = matrix.view(len(matrix), -1, PANEL).transpose(0, 1)
+    panels = matrix.view(len(matrix), -1, COLUMN_TILE).transpose(0, 1)
     return panels.flatten().numpy(), scales.numpy()
 
 
@@ -231,8 +234,8 @@ def _numbers(tensor: Tensor, dim: int) -> Array:
 
 def aligned(values: NDArray) -> Any:
     """A copy that begins on a 64-byte boundary: lanes then never cross a cache line."""
-    room = np.empty(values.nbytes + 64, np.uint8)
-    first = -room.ctypes.data % 64
-    copy = room[first : first + values.nbytes].view(values.dtype).reshape(values.shape)
+    buffer = np.empty(values.nbytes + 64, np.uint8)
+    first = -buffer.ctypes.data % 64
+    copy = buffer[first : first + values.nbytes].view(values.dtype).reshape(values.shape)
     copy[:] = values
     return copy

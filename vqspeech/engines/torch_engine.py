@@ -123,11 +123,11 @@ def _run(
     def step() -> None:
         clock, heard = state.clock + now, []
         pasts = memory[:, starts + (clock - backs) % sizes].flatten(2)  # (batch, layers, past taps and residual)
-        told = gates.index_select(0, now * frames // time)[0]
+        gate_inputs = gates.index_select(0, now * frames // time)[0]
         x, skips = wavenet.embedded(previous), cond.new_zeros(batch, wavenet.skip)
         for layer, (weight, bias) in enumerate(outs):
             heard.append(x)
-            a, b = torch.addmm(told[layer], torch.cat([pasts[:, layer], x], dim=1), taps[layer]).chunk(2, dim=1)
+            a, b = torch.addmm(gate_inputs[layer], torch.cat([pasts[:, layer], x], dim=1), taps[layer]).chunk(2, dim=1)
             out = torch.addmm(bias, torch.tanh(a) * torch.sigmoid(b), weight)
             x, skips = x + out[:, :residual], skips + out[:, residual:]
         if kernel > 1:

@@ -1,1 +1,1 @@
-"""Whole models, composed of the parts in `nn`."""
+"""Networks with their losses, and their files."""

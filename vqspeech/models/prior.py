@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqspeech import config
-from vqspeech.dataset import UNKNOWN, CodeBatch
+from vqspeech.data.batches import UNKNOWN, CodeBatch
 from vqspeech.nn.wavenet import WaveNet
 from vqspeech.shapes import Codes, Cond, Loss, StackedCodes
 
@@ -30,16 +30,16 @@ class Prior(nn.Module):
 
     def __init__(self, config: config.Prior, speakers: int) -> None:
         super().__init__()
-        assert config.codes, "training fills in the size of the codebook"
-        self.codes, self.codebooks = config.codes, config.codebooks or 1
-        self.speaker = nn.Embedding(speakers, config.speaker)
+        assert config.codebook_size, "training fills in the size of the codebook"
+        self.codes, self.codebooks = config.codebook_size, config.codebooks or 1
+        self.speaker = nn.Embedding(speakers, config.speaker_dim)
         self.wavenet = WaveNet(
-            self.codebooks * self.codes, (self.codebooks - 1) * self.codes, config.residual, config.skip,
-            config.layers, config.stack, config.kernel, config.speaker,
+            self.codebooks * self.codes, (self.codebooks - 1) * self.codes, config.residual_channels,
+            config.skip_channels, config.layers, config.layers_per_stack, config.kernel_size, config.speaker_dim,
         )  # fmt: skip
 
     @torch.no_grad()
-    def expect_(self, counts: Tensor) -> None:
+    def init_unigram_bias_(self, counts: Tensor) -> None:
         """Sets what is expected before anything was learned: each as often as it was counted, (codebooks, codes)."""
         assert self.wavenet.logits.bias is not None
         shares = (counts + 1.0) / (counts + 1.0).sum(1, keepdim=True)
@@ -49,7 +49,7 @@ class Prior(nn.Module):
         """What the WaveNet is told: (batch,) -> (batch, cond, 1)."""
         return self.speaker(speakers)[:, :, None]
 
-    def stranger(self) -> Cond:
+    def unknown_speaker(self) -> Cond:
         """What it is told of a voice that it does not know: the mean of those it does, (1, cond, 1)."""
         return self.speaker.weight.mean(0)[None, :, None]
 

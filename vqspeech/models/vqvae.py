@@ -7,15 +7,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqspeech import config, mulaw
-from vqspeech.dataset import Batch
+from vqspeech import config
+from vqspeech.audio import mulaw
+from vqspeech.data.batches import Batch
+from vqspeech.nn.acoustic_model import AcousticModel, AcousticPrediction
 from vqspeech.nn.encoder import Encoder
-from vqspeech.nn.hearing import COLOURS, Disguise, Hearing, Sensed, disguised
-from vqspeech.nn.outline import ALONE, Outline, Outlined
-from vqspeech.nn.pitch import pitch_hz
-from vqspeech.nn.quantiser import ResidualQuantised, ResidualQuantiser, jitter, standardise_
+from vqspeech.nn.f0 import estimate_f0
+from vqspeech.nn.features import (
+    N_PERTURBED_CEPSTRA,
+    NOISE_DRAWS,
+    Analysis,
+    FeatureExtractor,
+    Perturbation,
+    add_noise,
+    sample_perturbation,
+)
+from vqspeech.nn.phone_heads import PhoneHeads
+from vqspeech.nn.quantizer import ResidualQuantized, ResidualQuantizer, data_dependent_init_, time_jitter
 from vqspeech.nn.wavenet import WaveNet
-from vqspeech.phones import PHONES
 from vqspeech.shapes import Classes, Cond, Latents, Loss, Past, StackedCodes, Wave
 
 VOICE_STD = 0.1
@@ -41,39 +50,46 @@ class VQVAE(nn.Module):
         Chorowski et al. (2019), section III-B.
     """
 
-    manners: Tensor | None
+    adaptations: Tensor | None
     """How each voice departs from its outline, (speakers, *voice_shapes[1]); learned when all else is."""
 
     def __init__(self, config: config.Model, speakers: int) -> None:
         super().__init__()
-        encoder, quantiser, decoder = config.encoder, config.quantiser, config.decoder
-        self.sample_rate, self.hop, self.jitter = config.sample_rate, config.hop, config.jitter
-        self.warp, self.colour = config.warp, config.colour
-        self.hearing = None
-        if encoder.mels:
-            self.hearing = Hearing(
-                config.sample_rate, self.hop, encoder.mels, encoder.mel_step, encoder.cepstra, encoder.relative_s,
-                encoder.pitch,
+        features, encoder, quantizer, wavenet = config.features, config.encoder, config.quantizer, config.wavenet
+        self.sample_rate, self.hop, self.augment = config.sample_rate, config.hop, config.augment
+        self.feature_extractor = None
+        if features.n_mels:
+            self.feature_extractor = FeatureExtractor(
+                config.sample_rate, self.hop, features.n_mels, features.hop_length, features.n_mfcc,
+                features.cmn_window_s, features.use_f0,
             )  # fmt: skip
-        bands = self.hearing.bands if self.hearing else 1
-        self.encoder = Encoder(bands, encoder.channels, encoder.strides, encoder.residual_blocks, quantiser.dim)
-        self.quantiser = ResidualQuantiser(
-            quantiser.codebooks, quantiser.dropout, quantiser.codes, quantiser.dim, quantiser.learning, quantiser.beta,
-            quantiser.decay, quantiser.revive_below, quantiser.beta_steps,
+        bands = self.feature_extractor.bands if self.feature_extractor else 1
+        self.encoder = Encoder(
+            bands, encoder.channels, encoder.strides, encoder.residual_blocks, quantizer.codebook_dim,
+            causal_blocks=encoder.causal_blocks,
         )  # fmt: skip
-        self.context = nn.Conv1d(quantiser.dim, decoder.cond, 3, padding=1)
-        self.speaker = nn.Embedding(speakers, decoder.speaker)
+        self.quantizer = ResidualQuantizer(
+            quantizer.codebooks, quantizer.dropout, quantizer.codebook_size, quantizer.codebook_dim,
+            quantizer.codebook_update, quantizer.commitment_weight, quantizer.ema_decay,
+            quantizer.dead_code_threshold, quantizer.commitment_warmup_steps,
+        )  # fmt: skip
+        self.context = nn.Conv1d(quantizer.codebook_dim, config.cond_channels, 3, padding=1)
+        self.speaker = nn.Embedding(speakers, config.speaker_dim)
         nn.init.normal_(self.speaker.weight, std=VOICE_STD)
-        sizes = (decoder.cond, decoder.speaker, decoder.outline)
-        self.outline = Outline(config.sample_rate, self.hop, *sizes) if decoder.outline else None
-        self.register_buffer("manners", None)
+        self.acoustic_model = None
+        if config.acoustic.channels:
+            self.acoustic_model = AcousticModel(
+                config.sample_rate, self.hop, config.cond_channels, config.speaker_dim, config.acoustic.channels,
+                config.acoustic.causal_blocks,
+            )  # fmt: skip
+        self.register_buffer("adaptations", None)
         self.wavenet = WaveNet(
-            mulaw.CLASSES, mulaw.SILENCE, decoder.residual, decoder.skip, decoder.layers, decoder.stack,
-            decoder.kernel, decoder.cond + decoder.speaker,
+            mulaw.CLASSES, mulaw.SILENCE, wavenet.residual_channels, wavenet.skip_channels, wavenet.layers,
+            wavenet.layers_per_stack, wavenet.kernel_size, config.cond_channels + config.speaker_dim,
         )  # fmt: skip
 
     def latents(
-        self, classes: Classes, disguise: Disguise | None = None, sensed: Sensed | None = None
+        self, classes: Classes, perturbation: Perturbation | None = None, analysis: Analysis | None = None
     ) -> Latents:  # fmt: skip
         """(batch, time) -> (batch, dim, frames), before quantisation; time must be a multiple of the hop.
 
@@ -81,96 +97,108 @@ class VQVAE(nn.Module):
             disguise: of spectra; a wave has none.
             sensed: what has been measured of the classes already.
         """
-        if self.hearing is None:
+        if self.feature_extractor is None:
             curved = classes.float() * (2 / mulaw.MU) - 1  # the mu-law curve itself: quiet sounds stay audible
             return self.encoder(curved[:, None])
-        return self.encoder(self.hearing.told(sensed or self.hearing.sense(_wave(classes)), disguise))
+        return self.encoder(
+            self.feature_extractor.from_analysis(
+                analysis or self.feature_extractor.analyse(_wave(classes)), perturbation
+            )
+        )
 
     @property
     def margin(self) -> int:
         """Frames on either side of a frame beyond which no sample can change its code."""
-        return self.encoder.context + (math.ceil(self.hearing.reach / self.hop) if self.hearing else 0)
+        return self.encoder.context + (
+            math.ceil(self.feature_extractor.context_samples / self.hop) if self.feature_extractor else 0
+        )
 
     def encode(self, classes: Classes) -> StackedCodes:
         """(batch, time) -> (batch, frames, codebooks); time must be a multiple of the hop."""
-        return self.quantiser.encode(self.latents(classes))
+        return self.quantizer.encode(self.latents(classes))
 
     @property
-    def voice_shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def speaker_shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """What is known of a voice: its vector and its manner, of which there is nothing without an outline."""
-        return (self.speaker.embedding_dim,), self.outline.mannerisms if self.outline else (0, 0)
+        return (self.speaker.embedding_dim,), self.acoustic_model.adaptation_shape if self.acoustic_model else (0, 0)
 
     @property
-    def foresight(self) -> int:
+    def lookahead(self) -> int:
         """Frames on either side of a frame that change what the WaveNet is told of it."""
-        return 1 + (self.outline.context if self.outline else 0)
+        return 1 + (self.acoustic_model.context if self.acoustic_model else 0)
 
     def condition(self, latents: Latents, speakers: Tensor) -> Cond:
         """What the WaveNet is told: codebook vectors with their neighbours, the speaker, and what follows from them.
 
         Args:
-            latents: quantised, (batch, dim, frames); `quantiser.decode(codes)`.
+            latents: quantised, (batch, dim, frames); `quantizer.decode(codes)`.
             speakers: (batch,), indices into the speaker table.
         """
-        return self._outlined(latents, self.speaker(speakers))[0]
+        return self._predict(latents, self.speaker(speakers))[0]
 
-    def foresee(self, latents: Latents, speakers: Tensor) -> Outlined:
+    def predict_acoustics(self, latents: Latents, speakers: Tensor) -> AcousticPrediction:
         """How codes will sound in a voice, for a model that has an outline; the arguments are those of `condition`."""
-        outlined = self._outlined(latents, self.speaker(speakers))[1]
-        assert self.outline, "this model has no outline"
-        assert outlined
-        return outlined if self.manners is None else self.outline.mannered(outlined, self.manners[speakers])
+        prediction = self._predict(latents, self.speaker(speakers))[1]
+        assert self.acoustic_model, "this model has no outline"
+        assert prediction
+        return (
+            prediction
+            if self.adaptations is None
+            else self.acoustic_model.adapt(prediction, self.adaptations[speakers])
+        )
 
     @torch.inference_mode()
-    def manner(self, recordings: Sequence[Tensor], voice: Tensor) -> Tensor:
-        """How a voice departs from what is foreseen for its vector, (dim,): (traits, bands), see `Outline.manner`.
+    def adaptation(self, recordings: Sequence[Tensor], embedding: Tensor) -> Tensor:
+        """Fits the adaptation of a speaker with an embedding, (dim,); see `AcousticModel.fit_adaptation`.
 
         Args:
             recordings: classes, (1, time) each, of that voice; time is a multiple of the hop.
         """
-        assert self.outline, "this model has no outline"
-        outline = self.outline
-        latents = [self.quantiser.decode(self.encode(one)) for one in recordings]
-        outlines = [outline(self.context(one), voice[None]) for one in latents]
-        return outline.manner(outlines, [outline.mel(_wave(one)) for one in recordings])
+        assert self.acoustic_model, "this model has no outline"
+        acoustic_model = self.acoustic_model
+        latents = [self.quantizer.decode(self.encode(one)) for one in recordings]
+        predictions = [acoustic_model(self.context(one), embedding[None]) for one in latents]
+        return acoustic_model.fit_adaptation(predictions, [acoustic_model.mel(_wave(one)) for one in recordings])
 
     def nats(
-        self, classes: Classes, past: Past, starts: Tensor, latents: Latents, voices: Tensor
+        self, classes: Classes, past: Past, starts: Tensor, latents: Latents, embeddings: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Nats a sample of recordings, told quantised latents and voices, (batch, dim); the outline's faults.
 
         Args:
-            past, starts: of the part whose samples are counted, as in `dataset.Batch`.
+            past, starts: of the part whose samples are counted, as in `batches.Batch`.
         """
-        cond, outlined = self._outlined(latents, voices)
+        cond, prediction = self._predict(latents, embeddings)
         frames = past.shape[1] // self.hop
         said = starts[:, None] + torch.arange(frames, device=starts.device)
         logits = self.wavenet(past, cond.gather(2, said[:, None].expand(-1, cond.shape[1], -1)))
         heard = classes.unflatten(1, (-1, self.hop)).gather(1, said[:, :, None].expand(-1, -1, self.hop))
         nats = F.cross_entropy(logits.float().transpose(1, 2).flatten(0, 1), heard.long().flatten())
-        return nats, self._off(outlined, voices, self._sensed(classes))
+        return nats, self._acoustic_losses(prediction, embeddings, self._analyse(classes))
 
-    def off(self, classes: Classes, latents: Latents, voices: Tensor) -> dict[str, Tensor]:
+    def acoustic_losses(self, classes: Classes, latents: Latents, embeddings: Tensor) -> dict[str, Tensor]:
         """How far the outline of quantised latents in voices, (batch, dim), is off recordings; empty without one."""
-        return self._off(self._outlined(latents, voices)[1], voices, self._sensed(classes))
+        return self._acoustic_losses(self._predict(latents, embeddings)[1], embeddings, self._analyse(classes))
 
-    def _outlined(self, latents: Latents, voices: Tensor) -> tuple[Cond, Outlined | None]:
+    def _predict(self, latents: Latents, embeddings: Tensor) -> tuple[Cond, AcousticPrediction | None]:
         context = self.context(latents)
-        outlined = self.outline(context, voices) if self.outline else None
-        context = context + outlined.told if outlined else context
-        return torch.cat([context, voices[:, :, None].expand(-1, -1, latents.shape[2])], dim=1), outlined
+        prediction = self.acoustic_model(context, embeddings) if self.acoustic_model else None
+        context = context + prediction.conditioning if prediction else context
+        return torch.cat([context, embeddings[:, :, None].expand(-1, -1, latents.shape[2])], dim=1), prediction
 
-    def _sensed(self, classes: Classes) -> Sensed | None:
+    def _analyse(self, classes: Classes) -> Analysis | None:
         """What the outline is asked for; None without one."""
-        if not self.outline:
+        if not self.acoustic_model:
             return None
         wave = _wave(classes)
-        return Sensed(self.outline.mel(wave), pitch_hz(wave, self.sample_rate, self.hop))
+        return Analysis(self.acoustic_model.mel(wave), estimate_f0(wave, self.sample_rate, self.hop))
 
-    def _off(self, outlined: Outlined | None, voices: Tensor, sensed: Sensed | None) -> dict[str, Tensor]:
-        if not self.outline or not outlined or not sensed or sensed.pitch is None:
+    def _acoustic_losses(
+        self, prediction: AcousticPrediction | None, embeddings: Tensor, analysis: Analysis | None
+    ) -> dict[str, Tensor]:
+        if not self.acoustic_model or not prediction or not analysis or analysis.f0 is None:
             return {}
-        return self.outline.loss(outlined, voices, sensed.spectra, sensed.pitch)
+        return self.acoustic_model.losses(prediction, embeddings, analysis.log_mel, analysis.f0)
 
     def loss(self, batch: Batch) -> Loss:
         """Bits per sample and the commitment; equation 3 of the paper, the likelihood averaged over samples.
@@ -179,116 +207,69 @@ class VQVAE(nn.Module):
         """
         quantised, parts = self._coded(batch)
         latents, commitment = quantised.latents, quantised.loss
-        nats, off = self.nats(batch.classes, batch.past, batch.starts, latents, self.speaker(batch.speakers))
-        return Loss(nats + commitment + sum(off.values()), {"bits_per_sample": nats / math.log(2)} | parts | off)
+        nats, acoustic_losses = self.nats(
+            batch.classes, batch.past, batch.starts, latents, self.speaker(batch.speakers)
+        )
+        return Loss(
+            nats + commitment + sum(acoustic_losses.values()),
+            {"bits_per_sample": nats / math.log(2)} | parts | acoustic_losses,
+        )
 
-    def sketch(self, batch: Batch, heads: "Heads | None" = None) -> Loss:
+    def acoustic_loss(self, batch: Batch, heads: PhoneHeads | None = None) -> Loss:
         """The commitment and the outline alone: what codes are good for, learned before there is any sound.
 
         Args:
             heads: what else codes are asked for.
         """
-        assert self.outline, "this model has no outline"
-        sensed, voices = self._sensed(batch.classes), self.speaker(batch.speakers)
-        quantised, parts = self._coded(batch, sensed if self._asked_what_it_hears else None)
+        assert self.acoustic_model, "this model has no outline"
+        analysis, embeddings = self._analyse(batch.classes), self.speaker(batch.speakers)
+        quantised, parts = self._coded(batch, analysis if self._shares_analysis else None)
         latents, commitment = quantised.latents, quantised.loss
-        off = self._off(self._outlined(latents, voices)[1], voices, sensed)
-        if heads and sensed:
-            off |= {"outline_alone": self.outline.alone(heads.alone(quantised.first), sensed.spectra)}
-            off |= heads.phone_losses(quantised.first, batch.phones)
-        return Loss(commitment + sum(off.values()), parts | off)
+        acoustic_losses = self._acoustic_losses(self._predict(latents, embeddings)[1], embeddings, analysis)
+        if heads and analysis:
+            acoustic_losses |= {
+                "context_free_l1": self.acoustic_model.context_free_loss(
+                    heads.context_free(quantised.first), analysis.log_mel
+                )
+            }
+            acoustic_losses |= heads.phone_losses(quantised.first, batch.phones)
+        return Loss(commitment + sum(acoustic_losses.values()), parts | acoustic_losses)
 
     @property
-    def _asked_what_it_hears(self) -> bool:
+    def _shares_analysis(self) -> bool:
         """Whether spectra and pitch that the outline is asked for are those that the encoder hears."""
-        ear, outline = self.hearing, self.outline
-        return bool(ear and outline and ear.pitch and ear.mel.sizes == outline.mel.sizes)
+        extractor, acoustic_model = self.feature_extractor, self.acoustic_model
+        return bool(
+            extractor and acoustic_model and extractor.use_f0 and extractor.mel.sizes == acoustic_model.mel.sizes
+        )
 
-    def _coded(self, batch: Batch, sensed: Sensed | None = None) -> tuple[ResidualQuantised, dict[str, Tensor]]:
+    def _coded(self, batch: Batch, analysis: Analysis | None = None) -> tuple[ResidualQuantized, dict[str, Tensor]]:
         """Quantised latents as the decoder is told them, and what is logged of them."""
-        if self.training and not self.quantiser.first.counts.any():
+        if self.training and not self.quantizer.first.cluster_size.any():
             with torch.no_grad():
-                standardise_(self.encoder.latents, self.latents(batch.classes))
-        disguise = None
-        if self.training and (self.warp or self.colour):
-            disguise = disguised(batch.uniforms[:, -1 - COLOURS :], self.warp, self.colour)
-        quantised = self.quantiser(self.latents(batch.classes, disguise, sensed), batch.uniforms[:, 0])
-        if self.training and self.jitter:
-            quantised = quantised._replace(latents=jitter(quantised.latents, batch.uniforms, self.jitter))
-        parts = {"quantiser_loss": quantised.loss}
-        for number, (codes, size) in enumerate(zip(quantised.codes.unbind(2), self.quantiser.sizes, strict=True)):
+                data_dependent_init_(self.encoder.latents, self.latents(batch.classes))
+        perturbation = None
+        if self.training and self.augment.noise:
+            analysis = analysis or (
+                self.feature_extractor.analyse(_wave(batch.classes)) if self.feature_extractor else None
+            )
+            assert analysis
+            draws = batch.uniforms[:, -1 - N_PERTURBED_CEPSTRA - NOISE_DRAWS : -1 - N_PERTURBED_CEPSTRA]
+            analysis = analysis._replace(log_mel=add_noise(analysis.log_mel, draws, self.augment.noise))
+        if self.training and (self.augment.vtlp or self.augment.cepstral_noise):
+            perturbation = sample_perturbation(
+                batch.uniforms[:, -1 - N_PERTURBED_CEPSTRA :], self.augment.vtlp, self.augment.cepstral_noise
+            )
+        quantised = self.quantizer(self.latents(batch.classes, perturbation, analysis), batch.uniforms[:, 0])
+        if self.training and self.augment.time_jitter:
+            quantised = quantised._replace(
+                latents=time_jitter(quantised.latents, batch.uniforms, self.augment.time_jitter)
+            )
+        parts = {"quantizer_loss": quantised.loss}
+        for number, (codes, size) in enumerate(zip(quantised.codes.unbind(2), self.quantizer.sizes, strict=True)):
             name = "code_counts" if number == 0 else f"code_{number + 1}_counts"
             parts[name] = torch.bincount(codes.flatten(), minlength=size)
         return quantised, parts
-
-
-class Sketch(nn.Module):
-    """A VQ-VAE that learns its codes by their outline alone, `VQVAE.sketch`, a hundred times as fast as with sound."""
-
-    def __init__(self, model: VQVAE, phone_weight: float = 0.0, phone_context_weight: float = 0.0) -> None:
-        super().__init__()
-        self.model = model
-        assert model.outline, "the config has seen to it"
-        for unheard in (model.wavenet, model.outline.told):
-            unheard.requires_grad_(False)
-        self.heads = Heads(model.quantiser.first.codebook.shape[1], phone_weight, phone_context_weight)
-
-    def loss(self, batch: Batch) -> Loss:
-        """See `VQVAE.sketch`."""
-        return self.model.sketch(batch, self.heads)
-
-
-class Heads(nn.Module):
-    """What codes of the first codebook are asked for while they are learned; left behind afterwards.
-
-    Args:
-        dim: numbers in a latent.
-        phone_weight, phone_context_weight: of the cross entropies, of each code alone and with its neighbours.
-    """
-
-    def __init__(self, dim: int, phone_weight: float, phone_context_weight: float) -> None:
-        super().__init__()
-        self.alone = nn.Conv1d(dim, ALONE, 1)
-        self.weights = phone_weight, phone_context_weight
-        self.phone = nn.Conv1d(dim, len(PHONES), 1)
-        self.phone_context = nn.Conv1d(dim, len(PHONES), 3, padding=1)
-        for parameter in self.parameters():
-            nn.init.zeros_(parameter)
-
-    def phone_losses(self, latents: Latents, posteriors: Tensor | None) -> dict[str, Tensor]:
-        """The cross entropies of phone posteriors, (batch, frames, phones), in frames that have any, weighted."""
-        if posteriors is None:
-            return {}
-        known = posteriors.sum(2) > 0
-        losses = {}
-        for name, head, weight in (
-            ("phone_nats", self.phone, self.weights[0]), ("phone_context_nats", self.phone_context, self.weights[1])
-        ):  # fmt: skip
-            if weight:
-                nats = -(posteriors * F.log_softmax(head(latents).float(), dim=1).transpose(1, 2)).sum(2)
-                losses[name] = weight * (nats * known).sum() / known.sum().clamp_min(1)
-        return losses
-
-
-class Told(nn.Module):
-    """A VQ-VAE of which only the WaveNet learns, and what it is told of the outline: codes stay what they are."""
-
-    def __init__(self, model: VQVAE) -> None:
-        super().__init__()
-        self.model = model
-        model.requires_grad_(False)
-        for learning in (model.wavenet, model.outline.told if model.outline else model.context):
-            learning.requires_grad_(True)
-
-    def train(self, mode: bool = True) -> "Told":
-        """Leaves the model as it is when it is used: no codebook that moves, nothing in disguise."""
-        super().train(mode)
-        self.model.eval()
-        return self
-
-    def loss(self, batch: Batch) -> Loss:
-        """See `VQVAE.loss`."""
-        return self.model.loss(batch)
 
 
 def _wave(classes: Classes) -> Wave:

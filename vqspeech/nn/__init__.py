@@ -1,1 +1,1 @@
-"""Parts of models; they take plain arguments and know no file."""
+"""Layers."""

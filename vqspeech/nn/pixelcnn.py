@@ -62,11 +62,11 @@ class PixelCNN(nn.Module):
         x = self.embed(symbols).permute(0, 3, 1, 2)
         v, h = F.pad(x, (0, 0, 1, 0))[:, :, :-1], F.pad(x, (1, 0))[:, :, :, :-1]
         side, rows = self.kernel // 2, self.kernel // 2
-        biases, told = self._biases(len(symbols), kinds), self._told(cond)
+        biases, gate_biases = self._biases(len(symbols), kinds), self._gate_biases(cond)
         for layer in range(len(self.down)):
             vertical = self.down[layer](F.pad(v, (side, side, rows, 0)))
             right = self.right[layer](F.pad(h, (rows, 0)))
-            h = self._step(layer, h, right, vertical, biases, told)
+            h = self._step(layer, h, right, vertical, biases, gate_biases)
             v = _gate(vertical + biases[layer][0])
         return self.logits(F.relu(self.head(F.relu(h))))
 
@@ -85,7 +85,7 @@ class PixelCNN(nn.Module):
         """
         batch, height, width = uniforms.shape
         side, rows = self.kernel // 2, self.kernel // 2
-        biases, told = self._biases(batch, kinds), self._told(cond)
+        biases, gate_biases = self._biases(batch, kinds), self._gate_biases(cond)
         drawn = torch.zeros(batch, height, width, dtype=torch.long, device=uniforms.device)
         blank = uniforms.new_zeros(batch, self.channels, rows + 1, width)
         above = [blank.clone() for _ in self.down]  # the rows that a layer hears, the newest last
@@ -102,19 +102,19 @@ class PixelCNN(nn.Module):
                 for layer, right in enumerate(self.right):
                     left[layer] = torch.cat([left[layer][:, :, :, 1:], h], dim=3)
                     vertical = verticals[layer][:, :, :, column : column + 1]
-                    here = None if told is None else told[:, :, row : row + 1, column : column + 1]
+                    here = None if gate_biases is None else gate_biases[:, :, row : row + 1, column : column + 1]
                     h = self._step(layer, h, right(left[layer]), vertical, biases, here)
                 logits = self.logits(F.relu(self.head(F.relu(h))))[:, :, 0, 0]
                 drawn[:, row, column] = _choose(logits / temperature, uniforms[:, row, column])
         return drawn
 
     def _step(
-        self, layer: int, h: Tensor, right: Tensor, vertical: Tensor, biases: list["_Bias"], told: Tensor | None
+        self, layer: int, h: Tensor, right: Tensor, vertical: Tensor, biases: list["_Bias"], gate_biases: Tensor | None
     ) -> Tensor:
         heard = right + self.link[layer](vertical) + biases[layer][1]
-        if told is not None:
+        if gate_biases is not None:
             size = 2 * self.channels
-            heard = heard + told[:, layer * size : (layer + 1) * size]
+            heard = heard + gate_biases[:, layer * size : (layer + 1) * size]
         return h + self.out[layer](_gate(heard))
 
     def _biases(self, batch: int, kinds: Tensor | None) -> list["_Bias"]:
@@ -125,7 +125,7 @@ class PixelCNN(nn.Module):
         parts = self.kinds(kinds)[:, :, None, None].chunk(2 * len(self.down), dim=1)
         return [_Bias(*pair) for pair in zip(parts[::2], parts[1::2], strict=True)]
 
-    def _told(self, cond: Tensor | None) -> Tensor | None:
+    def _gate_biases(self, cond: Tensor | None) -> Tensor | None:
         return self.cond(cond) if self.cond is not None and cond is not None else None
 
 

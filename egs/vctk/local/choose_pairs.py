@@ -8,7 +8,7 @@ evenly over their tables, so that they differ as much as they can.
 import sys
 from pathlib import Path
 
-from vqspeech import corpus
+from vqspeech.data import corpus
 
 
 def main(directory: str, table: str, count: str) -> None:

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from vqspeech import InputError, audio, metrics, plots
+from vqspeech import InputError, audio
+from vqspeech.evaluation import figures, metrics
 
 SAMPLE_RATE = 16000
 
@@ -29,7 +30,7 @@ def main(
         typer.echo(f"{name:44s} {len(wave) / SAMPLE_RATE:7.3f} {contour:7.2f} {metrics.flatness(wave):8.3f}")
     if figure:
         figure.parent.mkdir(parents=True, exist_ok=True)
-        plots.spectrograms(waves, SAMPLE_RATE).savefig(figure)
+        figures.spectrograms(waves, SAMPLE_RATE).savefig(figure)
 
 
 if __name__ == "__main__":

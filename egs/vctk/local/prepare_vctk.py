@@ -14,7 +14,8 @@ from typing import Annotated
 
 import typer
 
-from vqspeech import InputError, corpus
+from vqspeech import InputError
+from vqspeech.data import corpus
 
 NAME = re.compile(r"(?P<key>(?P<speaker>p\d+|s5)_\d+)(?:_(?P<mic>mic[12]))?\.(?:wav|flac)")
 LAYOUTS = ("wav48_silence_trimmed", "wav48")

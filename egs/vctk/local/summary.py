@@ -9,7 +9,10 @@ from pathlib import Path
 def main(run: str, converted: str, prior: str) -> None:
     """Prints the newest of each number, and the recordings."""
     newest = newest_of(run)
-    print(f"  {newest['held_out_bits_per_sample']:.3f} bits per sample (8 is knowing nothing)")
+    vocoder = f"{run}/vocoder"
+    spoken = newest_of(vocoder) if Path(vocoder).exists() else newest
+    if "held_out_bits_per_sample" in spoken:
+        print(f"  {spoken['held_out_bits_per_sample']:.3f} bits per sample by the WaveNet (8 is knowing nothing)")
     print(f"  {newest['held_out_codes_used']:.0f} codes in use, perplexity {newest['held_out_perplexity']:.0f}")
     if "held_out_contour" in newest:
         print(f"  {newest['held_out_contour']:.2f} is how closely the loudness of what it speaks follows (1: wholly)")

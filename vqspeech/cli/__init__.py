@@ -1,0 +1,3 @@
+"""The command line."""
+
+from vqspeech.cli.app import main as main

@@ -1,0 +1,1 @@
+"""The .vqs file: bitstream, entropy coding, files and streams."""

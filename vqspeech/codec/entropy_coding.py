@@ -1,0 +1,129 @@
+"""How the codes of a chunk become bytes: packed, or by what a count or a prior expects of them."""
+
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqspeech.codec import bitstream
+from vqspeech.codec.bitstream import ADAPTIVE, PACKED, PRIOR, Chunk
+from vqspeech.errors import InputError, check_codebooks
+from vqspeech.inference.prior_sampler import PriorSampler
+from vqspeech.inference.speech_codec import SpeechCodec
+
+DIGEST = 24
+"""Hex digits of a model's digest that a file carries."""
+CODERS = ("packed", "adaptive", "prior")
+_SIGNATURE = DIGEST // 2 + 4  # bytes
+
+
+class ChunkCoder(NamedTuple):
+    """What codes of a voice may be coded with."""
+
+    model: SpeechCodec
+    speaker: str
+    prior: PriorSampler | None
+
+    def write(self, entropy: str, number: int, codes: NDArray[np.integer], length: int | None) -> bytes:
+        """The chunks of codes, (frames, codebooks), the shortest that `entropy` admits.
+
+        Each codebook has a chunk of its own.  A prior's codes are in one, and decoded again before it is trusted.
+        """
+        chunks = b""
+        for codebook, column in enumerate(codes.T):
+            payloads = [(PACKED, bitstream.pack(column, self._sizes[codebook]))]
+            if entropy != "packed":
+                payloads += [(ADAPTIVE, bitstream.encode(column, self._adaptive(codebook)))]
+            kind, payload = min(payloads, key=lambda one: len(one[1]))
+            chunks += bitstream.write_chunk(Chunk(number, kind, payload, length, codebook))
+        if entropy == "prior" and self.prior:
+            flat = codes.ravel()
+            words = bitstream.encode(flat, self.prior.symbol_model(self.speaker))
+            if np.array_equal(bitstream.decode(words, len(flat), self.prior.symbol_model(self.speaker)), flat):
+                expected = Chunk(number, PRIOR, _signature(self.prior, flat) + words, length)
+                chunks = min([chunks, bitstream.write_chunk(expected)], key=len)
+        return chunks
+
+    def read(self, chunks: Sequence[Chunk], codebooks: int) -> NDArray[np.int64]:
+        """The codes of the chunks of a number, (frames, codebooks), the inverse of `write`.
+
+        Where the chunk of a codebook is missing, its codes are those that add least to what the others say.
+
+        Raises:
+            InputError: these are no codes of the model, or not in this prior's terms.
+        """
+        if len({one.length for one in chunks}) > 1:
+            raise InputError(f"ends at several samples in chunk {chunks[0].number}; copy the file again")
+        frames, length = bitstream.CHUNK_FRAMES, chunks[0].length
+        if length is not None:
+            frames = -(-length // self.model.hop) - chunks[0].number * bitstream.CHUNK_FRAMES
+            if not 0 <= frames <= bitstream.CHUNK_FRAMES:
+                raise InputError(f"ends at sample {length}, beyond its last chunk; copy the file again")
+        if chunks[0].kind == PRIOR:
+            return self._expected(chunks[0], frames)[:, :codebooks]
+        codes = np.tile(quiet(self.model)[:codebooks], (frames, 1))
+        for one in chunks:
+            if one.kind == PACKED:
+                codes[:, one.codebook] = bitstream.unpack(one.payload, frames, self._sizes[one.codebook])
+            else:
+                codes[:, one.codebook] = bitstream.decode(one.payload, frames, self._adaptive(one.codebook))
+        return codes
+
+    def _expected(self, chunk: Chunk, frames: int) -> NDArray[np.int64]:
+        """The codes of a chunk that a prior wrote, of all its codebooks."""
+        signature, words = chunk.payload[:_SIGNATURE], chunk.payload[_SIGNATURE:]
+        of = signature[:-4].hex()
+        if self.prior is None:
+            raise InputError(f"was coded with prior {of}; give it with --prior")
+        if of != self.prior.run.digest[:DIGEST]:
+            raise InputError(f"was coded with prior {of}, this one is {self.prior.run.digest[:DIGEST]}; give its own")
+        codes = bitstream.decode(words, frames * self.prior.codebooks, self.prior.symbol_model(self.speaker))
+        if _signature(self.prior, codes) != signature:
+            raise InputError(
+                f"the prior expects something else here than where chunk {chunk.number} was encoded (another processor "
+                "or version); decode it there, or encode it again with --entropy adaptive"
+            )
+        return codes.reshape(frames, self.prior.codebooks)
+
+    @property
+    def _sizes(self) -> list[int]:
+        return self.model.model.quantizer.sizes
+
+    def _adaptive(self, codebook: int) -> bitstream.AdaptiveModel:
+        return bitstream.AdaptiveModel(code_frequencies(self.model, codebook))
+
+
+def code_frequencies(model: SpeechCodec, codebook: int = 0) -> NDArray[np.int64]:
+    """How often each code came towards the end of training, of 65,536: integers, the same on any machine."""
+    counts = model.quantizers[codebook].cluster_size.double().cpu().numpy()
+    return np.floor(counts / max(float(counts.sum()), 1e-9) * 65536).astype(np.int64)
+
+
+def quiet(model: SpeechCodec) -> NDArray[np.int64]:
+    """Of each codebook the code of the shortest vector, (codebooks,): it says least."""
+    return np.array([int(one.codebook.norm(dim=1).argmin()) for one in model.quantizers])
+
+
+def _signature(prior: PriorSampler, codes: NDArray[np.integer]) -> bytes:
+    """The prior's digest, and the CRC of the codes: floating-point sums may differ elsewhere."""
+    crc = zlib.crc32(codes.astype("<u2").tobytes())
+    return bytes.fromhex(prior.run.digest[:DIGEST]) + crc.to_bytes(4, "little")
+
+
+def check_coding(
+    model: SpeechCodec, speaker: str = "", entropy: str = "adaptive", prior: PriorSampler | None = None,
+    codebooks: int | None = None,
+) -> None:  # fmt: skip
+    """Whether anything can be encoded so; raises as `codec.encode_blocks`."""
+    if speaker:
+        model.speaker_index(speaker)
+    if entropy not in CODERS:
+        raise InputError(f"entropy {entropy!r} is unknown; choose from {', '.join(CODERS)}")
+    if entropy == "prior" and prior is None:
+        raise InputError("entropy 'prior' needs a prior; give its run directory with --prior")
+    codebooks = model.codebooks if codebooks is None else codebooks
+    check_codebooks(codebooks, model.codebooks, "the model")
+    if prior and entropy == "prior" and prior.codebooks != codebooks:
+        raise InputError(f"the prior knows {prior.codebooks} codebooks, not {codebooks}; choose --entropy adaptive")

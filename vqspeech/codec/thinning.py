@@ -1,0 +1,26 @@
+"""The first codebooks of a .vqs alone: fewer bits, and nothing decoded."""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from vqspeech.codec.bitstream import PRIOR, Reader, write_chunk, write_header
+from vqspeech.errors import InputError, check_codebooks
+
+
+def thin(blocks: Iterable[bytes], codebooks: int) -> Iterator[bytes]:
+    """The bytes of a .vqs with its first codebooks alone, the same as if no others had been encoded.
+
+    Raises:
+        InputError: as `bitstream.Reader`; more codebooks than there are; codebooks that a prior coded together.
+    """
+    reader, begun = Reader(), False
+    for chunk in chain((chunk for block in blocks for chunk in reader.push(block)), reader.finish()):
+        assert reader.header  # or the reader had raised
+        if not begun:
+            check_codebooks(codebooks, reader.header.codebooks, "the file")
+            yield write_header(reader.header._replace(codebooks=codebooks))
+            begun = True
+        if chunk.kind == PRIOR and codebooks < reader.header.codebooks:
+            raise InputError("was coded with a prior, all codebooks together; encode the recording again")
+        if chunk.codebook < codebooks:
+            yield write_chunk(chunk)

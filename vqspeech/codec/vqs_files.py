@@ -1,0 +1,300 @@
+"""Speech as small files: recording -> codes -> .vqs, and back in its voice or another."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqspeech import audio
+from vqspeech.codec import bitstream
+from vqspeech.codec.bitstream import Chunk, Header
+from vqspeech.codec.entropy_coding import DIGEST, ChunkCoder, check_coding
+from vqspeech.codec.thinning import thin
+from vqspeech.errors import InputError, check_codebooks
+from vqspeech.inference.nearest_speaker import lift_db, nearest
+from vqspeech.inference.prior_sampler import PriorSampler
+from vqspeech.inference.saving import Failed, end_at, saved
+from vqspeech.inference.speech_codec import Request, SpeechCodec, Wave
+from vqspeech.system.files import atomic_path, made_from
+
+NOBODY = "none"
+"""Instead of a speaker: the file names no voice."""
+_PIPE = Path("-")
+
+
+def encode_blocks(
+    model: SpeechCodec, blocks: Iterable[Wave], speaker: str = "", entropy: str = "adaptive",
+    prior: PriorSampler | None = None, codebooks: int | None = None, gain_db: float = 0.0,
+) -> Iterator[bytes]:  # fmt: skip
+    """A wave that arrives in blocks of any size, as the bytes of a .vqs.
+
+    Chunks are written as soon as they are known: bitstream.CHUNK_FRAMES frames, and those that the encoder looks
+    ahead, after their first sample came in.
+
+    Args:
+        speaker: whose voice it is, for whoever decodes it; empty if it is none of the model's.
+        entropy: one of ENTROPIES, the most that may be done to make the file small.
+        prior: what "prior" expects codes with.
+        codebooks: the first ones, that are written; none: all.
+        gain_db: what the wave is made louder by when it is decoded.
+
+    Raises:
+        InputError: an unknown speaker or entropy, no prior where one is needed, more codebooks than there are.
+    """
+    check_coding(model, speaker, entropy, prior, codebooks)
+    codebooks = model.codebooks if codebooks is None else codebooks
+    coders = ChunkCoder(model, speaker, prior)
+    samples, held, number = 0, np.zeros((0, codebooks), np.int64), 0
+
+    def counted() -> Iterator[Wave]:
+        nonlocal samples
+        for block in blocks:
+            samples += len(block)
+            yield block
+
+    sizes = model.sample_rate, model.hop, model.model.quantizer.sizes[0]
+    yield bitstream.write_header(Header(model.run.digest[:DIGEST], *sizes, speaker, codebooks, gain_db))
+    for codes in model.encode_blocks(counted()):
+        held = np.concatenate([held, codes[:, :codebooks]])
+        while len(held) > bitstream.CHUNK_FRAMES:  # more than: there is always something left for the last chunk
+            yield coders.write(entropy, number, held[: bitstream.CHUNK_FRAMES], None)
+            held, number = held[bitstream.CHUNK_FRAMES :], number + 1
+    yield coders.write(entropy, number, held, samples)
+
+
+def decode_blocks(
+    model: SpeechCodec,
+    blocks: Iterable[bytes],
+    speaker: str = "",
+    seed: int = 0,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    conceal: bool = False,
+    prior: PriorSampler | None = None,
+    report: Callable[[str], None] = lambda _: None,
+    codebooks: int | None = None,
+) -> Iterator[Wave]:
+    """The wave of a .vqs that arrives in blocks of any size, exactly as long as what was encoded.
+
+    Args:
+        speaker: another voice than the file names.
+        codebooks: the first ones, that are heard; none: all that the file has.
+        prior: that of the file, if it was encoded with one.
+        conceal: whether what is damaged becomes silence, and is told to `report`, instead of an error.
+
+    Raises:
+        InputError: no .vqs, one of another model, a damaged one, or one without a voice where none is given.
+    """
+    one = _Decoding(model, blocks, speaker, seed, conceal, prior, report, codebooks)
+    for _, wave in model.decode_many([one.request], temperature, top_p):
+        yield one.own(wave)
+    one.finish()
+
+
+def encode_file(model: SpeechCodec, source: Path, path: Path, speaker: str = "", **options: Any) -> None:
+    """A recording as a .vqs that appears when it is whole; `-` stands for stdin (a 16-bit WAV) and stdout.
+
+    A file is encoded at the level of the voices that the model knows, which decoding undoes; where no speaker is named,
+    its default voice is the nearest one (NOBODY: none).  Options are those of `encode_blocks`.
+
+    Raises:
+        InputError: as `encode_blocks` and `audio.blocks`, and a path that cannot be written.
+    """
+    speaker = "" if speaker == NOBODY else speaker or ("" if source == _PIPE else nearest(model, source))
+    if source == _PIPE:
+        rate, piped = audio.piped(sys.stdin.buffer)
+        blocks, gain_db = audio.resampled(piped, rate, model.sample_rate), 0.0
+    else:
+        gain_db = lift_db(model, source, speaker)
+        blocks = (block * np.float32(10 ** (gain_db / 20)) for block in audio.blocks(source, model.sample_rate))
+    with made_from(source), _written(path) as file:
+        for data in encode_blocks(model, blocks, speaker, gain_db=-gain_db, **options):
+            file.write(data)
+            file.flush()
+
+
+def decode_all(
+    model: SpeechCodec, pairs: Sequence[tuple[Path, Path]], speaker: str = "", seed: int = 0, temperature: float = 1.0,
+    top_p: float = 1.0, conceal: bool = False, prior: PriorSampler | None = None,
+    report: Callable[[str], None] = lambda _: None, failed: Failed = end_at, codebooks: int | None = None,
+) -> Iterator[Path]:  # fmt: skip
+    """The recordings of several .vqs, (source, path) each, spoken side by side; yields each path that is written.
+
+    Paths are WAV or FLAC; `-` stands for stdin and stdout.  The rest is as in `decode_blocks`.
+
+    Args:
+        failed: told what is wrong with a file that cannot be decoded, while the others go on.
+
+    Raises:
+        InputError: as `decode_blocks`, with the file's name; what comes before the fault is decoded first.
+    """
+    begun: dict[int, _Decoding] = {}
+    faults: dict[int, InputError] = {}
+    if speaker:
+        model.speaker_index(speaker)
+
+    def requests() -> Iterator[Request]:
+        for number, (source, _) in enumerate(pairs):
+            warn_of = lambda line, source=source: report(f"{source}: {line}")  # noqa: E731
+            try:
+                begun[number] = _Decoding(model, _bytes(source), speaker, seed, conceal, prior, warn_of, codebooks)
+                yield begun[number].request
+            except InputError as fault:
+                faults[number] = fault
+                yield Request((), model.speakers[0])
+            if failed is end_at and (number in faults or begun[number].fault):
+                return
+
+    def save(number: int, waves: Iterable[Wave]) -> None:
+        source, path = pairs[number]
+        try:
+            if number in faults:
+                raise faults[number]
+            writer = audio.PipeWriter(model.sample_rate) if path == _PIPE else audio.Writer(path, model.sample_rate)
+            with made_from(source), writer as out:
+                for wave in waves:
+                    out.write(begun[number].own(wave))
+                begun[number].finish()
+        except InputError as fault:
+            named = str(fault).startswith((f"{source}:", f"{path}:"))
+            raise fault if named else InputError(f"{source}: {fault}") from None
+
+    for number in saved(len(pairs), model.decode_many(requests(), temperature, top_p), save, failed):
+        yield pairs[number][1]
+
+
+class _Decoding:
+    """A .vqs on its way: codes as its bytes come, and what is to be done to the wave that they become."""
+
+    def __init__(
+        self, model: SpeechCodec, blocks: Iterable[bytes], speaker: str, seed: int, conceal: bool,
+        prior: PriorSampler | None, report: Callable[[str], None], codebooks: int | None = None,
+    ) -> None:  # fmt: skip
+        self.fault: InputError | None = None
+        self._model, self._prior, self._report, self._conceal = model, prior, report, conceal
+        self._reader, self._length, self._done = bitstream.Reader(conceal), None, 0
+        self._lost: list[tuple[int, int]] = []
+        self._codebooks, self._poorer = codebooks, 0
+        pieces = self._pieces(blocks)
+        first = list(islice(pieces, 1))
+        if self.fault:
+            raise self.fault
+        header = self._check()
+        self._gain = np.float32(10 ** (header.gain_db / 20))
+        voice = speaker or header.speaker
+        if not voice:
+            raise InputError("names no voice; choose one with --speaker")
+        model.speaker_index(voice)
+        self.request = Request(chain(first, pieces), voice, seed)
+
+    def own(self, wave: Wave) -> Wave:
+        """The next part of the wave: silent where chunks were lost, as loud and as long as what was encoded."""
+        hop, wave = self._model.hop, wave * self._gain
+        for start, end in self._lost:
+            wave[max(0, start * hop - self._done) : max(0, end * hop - self._done)] = 0
+        wave = wave if self._length is None else wave[: max(0, self._length - self._done)]
+        self._done += len(wave)
+        return wave
+
+    def finish(self) -> None:
+        """Tells what was lost, or raises what ended the codes."""
+        if self.fault:
+            raise self.fault
+        if self._lost:
+            self._report(f"{len(self._lost)} chunks were damaged and are silence")
+        if self._poorer:
+            self._report(f"{self._poorer} chunks of upper codebooks were damaged; their stretches are poorer")
+
+    def _chunks(self, blocks: Iterable[bytes]) -> Iterator[Chunk]:
+        for block in blocks:
+            yield from self._reader.push(block)
+        try:
+            yield from self._reader.finish()
+        except InputError as fault:
+            if not self._conceal or self._reader.header is None:
+                raise
+            self._report(str(fault))
+
+    def _numbers(self, blocks: Iterable[bytes]) -> Iterator[tuple[list[Chunk], int]]:
+        """The chunks of each number, as soon as they are complete, and how many codebooks they should be of."""
+        held: list[Chunk] = []
+        for chunk in self._chunks(blocks):
+            asked = self._codebooks or self._check().codebooks
+            if held and held[0].number != chunk.number:  # there was damage
+                yield held, asked
+                held = []
+            if chunk.codebook < asked:
+                held.append(chunk)
+            if held and (chunk.codebook == asked - 1 or chunk.kind == bitstream.PRIOR):
+                yield held, asked
+                held = []
+        if held:
+            yield held, self._codebooks or self._check().codebooks
+
+    def _pieces(self, blocks: Iterable[bytes]) -> Iterator[NDArray[np.int64]]:
+        expected = 0
+        try:
+            for chunks, codebooks in self._numbers(blocks):
+                number, self._length = chunks[0].number, chunks[0].length
+                whole = chunks[0].codebook == 0  # upper codebooks are worth nothing without the first
+                for missing in range(expected, number if whole else number + 1):
+                    self._lost.append((missing * bitstream.CHUNK_FRAMES, (missing + 1) * bitstream.CHUNK_FRAMES))
+                for _ in range(expected, number):
+                    yield np.zeros((bitstream.CHUNK_FRAMES, codebooks), np.int64)
+                if whole and chunks[0].kind != bitstream.PRIOR:
+                    self._poorer += codebooks - len(chunks)
+                expected = number + 1
+                yield ChunkCoder(self._model, self._check().speaker, self._prior).read(chunks, codebooks)
+        except InputError as fault:  # what came before it is still spoken
+            self.fault = fault
+
+    def _check(self) -> Header:
+        """The header, of a file of this model that has the codebooks that are asked for."""
+        header, own = self._reader.header, self._model.run.digest[:DIGEST]
+        assert header is not None  # or the reader had raised
+        if header.model != own:
+            raise InputError(f"was encoded with model {header.model}, this one is {own}; give its own with --model")
+        check_codebooks(header.codebooks, self._model.codebooks, "the model")
+        check_codebooks(self._codebooks or header.codebooks, header.codebooks, "the file")
+        return header
+
+
+def thin_file(source: Path, path: Path, codebooks: int) -> None:
+    """A .vqs with its first codebooks alone; `-` stands for stdin and stdout.
+
+    Raises:
+        InputError: as `thinning.thin`, and a path that cannot be written.
+    """
+    try:
+        with _written(path) as file:
+            for data in thin(_bytes(source), codebooks):
+                file.write(data)
+    except InputError as fault:
+        raise InputError(str(fault) if str(path) in str(fault) else f"{source}: {fault}") from None
+
+
+def _bytes(source: Path) -> Iterator[bytes]:
+    """The bytes of a file, or of stdin as they arrive."""
+    try:
+        with sys.stdin.buffer if source == _PIPE else source.open("rb") as file:
+            reader: Any = file
+            yield from iter(lambda: reader.read1(1 << 16), b"")
+    except FileNotFoundError:
+        raise InputError("no such file; check the name") from None
+    except IsADirectoryError:
+        raise InputError("is a folder; name the files in it") from None
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears under its name when it is whole, or stdout."""
+    if path == _PIPE:
+        yield sys.stdout.buffer
+    else:
+        with atomic_path(path) as part, part.open("wb") as file:
+            yield file

@@ -1,0 +1,1 @@
+"""Kaldi data directories: from recordings to batches."""

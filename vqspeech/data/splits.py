@@ -1,0 +1,83 @@
+"""Which sentences and which speakers are held out: by a rule, so that everybody holds out the same."""
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+
+from vqspeech.data.corpus import Utterance
+from vqspeech.errors import InputError
+
+PARTS = ("train", "dev", "test")
+HELD_OUT = 0.05
+"""Share of the eligible sentences in each of dev and test."""
+ENOUGH = 20
+"""Sentences that a held-out part must expect for the eligible ones to be those of one reader only."""
+
+
+def split(utterances: list[Utterance], seed: int = 0) -> dict[str, list[Utterance]]:
+    """Train, dev and test without a common sentence, by a rule: a sentence's part depends on seed and words.
+
+    Only sentences with one reader are held out, where there are enough of them: so nothing of what the
+    others read is lost.  A speaker with no other sentence stays in train.  Without text, every utterance
+    counts as a sentence.
+
+    Args:
+        seed: another seed, another split.
+
+    Raises:
+        InputError: too few sentences for a dev and a test part.
+    """
+    sentences, readers = {one.key: sentence(one) for one in utterances}, defaultdict(set)
+    for one in utterances:
+        readers[sentences[one.key]].add(one.speaker)
+    said = Counter(speaker for speakers in readers.values() for speaker in speakers)
+    free = {words for words, speakers in readers.items() if all(said[one] > 1 for one in speakers)}
+    single = {words for words in free if len(readers[words]) == 1}
+    eligible = single if len(single) * HELD_OUT >= ENOUGH else free
+    ranked = sorted(eligible, key=lambda words: _share(seed, words))
+    part = {words: _part(_share(seed, words)) for words in eligible}
+    for name, words in zip(("dev", "test"), ranked, strict=False):
+        if name not in part.values():  # a small corpus: the luck of the draw must not leave a part empty
+            part[words] = name
+    parts: dict[str, list[Utterance]] = {name: [] for name in PARTS}
+    known = {one.speaker for one in utterances if part.get(sentences[one.key], "train") == "train"}
+    moved = {sentences[one.key] for one in utterances if one.speaker not in known}
+    for one in utterances:
+        words = sentences[one.key]
+        parts["train" if words in moved else part.get(words, "train")].append(one)
+    if not all(parts.values()):
+        raise InputError(
+            f"{len(utterances)} utterances of {len(readers)} sentences by {len(said)} speakers cannot be split: a part "
+            "would be empty, for no speaker leaves train; hold out whole speakers (--unseen-speakers), or train on all"
+        )
+    return parts
+
+
+def split_speakers(utterances: list[Utterance], count: int, seed: int = 0) -> dict[str, list[Utterance]]:
+    """The parts of `split`, and `unseen`: all utterances of `count` speakers that none of the others has.
+
+    Raises:
+        InputError: there are not more speakers than that.
+    """
+    speakers = sorted({one.speaker for one in utterances}, key=lambda name: _share(seed, name))
+    if not 0 < count < len(speakers):
+        raise InputError(f"{count} of {len(speakers)} speakers cannot be held out; choose 1 to {len(speakers) - 1}")
+    unseen = set(speakers[:count])
+    parts = split([one for one in utterances if one.speaker not in unseen], seed)
+    return parts | {"unseen": [one for one in utterances if one.speaker in unseen]}
+
+
+def sentence(utterance: Utterance) -> str:
+    """The words alone, in small letters, as two readers of one sentence share them."""
+    if utterance.text is None:
+        return f"({utterance.key})"
+    return " ".join(re.sub(r"[^\w' ]+", " ", utterance.text.casefold()).split())
+
+
+def _share(seed: int, words: str) -> float:
+    """A number in [0, 1) that depends on nothing but its arguments."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {words}".encode()).digest()[:8], "big") / 2**64
+
+
+def _part(share: float) -> str:
+    return "dev" if share < HELD_OUT else "test" if share < 2 * HELD_OUT else "train"

@@ -1,0 +1,310 @@
+"""The page: Gradio's components around a `DemoService`, and how it is served."""
+
+import logging
+import os
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from vqspeech.demo.service import DemoService
+from vqspeech.demo.uploads import names_only
+from vqspeech.errors import InputError
+
+QUEUE, WORKERS = 16, 8
+"""Requests that wait at most, and threads that answer what is quick; only one speaks at a time."""
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' blob: data:; "
+    "worker-src 'self' blob:; frame-ancestors 'self'; form-action 'self'; base-uri 'self'"
+)
+"""Nothing is fetched from elsewhere, whatever a browser finds in the page."""
+CSS = """
+.gradio-container {max-width: 1080px !important; width: 100%; margin: auto}
+#picture img {width: 100%; height: auto}
+"""
+
+
+def build(demo_service: DemoService) -> Any:
+    """The page of a studio, as Gradio blocks.
+
+    Raises:
+        InputError: Gradio is not installed.
+    """
+    gr = _gradio()
+    probed = demo_service.dictionary().phones()
+    with gr.Blocks(
+        title="vqspeech", analytics_enabled=False, delete_cache=demo_service.upload_folder.limits.swept_s
+    ) as page:
+        gr.Markdown("# vqspeech\nSpeech becomes a few codes, and codes become speech, in any of these voices.")
+        voice_lists: list[Any] = []
+
+        def voice_list(label: str, **options: Any) -> Any:
+            choices = demo_service.voices()
+            voice_lists.append(gr.Dropdown(choices, value=choices[0][1], label=label, filterable=True, **options))
+            return voice_lists[-1]
+
+        with gr.Tab("Convert", id="convert"):
+            _convert_tab(gr, demo_service, voice_list)
+        with gr.Tab("Voices", id="voices"):
+            enrolling = _voices_tab(gr, demo_service)
+        with gr.Tab("Codec", id="codec"):
+            _codec_tab(gr, demo_service, voice_list)
+        with gr.Tab("Babble", id="babble"):
+            _sample_tab(gr, demo_service, voice_list)
+        with gr.Tab("What the codes know", id="codes"):
+            _codes_tab(gr, demo_service, probed, voice_list)
+
+        def renewed() -> list[Any]:
+            return [gr.Dropdown(demo_service.voices()) for _ in voice_lists] + [
+                gr.Dropdown(demo_service.enrolled(), value=None)
+            ]
+
+        for event in (page.load, *enrolling.events):
+            event(renewed, None, [*voice_lists, enrolling.removable], api_visibility="private", show_progress="hidden")
+    return page.queue(max_size=QUEUE, default_concurrency_limit=WORKERS)
+
+
+def serve(
+    demo_service: DemoService, host: str = "127.0.0.1", port: int | None = None, auth: tuple[str, str] | None = None,
+    inbrowser: bool = False, wait: bool = True,
+) -> tuple[Any, str]:  # fmt: skip
+    """Serves the page of a studio; returns its blocks, to be closed, and its address.
+
+    Args:
+        host: "127.0.0.1" is this machine alone.
+        port: the first free one from 7860 on, if None.
+        auth: a user and a password.
+        wait: whether to return only when it is interrupted.
+
+    Raises:
+        InputError: Gradio is not installed, or the port is taken.
+    """
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*"  # gradio asks its own page whether it is there
+    os.environ["GRADIO_TEMP_DIR"] = str(demo_service.upload_folder.folder / "uploads")
+    page, gr = build(demo_service), _gradio()
+    from starlette.middleware import Middleware
+
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    theme = gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    try:
+        _, address, _ = page.launch(
+            server_name=host, server_port=port, auth=auth, inbrowser=inbrowser, share=False, quiet=True, css=CSS,
+            show_error=False, max_file_size=demo_service.upload_folder.limits.file_bytes, prevent_thread_lock=True,
+            theme=theme, ssr_mode=False, enable_monitoring=False, pwa=False, footer_links=["api"],
+            app_kwargs={"middleware": [Middleware(_Guard)]},
+        )  # fmt: skip
+    except (OSError, OverflowError, ValueError) as error:
+        raise InputError(f"{host}:{port or 7860}: cannot be served on ({error}); choose another --port") from None
+    if wait:
+        print(f"Open {address} in a browser; Ctrl-C ends it.", flush=True)
+        page.block_thread()
+    return page, address
+
+
+class _Guard:
+    """Adds POLICY to every answer (an ASGI middleware)."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def answering(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                added = {b"content-security-policy": POLICY.encode(), b"x-content-type-options": b"nosniff"}
+                kept = [pair for pair in message["headers"] if pair[0].lower() not in added]
+                message = {**message, "headers": [*kept, *added.items()]}
+            await send(message)
+
+        await self.app(scope, receive, answering if scope["type"] == "http" else send)
+
+
+def _convert_tab(gr: Any, demo_service: DemoService, voice_list: Callable[..., Any]) -> None:
+    with gr.Row():
+        with gr.Column():
+            recording = _recording(gr, "Your recording")
+            if examples := demo_service.examples():
+                paths, names = [[str(path)] for path in examples.values()], list(examples)
+                gr.Examples(paths, [recording], label="Or a synthetic voice", example_labels=names)
+            voice = voice_list("Voice", info="Type to search.")
+            with gr.Accordion("More", open=False):
+                shown = not demo_service.model().uses_source_filter
+                temperature = gr.Slider(0.5, 1.0, 0.9, step=0.05, label="Temperature (less is duller)", visible=shown)
+                level = gr.Radio(["voice", "source"], value="voice", label="As loud as the")
+            go = gr.Button("Convert", variant="primary")
+        with gr.Column():
+            result = gr.Audio(label="The conversion", interactive=False, buttons=["download"])
+            about = gr.Markdown()
+            with gr.Row():
+                wav = gr.DownloadButton("Download WAV", interactive=False)
+                vqs = gr.DownloadButton("Download codes (.vqs)", interactive=False)
+    alt = "Mel spectrograms of the recording and the conversion, and the codes as a strip of colours under them."
+    picture = gr.Image(
+        label="Recording, conversion and codes", show_label=False, interactive=False, visible=False,
+        elem_id="picture", alt_text=alt, buttons=["fullscreen", "download"],
+    )  # fmt: skip
+
+    def convert(recording: str, voice: str, temperature: float, level: str, progress: Any = gr.Progress()):
+        said = demo_service.convert(
+            recording, voice, temperature, level, progress=_shown(progress, f"speaking as {voice}")
+        )
+        buttons = [gr.DownloadButton(value=str(path), interactive=True) for path in (said.wav, said.vqs)]
+        return str(said.wav), said.about, *buttons, gr.Image(str(said.picture), visible=True)
+
+    _on(gr, go.click, convert, [recording, voice, temperature, level], [result, about, wav, vqs, picture], "convert")
+
+
+class _Enrolling:
+    """What other parts of the page need of the tab of voices: when they change, and who may be removed."""
+
+    def __init__(self, events: list[Any], removable: Any) -> None:
+        self.events, self.removable = events, removable
+
+
+def _voices_tab(gr: Any, demo_service: DemoService) -> _Enrolling:
+    example = next(iter(demo_service.examples().values()), None)
+    with gr.Row():
+        with gr.Column():
+            voice = gr.Dropdown(demo_service.voices(), label="Listen to a voice", filterable=True)
+            go = gr.Button("Listen", interactive=example is not None)
+            heard = gr.Audio(label="The voice", interactive=False)
+        with gr.Column(visible=demo_service.enrolment):
+            recording = _recording(gr, "10 to 60 seconds of you speaking")
+            name = gr.Textbox(label="Name of the new voice", max_lines=1, max_length=64)
+            add = gr.Button("Learn this voice", variant="primary")
+            removable = gr.Dropdown(demo_service.enrolled(), value=None, label="A voice that was added here")
+            remove = gr.Button("Remove it", variant="stop")
+            note = gr.Markdown()
+
+    def listen(voice: str, progress: Any = gr.Progress()) -> str:
+        return str(demo_service.convert(str(example), voice, progress=_shown(progress, voice)).wav)
+
+    def enrol(recording: str, name: str, progress: Any = gr.Progress()) -> str:
+        warnings = demo_service.enrol(recording, name, _shown(progress, f"learning {name}"))
+        said = [f"**{name}** can be chosen as a voice now.", *(f"The recording {one}." for one in warnings)]
+        return "\n\n".join(said)
+
+    def forget(name: str) -> str:
+        demo_service.remove(name or "")
+        return f"{name} is gone."
+
+    _on(gr, go.click, listen, [voice], [heard], "listen")
+    added = _on(gr, add.click, enrol, [recording, name], [note], "enrol")
+    removed = _on(gr, remove.click, forget, [removable], [note], "remove")
+    return _Enrolling([added.then, removed.then], removable)
+
+
+def _codec_tab(gr: Any, demo_service: DemoService, voice_list: Callable[..., Any]) -> None:
+    with gr.Row():
+        with gr.Column():
+            recording = _recording(gr, "A recording")
+            own = voice_list("Whose voice it shall be said in")
+            rates = demo_service.rates()
+            label = "Rate: " + ", ".join(f"{place} is {rate}" for place, rate in enumerate(rates, 1))
+            rate = gr.Slider(1, max(2, len(rates)), 1, step=1, label=label, visible=len(rates) > 1)
+            small = gr.Button("Make it small", variant="primary")
+            vqs = gr.File(label="Its codes (.vqs)", interactive=False, height=90)
+            size = gr.Markdown()
+        with gr.Column():
+            file = gr.File(label="A .vqs file", file_types=[".vqs"], height=150)
+            voice = gr.Dropdown([("as stored", ""), *demo_service.voices()], value="", label="Say it in the voice")
+            play = gr.Button("Play", variant="primary")
+            said = gr.Audio(label="What the codes say", interactive=False)
+            about = gr.Markdown()
+
+    def encode(recording: str, voice: str, rate: float = 1) -> tuple[str, str]:
+        path, note = demo_service.encode(recording, voice, demo_service.models[min(max(1, int(rate)), len(rates)) - 1])
+        return str(path), note
+
+    def decode(file: str, voice: str, progress: Any = gr.Progress()) -> tuple[str, str]:
+        path, note = demo_service.decode(file, voice or "", progress=_shown(progress, "speaking"))
+        return str(path), note
+
+    made = _on(gr, small.click, encode, [recording, own, rate], [vqs, size], "encode")
+    made.success(lambda path: path, [vqs], [file], api_visibility="private")
+    _on(gr, play.click, decode, [file, voice], [said, about], "decode")
+
+
+def _sample_tab(gr: Any, demo_service: DemoService, voice_list: Callable[..., Any]) -> None:
+    gr.Markdown("Speech from nothing: a second network makes up codes, and the decoder says them.")
+    with gr.Row():
+        with gr.Column():
+            voice = voice_list("Voice")
+            seconds = gr.Slider(1, 20, 4, step=0.5, label="Seconds")
+            temperature = gr.Slider(0.5, 1.2, 0.9, step=0.05, label="Temperature of the codes")
+            prompt = _recording(gr, "A recording to go on from, if you like")
+            go = gr.Button("Babble", variant="primary")
+        said = gr.Audio(label="What it made up", interactive=False)
+
+    def sample(voice: str, seconds: float, temperature: float, prompt: str | None, progress: Any = gr.Progress()):
+        seed = int.from_bytes(os.urandom(4), "big")
+        return str(
+            demo_service.sample(voice, seconds, temperature, prompt, seed, progress=_shown(progress, "babbling"))
+        )
+
+    _on(gr, go.click, sample, [voice, seconds, temperature, prompt], [said], "babble")
+
+
+def _codes_tab(
+    gr: Any, demo_service: DemoService, probed: dict[str, list[int]], voice_list: Callable[..., Any]
+) -> None:
+    dictionary = demo_service.dictionary()
+    if not probed:
+        gr.Markdown("This model was not probed yet: `vqspeech probe` finds out which codes are which phones.")
+    with gr.Row():
+        voice = voice_list("Said by")
+        phone = gr.Dropdown(list(probed), label="A phone", interactive=bool(probed))
+        code = gr.Number(0, label="A code", precision=0, minimum=0)
+    with gr.Row():
+        of_phone = gr.Button("Hear the codes of this phone", interactive=bool(probed))
+        of_code = gr.Button("Hear this code, and see its phones")
+    said = gr.Audio(label="The codes", interactive=False)
+    note = gr.Markdown()
+
+    def hear_phone(phone: str, voice: str) -> tuple[str, str]:
+        codes = probed.get(phone, [])
+        return str(demo_service.say_codes(codes, voice)), f"{phone}: codes {', '.join(map(str, codes))}"
+
+    def hear_code(code: int, voice: str) -> tuple[str, str]:
+        path = demo_service.say_codes([int(code or 0)], voice)
+        rows = [f"| {phone} | {100 * share:.0f} % |" for phone, share in dictionary.shares(int(code or 0))[:8]]
+        table = "\n".join(["| phone | share |", "|---|---|", *rows])
+        return str(path), table if rows else "Not heard when it was probed."
+
+    _on(gr, of_phone.click, hear_phone, [phone, voice], [said, note], "hear_phone")
+    _on(gr, of_code.click, hear_code, [code, voice], [said, note], "hear_code")
+
+
+def _recording(gr: Any, label: str) -> Any:
+    return gr.Audio(
+        label=label, sources=["upload", "microphone"], type="filepath", editable=False, buttons=["download"]
+    )
+
+
+def _on(gr: Any, event: Any, act: Callable[..., Any], inputs: list[Any], outputs: list[Any], name: str) -> Any:
+    """Connects a button with an act, one at a time on all pages; what goes wrong is a sentence."""
+
+    @wraps(act)
+    def note(*arguments: Any, **options: Any) -> Any:
+        try:
+            return act(*arguments, **options)
+        except InputError as error:
+            raise gr.Error(names_only(str(error), *arguments), duration=15, print_exception=False) from None
+        except Exception as error:
+            logging.getLogger(__name__).exception("%s", name)
+            sentence = "This did not work, and it is not your fault; try another recording."
+            raise gr.Error(sentence, duration=15, print_exception=False) from error
+
+    return event(note, inputs, outputs, api_name=name, concurrency_id="speaking", concurrency_limit=1)
+
+
+def _shown(progress: Any, text: str) -> Callable[[float], None]:
+    return lambda share: progress(share, desc=text)
+
+
+def _gradio() -> Any:
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    try:
+        import gradio
+    except ImportError:
+        raise InputError("the page needs gradio; pip install 'vqspeech[demo]'") from None
+    return gradio

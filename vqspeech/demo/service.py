@@ -1,0 +1,276 @@
+"""What a page asks of the models: recordings in, recordings, codes and pictures out; it knows no page."""
+
+import math
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqspeech import audio
+from vqspeech.codec import bitstream, vqs_files
+from vqspeech.data import synthetic
+from vqspeech.demo.uploads import Limits, Tell, UploadFolder, hide_path, safe_filename
+from vqspeech.errors import InputError
+from vqspeech.evaluation import figures
+from vqspeech.evaluation.code_phones import CodePhoneMap, rank_by_first_component
+from vqspeech.inference import conversion, sampling, speaker_enrolment
+from vqspeech.inference.prior_sampler import PriorSampler
+from vqspeech.inference.speech_codec import SpeechCodec, Wave
+from vqspeech.models import hub, speaker_table
+
+EXAMPLES = (2, 3)
+"""Voices of the mini corpus whose recordings are offered to begin with."""
+REPEATS = 8
+"""Frames for which a code sounds when one listens to it alone."""
+
+
+class ConversionResult(NamedTuple):
+    """Something that was said: a WAV, its codes as a .vqs, a picture, and one line about them."""
+
+    wav: Path
+    vqs: Path
+    picture: Path
+    about: str
+
+
+class DemoService:
+    """Models that are awake, for several people one after the other.
+
+    Args:
+        models: names as in `hub.resolve`; the first is used unless another is asked for.
+        limits: of each request.
+        enrolment: whether people may add and remove voices.
+
+    Raises:
+        InputError: no such model.
+    """
+
+    def __init__(self, models: list[str], limits: Limits = Limits(), enrolment: bool = True) -> None:
+        self.upload_folder, self.enrolment = UploadFolder(limits), enrolment
+        self._codecs, self._lock = {name: SpeechCodec(name) for name in models}, threading.Lock()
+        rates = {name: bits_per_second(model) for name, model in self._codecs.items()}
+        self.models = sorted(models, key=rates.__getitem__)
+        self._composers: dict[str, PriorSampler] = {}
+
+    def model(self, name: str = "") -> SpeechCodec:
+        """A model that is awake."""
+        if name and name not in self._codecs:
+            raise InputError(f"model {name[:40]!r} is not open here; choose from {', '.join(self.models)}")
+        return self._codecs[name or next(iter(self._codecs))]
+
+    def voices(self, name: str = "") -> list[tuple[str, str]]:
+        """The voices of a model, each as what is shown and what it is called."""
+        known = self.model(name).run.voices
+        return [(_described(one, known.get(one)), one) for one in self.model(name).speakers]
+
+    def enrolled(self, name: str = "") -> list[str]:
+        """The voices that were enrolled, and may be removed."""
+        run = self.model(name).run
+        known, _ = speaker_table.enrolled(run.user_data_dir, run.digest, run.model.speaker_shapes)
+        return [one.voice.name for one in known] if self.enrolment else []
+
+    def rates(self) -> list[str]:
+        """What the models cost, in the order of `models`."""
+        return [f"{bits_per_second(self._codecs[name]):.0f} bit/s" for name in self.models]
+
+    def examples(self) -> dict[str, Path]:
+        """Recordings to begin with, by who says them: synthetic voices; none where there is no synthesiser."""
+        made = {}
+        for place in EXAMPLES:
+            path = self.upload_folder.folder / f"example-{synthetic.VOICES[place].name}.wav"
+            try:
+                wave, _ = synthetic.Synthesiser(synthetic.VOICES[place]).speak(synthetic.sentences()[place])
+            except InputError:
+                return {}
+            audio.write(path, wave / np.float32(32768), synthetic.SAMPLE_RATE)
+            person = {"F": "woman", "M": "man"}[synthetic.VOICES[place].sex]
+            made[f"{synthetic.VOICES[place].accent} {person}"] = path
+        return made
+
+    def convert(
+        self, recording: str | None, voice: str, temperature: float = 0.9, level: str = "voice", seed: int = 0,
+        name: str = "", progress: Tell = lambda _: None,
+    ) -> ConversionResult:  # fmt: skip
+        """A recording in a voice.
+
+        Args:
+            progress: told the share that is done.
+
+        Raises:
+            InputError: no recording, too long a one, or as `conversion.convert`.
+        """
+        model, source, seconds = self.model(name), *self.upload_folder.recording(recording)
+        request_dir, tell = self.upload_folder.request_dir(), self.upload_folder.with_deadline(progress, seconds)
+        model.speaker_index(voice)
+        with self._lock:
+            wave = conversion.levelled(model, source, voice)
+            codes = model.encode(wave)
+            vqs = _written(request_dir / f"{safe_filename(source.name)}.vqs", model, wave, voice)
+            target = request_dir / f"{safe_filename(source.name)}.{voice}.wav"
+            conversion.convert(model, source, voice, target, temperature, 1.0, seed, level, tell)
+        said = audio.read(target, model.sample_rate)
+        return ConversionResult(
+            target, vqs, self._picture(request_dir, model, wave, said, codes, voice), _sizes(vqs, target, seconds)
+        )
+
+    def encode(self, recording: str | None, voice: str = "", name: str = "") -> tuple[Path, str]:
+        """A recording as a .vqs, and one line about it.
+
+        Raises:
+            InputError: as `convert`.
+        """
+        model, source, seconds = self.model(name), *self.upload_folder.recording(recording)
+        vqs = self.upload_folder.request_dir() / f"{safe_filename(source.name)}.vqs"
+        with self._lock:
+            vqs_files.encode_file(model, source, vqs, voice)
+        return vqs, f"{vqs.stat().st_size:,} bytes, {8 * vqs.stat().st_size / seconds:.0f} bit/s"
+
+    def decode(
+        self, file: str | None, voice: str = "", temperature: float = 0.9, progress: Tell = lambda _: None
+    ) -> tuple[Path, str]:
+        """What a .vqs says, in its own voice or another, and one line about it.
+
+        Raises:
+            InputError: no file, one that is no .vqs, is too long, or is of a model that is not open here.
+        """
+        source = self.upload_folder.file(file)
+        with hide_path(source, "the file"):
+            header, seconds = _opened(source)
+        model = next((one for one in self._codecs.values() if one.run.digest.startswith(header.model)), None)
+        if model is None:
+            raise InputError(f"the file was made by another model ({header.model[:12]}) than those that are open here")
+        self.upload_folder.check_duration(seconds)
+        target = self.upload_folder.request_dir() / f"{safe_filename(source.name)}.wav"
+        tell = self.upload_folder.with_deadline(progress, seconds)
+        with self._lock, audio.Writer(target, model.sample_rate) as writer:
+            done = 0
+            for wave in vqs_files.decode_blocks(model, [source.read_bytes()], voice, temperature=temperature):
+                writer.write(wave)
+                tell((done := done + len(wave)) / model.sample_rate)
+        size = source.stat().st_size
+        text = f"{size:,} bytes, {seconds:.1f} s: {8 * size / seconds:.0f} bit/s, said by {voice or header.speaker}"
+        return target, text
+
+    def sample(
+        self, voice: str, seconds: float = 4.0, temperature: float = 0.9, prompt: str | None = None, seed: int = 0,
+        name: str = "", progress: Tell = lambda _: None,
+    ) -> Path:  # fmt: skip
+        """Speech from nothing, or going on from a recording, in a voice.
+
+        Raises:
+            InputError: the model has no prior, or as `sampling.sample_codes`.
+        """
+        model, sampler = self.model(name), self._sampler(name)
+        self.upload_folder.check_duration(seconds)
+        begun = self.upload_folder.recording(prompt) if prompt else None
+        drawing = sampling.SamplingConfig(seed, temperature, 1.0, 0.9)
+        with self._lock:
+            codes = sampling.sample_codes(sampler, voice, seconds, 1, drawing, begun[0] if begun else None)
+            tell = self.upload_folder.with_deadline(progress, codes[:, :, 0].size * model.hop / model.sample_rate)
+            return next(sampling.speak(model, codes, voice, self.upload_folder.request_dir(), drawing, tell))
+
+    def enrol(self, recording: str | None, called: str, progress: Tell = lambda _: None) -> list[str]:
+        """Adds a voice to the first model; returns what is to be said about the recording.
+
+        Raises:
+            InputError: enrolment is switched off, or as `speaker_enrolment.enrol`.
+        """
+        if not self.enrolment:
+            raise InputError("no voices can be added to this page")
+        source, _ = self.upload_folder.recording(recording)
+        warnings: list[str] = []
+        text = self.upload_folder.with_deadline(progress, 1.0)
+        with self._lock, hide_path(source, "the recording has"):
+            speaker_enrolment.enrol(self.model(), called.strip(), [source], progress=text, warn=warnings.append)
+            self._reload()
+        return [line.removeprefix(f"{source}: ") for line in warnings]
+
+    def remove(self, called: str) -> None:
+        """Removes a voice that was enrolled.
+
+        Raises:
+            InputError: enrolment is switched off, or there is no such voice.
+        """
+        if not self.enrolment:
+            raise InputError("no voices can be removed from this page")
+        with self._lock:
+            speaker_enrolment.remove(self.model(), called)
+            self._reload()
+
+    def dictionary(self) -> CodePhoneMap:
+        """Which codes of the first model are which phones."""
+        run = self.model().run
+        return CodePhoneMap(run.folder or Path(), run.config.model.quantizer.codebook_size)
+
+    def say_codes(self, codes: list[int], voice: str) -> Path:
+        """Some codes of the first codebook one after the other, each for REPEATS frames.
+
+        Raises:
+            InputError: no codes, unknown ones, or an unknown voice.
+        """
+        if not codes:
+            raise InputError("there is nothing to say; choose a phone or a code")
+        model, target = self.model(), self.upload_folder.request_dir() / "codes.wav"
+        with self._lock:
+            wave = model.decode(np.repeat(codes[:24], REPEATS), voice, temperature=0.8)
+        audio.write(target, wave, model.sample_rate)
+        return target
+
+    def _sampler(self, name: str) -> PriorSampler:
+        key, model = name or next(iter(self._codecs)), self.model(name)
+        if key not in self._composers:
+            self._composers[key] = PriorSampler(hub.resolve_prior("", key), model)
+        self._composers[key].model = model
+        return self._composers[key]
+
+    def _reload(self) -> None:
+        """Loads the first model anew, with the voices that it has now."""
+        first = next(iter(self._codecs))
+        self._codecs[first] = SpeechCodec(first)
+
+    def _picture(
+        self, request_dir: Path, model: SpeechCodec, source: Wave, said: Wave, codes: NDArray, voice: str
+    ) -> Path:
+        path = request_dir / "picture.png"
+        orders = [rank_by_first_component(one.codebook) for one in model.quantizers]
+        colours = np.stack([order[column] for order, column in zip(orders, codes.T, strict=True)])
+        figure = figures.conversion({"your recording": source, voice: said}, colours, model.sample_rate, model.hop)
+        figure.savefig(path, format="png")
+        return path
+
+
+def bits_per_second(model: SpeechCodec) -> float:
+    """What the codes of a model cost if all are alike."""
+    return sum(map(math.log2, model.model.quantizer.sizes)) * model.sample_rate / model.hop
+
+
+def _described(name: str, voice: speaker_table.SpeakerInfo | None) -> str:
+    sexes = {"F": "female", "M": "male"}
+    known = [sexes.get(voice.sex, voice.sex), voice.accent] if voice else []
+    return f"{name} ({', '.join(one for one in known if one)})" if any(known) else name
+
+
+def _written(path: Path, model: SpeechCodec, wave: Wave, voice: str) -> Path:
+    path.write_bytes(b"".join(vqs_files.encode_blocks(model, [wave], voice)))
+    return path
+
+
+def _opened(path: Path) -> tuple[bitstream.Header, float]:
+    """The header of a .vqs and the seconds that it lasts, both before a code of it is decoded."""
+    reader = bitstream.Reader()
+    try:
+        lengths = [chunk.length for chunk in (*reader.push(path.read_bytes()), *reader.finish())]
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    assert reader.header  # finish() has said so
+    return reader.header, (lengths[-1] or 0) / max(1, reader.header.sample_rate)
+
+
+def _sizes(vqs: Path, wav: Path, seconds: float) -> str:
+    small, large = vqs.stat().st_size, wav.stat().st_size
+    return (
+        f"{seconds:.1f} s: {small:,} bytes of codes ({8 * small / seconds:.0f} bit/s), "
+        f"{large:,} bytes of WAV ({8 * large / seconds / 1000:.0f} kbit/s), {large / small:.0f} times as many"
+    )

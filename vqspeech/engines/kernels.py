@@ -1,0 +1,280 @@
+"""The loops of the compiled engine: streams step through a WaveNet together, their sums in registers.
+
+One symbol meets every weight once.  A single stream is bound by reading the weights (so they may be stored in 16 or
+8 bits), many streams by multiplying (so each weight that is read serves four).  What the layout owes to this:
+
+* The taps [x(t-d) | x(t)] of a layer are one matrix, its residual and skip weights another; the conditioning was
+  projected per frame before, so a symbol pays an addition for it.
+* Every matrix lies in panels of 64 columns, each [in, 64] and contiguous, in the order of their use: weights are
+  read strictly forward.  The sums of a panel stay in registers until all inputs are through.
+* Each sum runs over its inputs in their order, however many streams there are: a stream is the same in any batch.
+* Rows are whole lanes long (channels are filled up with zeros), so no loop has a remainder.
+"""
+
+# pyright: reportCallIssue=false
+# (an intrinsic is called without the typing context with which it is defined)
+
+import numpy as np
+
+from vqspeech.engines.simd import (
+    WIDTH,
+    clamp,
+    divide,
+    fill,
+    highest,
+    load,
+    load_panel,
+    multiply,
+    multiply_add,
+    spread,
+    store,
+    total,
+)
+from vqspeech.system.jit import jit
+
+COLUMN_TILE, STREAM_TILE = 4 * WIDTH, 4  # columns and streams whose sums are in registers at once: 16 of 32
+
+
+@jit
+def _tanh(x):
+    """Numerator and denominator of the hyperbolic tangent within 1e-6: odd polynomial over even polynomial.
+
+    Source: the coefficients are those of the Eigen library, generic_fast_tanh_float.
+    """
+    x = clamp(x, fill(np.float32(-7.90531110763549805)), fill(np.float32(7.90531110763549805)))
+    y = multiply(x, x)
+    p = multiply_add(y, fill(np.float32(-2.76076847742355e-16)), fill(np.float32(2.00018790482477e-13)))
+    p = multiply_add(p, y, fill(np.float32(-8.60467152213735e-11)))
+    p = multiply_add(p, y, fill(np.float32(5.12229709037114e-08)))
+    p = multiply_add(p, y, fill(np.float32(1.48572235717979e-05)))
+    p = multiply_add(p, y, fill(np.float32(6.37261928875436e-04)))
+    p = multiply_add(p, y, fill(np.float32(4.89352455891786e-03)))
+    q = multiply_add(y, fill(np.float32(1.19825839466702e-06)), fill(np.float32(1.18534705686654e-04)))
+    q = multiply_add(q, y, fill(np.float32(2.26843463243900e-03)))
+    q = multiply_add(q, y, fill(np.float32(4.89352518554385e-03)))
+    return multiply(p, x), q
+
+
+@jit
+def gate(a, b):
+    """tanh(a) * sigmoid(b), with sigmoid(b) = (1 + tanh(b/2)) / 2: two fractions, one division."""
+    half = fill(np.float32(0.5))
+    p, q = _tanh(a)
+    r, s = _tanh(multiply(half, b))
+    return divide(multiply(p, multiply_add(half, r, multiply(half, s))), multiply(q, s))
+
+
+@jit
+def exp(x):
+    """The exponential of x <= 0 within 4e-6 of itself, and 0 below -87: 2^k times a polynomial, in float32.
+
+    Source: the coefficients are those of the Cephes library, exp2f.
+    """
+    y = x * np.float32(1.44269504088896341)
+    k = np.floor(y + np.float32(0.5))
+    f = y - k
+    p = np.float32(1.535336188319500e-4) * f + np.float32(1.339887440266574e-3)
+    p = p * f + np.float32(9.618437357674640e-3)
+    p = p * f + np.float32(5.550332471162809e-2)
+    p = p * f + np.float32(2.402264791363012e-1)
+    p = p * f + np.float32(6.931472028550421e-1)
+    p = p * f + np.float32(1)
+    exponent = np.int32(max(k, np.float32(-127))) + np.int32(127)
+    return p * np.int32(exponent << np.int32(23)).view(np.float32)
+
+
+@jit
+def _add_one_(out, x, matrices, scales, at, column):
+    """Out += x @ matrix, for one stream: two panels at a time, for one alone would wait for its own sums."""
+    inputs, outputs, zero = x.shape[1], out.shape[1], fill(np.float32(0))
+    for panel in range(0, outputs, 2 * COLUMN_TILE):
+        a0, a1, a2, a3 = zero, zero, zero, zero
+        b0, b1, b2, b3 = zero, zero, zero, zero
+        beside = inputs * COLUMN_TILE if panel + COLUMN_TILE < outputs else 0  # an odd last panel is its own neighbour
+        for i in range(inputs):
+            one = spread(x, i)
+            w0, w1, w2, w3 = load_panel(matrices, at)
+            a0, a1, a2, a3 = sums(one, w0, w1, w2, w3, a0, a1, a2, a3)
+            w0, w1, w2, w3 = load_panel(matrices, at + beside)
+            b0, b1, b2, b3 = sums(one, w0, w1, w2, w3, b0, b1, b2, b3)
+            at += COLUMN_TILE
+        at += beside
+        add_sums_(out, panel, scales, column + panel, a0, a1, a2, a3)
+        if beside:
+            add_sums_(out, panel + COLUMN_TILE, scales, column + panel + COLUMN_TILE, b0, b1, b2, b3)
+
+
+@jit
+def _add_many_(out, x, matrices, scales, at, column):
+    """Out += x @ matrix, for a multiple of four streams a, b, c, d: each weight that is loaded serves four."""
+    streams, inputs = x.shape
+    outputs, zero = out.shape[1], fill(np.float32(0))
+    for panel in range(0, outputs, COLUMN_TILE):
+        for stream in range(0, streams, STREAM_TILE):
+            a0, a1, a2, a3 = zero, zero, zero, zero
+            b0, b1, b2, b3 = zero, zero, zero, zero
+            c0, c1, c2, c3 = zero, zero, zero, zero
+            d0, d1, d2, d3 = zero, zero, zero, zero
+            place, first = at, stream * inputs
+            for i in range(first, first + inputs):
+                w0, w1, w2, w3 = load_panel(matrices, place)
+                a, b = spread(x, i), spread(x, i + inputs)
+                c, d = spread(x, i + 2 * inputs), spread(x, i + 3 * inputs)
+                a0, a1, a2, a3 = sums(a, w0, w1, w2, w3, a0, a1, a2, a3)
+                b0, b1, b2, b3 = sums(b, w0, w1, w2, w3, b0, b1, b2, b3)
+                c0, c1, c2, c3 = sums(c, w0, w1, w2, w3, c0, c1, c2, c3)
+                d0, d1, d2, d3 = sums(d, w0, w1, w2, w3, d0, d1, d2, d3)
+                place += COLUMN_TILE
+            row = stream * outputs + panel
+            add_sums_(out, row, scales, column + panel, a0, a1, a2, a3)
+            add_sums_(out, row + outputs, scales, column + panel, b0, b1, b2, b3)
+            add_sums_(out, row + 2 * outputs, scales, column + panel, c0, c1, c2, c3)
+            add_sums_(out, row + 3 * outputs, scales, column + panel, d0, d1, d2, d3)
+        at += COLUMN_TILE * inputs
+
+
+@jit
+def sums(x, w0, w1, w2, w3, s0, s1, s2, s3):
+    """Four sums of sixteen, each with one more product."""
+    return multiply_add(x, w0, s0), multiply_add(x, w1, s1), multiply_add(x, w2, s2), multiply_add(x, w3, s3)
+
+
+@jit
+def add_sums_(out, place, scales, column, s0, s1, s2, s3):
+    """out.flat[place : place + 64] += scales * sums."""
+    store(out, place, multiply_add(s0, load(scales, column), load(out, place)))
+    store(out, place + 16, multiply_add(s1, load(scales, column + 16), load(out, place + 16)))
+    store(out, place + 32, multiply_add(s2, load(scales, column + 32), load(out, place + 32)))
+    store(out, place + 48, multiply_add(s3, load(scales, column + 48), load(out, place + 48)))
+
+
+@jit
+def add_product_(out, x, matrices, scales, at, column):
+    """Out += x @ matrix: rows of streams.  Returns where the next matrix and its columns begin."""
+    if len(x) == 1:
+        _add_one_(out, x, matrices, scales, at, column)
+    else:
+        _add_many_(out, x, matrices, scales, at, column)
+    return at + x.shape[1] * out.shape[1], column + out.shape[1]
+
+
+@jit
+def _sample_inverse_cdf(logits, uniform, temperature, top_p):
+    """The class in whose interval of softmax(logits / temperature) the uniform falls; overwrites the logits."""
+    if temperature == 0:
+        return np.argmax(logits)
+    least, most = fill(np.float32(-3e38)), fill(np.float32(3e38))
+    for c in range(0, len(logits), WIDTH):
+        least = clamp(load(logits, c), least, most)
+    top = highest(least)
+    for c in range(len(logits)):
+        logits[c] = exp((logits[c] - top) / temperature)
+    if top_p < 1:  # what is rarer than the class at which the likeliest ones make up top_p is left out
+        ranked, mass = np.sort(logits), np.float32(0)
+        wanted, rarest = top_p * np.sum(ranked), len(ranked)
+        while mass < wanted and rarest > 0:
+            rarest -= 1
+            mass += ranked[rarest]
+        for c in range(len(logits)):
+            logits[c] = logits[c] if logits[c] >= ranked[rarest] else np.float32(0)
+    sums, one = fill(np.float32(0)), fill(np.float32(1))
+    for c in range(0, len(logits), WIDTH):
+        sums = multiply_add(one, load(logits, c), sums)
+    mark, mass, last = uniform * total(sums), np.float32(0), 0
+    for c in range(len(logits)):
+        mass += logits[c]
+        if mass > mark:
+            return c
+        last = c if logits[c] > 0 else last
+    return last
+
+
+@jit
+def _copy_(target, at, source, start, count):
+    """target.flat[at : at + count] = source.flat[start : start + count], in whole lanes."""
+    for c in range(0, count, WIDTH):
+        store(target, at + c, load(source, start + c))
+
+
+@jit
+def _add_(target, at, source, start, count):
+    """target.flat[at : at + count] += source.flat[start : start + count], in whole lanes."""
+    one = fill(np.float32(1))
+    for c in range(0, count, WIDTH):
+        store(target, at + c, multiply_add(one, load(source, start + c), load(target, at + c)))
+
+
+@jit
+def _rectify_(target, at, source, start, count):
+    """The same of what is above 0."""
+    zero, most = fill(np.float32(0)), fill(np.float32(3e38))
+    for c in range(0, count, WIDTH):
+        store(target, at + c, clamp(load(source, start + c), zero, most))
+
+
+@jit
+def generate_kernel_(
+    weights, scratch, gates, uniforms, temperature, top_p, clock, taught, memory, previous, classes, heard
+):
+    """All symbols of some streams, in step; fills `classes`, moves `memory` and `previous` on.
+
+    Where symbols are `taught`, they are followed instead of drawn and the logits are written to `heard`.
+    """
+    past, ab, z, flow, hidden, head, logits = scratch
+    matrices, scales, embed, residual_bias, skip_bias, head_bias, logits_bias, _, _, _, dilations, rings = weights
+    streams, frames, width = gates.shape
+    layers, residual, skip = residual_bias.shape[0], z.shape[1], hidden.shape[1]
+    bands = previous.shape[1]
+    double, time, alphabet = 2 * residual, uniforms.shape[1] // bands, len(logits_bias) // bands
+    rows = embed.shape[0] // bands
+    reach, depth = past.shape[1], memory.shape[1]
+    for now in range(time):
+        frame, at, column = now * frames // time, 0, 0
+        for s in range(streams):
+            _copy_(flow, s * flow.shape[1], embed, previous[s, 0] * residual, residual)
+            for band in range(1, bands):
+                _add_(flow, s * flow.shape[1], embed, (band * rows + previous[s, band]) * residual, residual)
+            _copy_(flow, s * flow.shape[1] + residual, skip_bias, 0, skip)
+        for layer in range(layers):
+            # [a|b] = taps [x(t-d) | x(t)] + cond: the past from the layer's ring, whose oldest place x(t) then takes
+            ring, size = rings[layer], rings[layer + 1] - rings[layer]
+            for tap in range(0, reach - residual, residual):
+                back = (reach - residual - tap) // residual * dilations[layer]
+                place = ring + (clock + now - back) % size
+                for s in range(streams):
+                    _copy_(past, s * reach + tap, memory, (s * depth + place) * residual, residual)
+            for s in range(streams):
+                x = s * flow.shape[1]
+                _copy_(past, (s + 1) * reach - residual, flow, x, residual)
+                if size:
+                    place = ring + (clock + now) % size
+                    _copy_(memory, (s * depth + place) * residual, flow, x, residual)
+                _copy_(ab, s * ab.shape[1], gates, (s * frames + frame) * width + layer * double, double)
+            at, column = add_product_(ab, past, matrices, scales, at, column)
+            # z = tanh(a) * sigmoid(b)
+            for s in range(streams):
+                a = s * ab.shape[1]
+                for c in range(0, residual, WIDTH):
+                    store(z, s * residual + c, gate(load(ab, a + c), load(ab, a + residual + c)))
+            # [x | skips] += [residual | skip] z
+            for s in range(streams):
+                _add_(flow, s * flow.shape[1], residual_bias, layer * residual, residual)
+            at, column = add_product_(flow, z, matrices, scales, at, column)
+        # logits = 1x1 relu 1x1 relu skips
+        for s in range(streams):
+            _rectify_(hidden, s * skip, flow, s * flow.shape[1] + residual, skip)
+            _copy_(head, s * head.shape[1], head_bias, 0, skip)
+        at, column = add_product_(head, hidden, matrices, scales, at, column)
+        for s in range(streams):
+            _rectify_(hidden, s * skip, head, s * head.shape[1], skip)
+            _copy_(logits, s * logits.shape[1], logits_bias, 0, len(logits_bias))
+        add_product_(logits, hidden, matrices, scales, at, column)
+        for s in range(streams):
+            for band in range(bands):
+                likely, symbol = logits[s, band * alphabet : (band + 1) * alphabet], now * bands + band
+                if taught.shape[1]:
+                    heard[s, symbol] = likely[: heard.shape[2]]
+                    previous[s, band] = taught[s, symbol]
+                else:
+                    previous[s, band] = _sample_inverse_cdf(likely, uniforms[s, symbol], temperature, top_p)
+                classes[s, symbol] = previous[s, band]

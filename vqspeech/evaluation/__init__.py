@@ -1,0 +1,1 @@
+"""Objective evaluation: of conversions, of codes, and of speed."""

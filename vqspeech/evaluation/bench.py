@@ -1,0 +1,196 @@
+"""How fast the engines are on this machine, beside the two limits that the machine sets."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from vqspeech.data.archives import MulawShards
+from vqspeech.engines import numba_engine, torch_engine
+from vqspeech.engines.roofline import multiply_often, read_all
+from vqspeech.models.vqvae import VQVAE
+from vqspeech.nn.wavenet import WaveNet
+from vqspeech.system import hardware
+
+STREAMS, STREAMS_GPU = (1, 4, 8, 16, 32), (1, 16, 128, 512)
+HOP = 64
+
+
+class Row(NamedTuple):
+    """One measurement: samples of all streams together; the percentages are of one core's limits times threads.
+
+    Of a GPU no limits are measured.
+    """
+
+    engine: str
+    precision: str
+    streams: int
+    threads: int
+    samples_per_s: float
+    times_real_time: float
+    percent_of_peak: float | None
+    percent_of_memory_limit: float | None
+
+
+class Limits(NamedTuple):
+    """What one core can do: multiply-adds in registers, and bytes that it reads of something as large as the weights.
+
+    `multiplies`: multiply-adds that one sample of one stream takes; `weights`: numbers that are read for it.
+    """
+
+    peak_per_s: float
+    bytes_per_s: float
+    multiplies: int
+    weights: int
+
+
+def decoder(residual: int = 64, skip: int = 256, layers: int = 30) -> WaveNet:
+    """An untrained decoder over 256 classes; its speed is a trained one's."""
+    return WaveNet(256, 128, residual, skip, layers, 10, 2, 192).eval()
+
+
+def limits(wavenet: WaveNet, seconds: float = 0.5) -> Limits:
+    """Measures both limits of the core that this runs on."""
+    numbers = numba_engine.aligned(np.linspace(0, 1e-3, 192, dtype=np.float32))
+    peak = _best(lambda: multiply_often(numbers, 2_000_000), seconds)
+    packed = numba_engine.pack(wavenet, "float32").matrices
+    reading = _best(lambda: read_all(packed, 10), seconds)
+    layers = [*wavenet.taps, *wavenet.out, wavenet.head, wavenet.logits]
+    return Limits(
+        peak_per_s=12 * 16 * 2_000_000 / peak,
+        bytes_per_s=10 * packed.nbytes / reading,
+        multiplies=sum(layer.weight.numel() for layer in layers),
+        weights=len(packed),
+    )
+
+
+def rows(wavenet: WaveNet, sample_rate: int, measured: Limits, seconds: float = 1.0) -> Iterator[Row]:
+    """Measures the engines on one pinned core, the compiled one on two and on all, the other on a GPU if there is one.
+
+    Args:
+        sample_rate: Hz, for times_real_time.
+        seconds: about how long each measurement takes.
+    """
+
+    def row(engine: str, precision: str, streams: int, cores: int) -> Row:
+        with pinned(cores):
+            speed = rate(wavenet, engine, precision, streams, cores, seconds)
+        size = numba_engine.PRECISIONS[precision]
+        memory = speed / streams * measured.weights * size / measured.bytes_per_s  # each core reads all weights
+        peak = speed * measured.multiplies / measured.peak_per_s / cores
+        return Row(engine, precision, streams, cores, speed, speed / sample_rate, 100 * peak, 100 * memory)
+
+    yield row("torch", "float32", 1, 1)
+    for precision in numba_engine.PRECISIONS:
+        for streams in STREAMS:
+            yield row("numba", precision, streams, 1)
+    for cores in sorted({2, hardware.cores()} - {1}):
+        if cores <= hardware.cores():
+            for streams in (cores, 16 * cores):
+                yield row("numba", "bfloat16", streams, cores)
+    if torch.cuda.is_available():
+        wavenet = wavenet.cuda()
+        for streams in STREAMS_GPU:
+            speed = rate(wavenet, "torch", "float32", streams, 1, seconds)
+            yield Row("cuda", "float32", streams, 1, speed, speed / sample_rate, None, None)
+
+
+def heading(measured: Limits) -> str:
+    """What stands above the lines of a table."""
+    return (
+        f"one core: {measured.peak_per_s / 1e9:.0f} G multiply-adds a second, {measured.bytes_per_s / 1e9:.0f} GB/s of "
+        f"the weights; a sample takes {measured.multiplies / 1e6:.2f} M\n"
+        f"{'engine':6s} {'precision':9s} {'streams':>7s} {'threads':>7s} {'samples/s':>10s} {'x real time':>11s} "
+        f"{'% of peak':>9s} {'% of memory':>11s}"
+    )
+
+
+def line(row: Row) -> str:
+    """A row of the table."""
+    peak, memory = ("-" if share is None else f"{share:.1f}" for share in row[-2:])
+    return (
+        f"{row.engine:6s} {row.precision:9s} {row.streams:7d} {row.threads:7d} {row.samples_per_s:10.0f} "
+        f"{row.times_real_time:11.2f} {peak:>9s} {memory:>11s}"
+    )
+
+
+@torch.inference_mode()
+def divergence(model: VQVAE, packed: MulawShards, speakers: list[str], seconds: float = 1.0) -> dict[str, float]:
+    """What storing the weights costs: the Kullback-Leibler divergence from float32, in nats a sample, by precision.
+
+    Teacher-forced, over the first `seconds` of up to 16 utterances of speakers that the model knows.
+    """
+    known = [number for number, row in enumerate(packed.rows) if row.speaker in speakers]
+    frames = round(seconds * model.sample_rate / model.hop)
+    inputs: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for number in known[:: max(1, len(known) // 16)][:16]:
+        classes = torch.from_numpy(packed[number][: frames * model.hop].copy())[None]
+        classes = classes[:, : classes.shape[1] // model.hop * model.hop]
+        speaker = torch.tensor([speakers.index(packed.rows[number].speaker)])
+        inputs.append((classes, model.condition(model.quantizer.decode(model.encode(classes)), speaker)))
+
+    def shares(precision: str) -> list[torch.Tensor]:
+        heard = (numba_engine.logits(model.wavenet, classes, cond, precision=precision)[0] for classes, cond in inputs)
+        return [logits.log_softmax(1).double() for logits in heard]
+
+    exact = shares("float32")
+    samples = sum(one.shape[2] for one in exact)
+    return {
+        precision: sum(
+            float((p.exp() * (p - q)).sum()) for p, q in zip(exact, shares(precision), strict=True)
+        ) / samples
+        for precision in numba_engine.PRECISIONS if precision != "float32"
+    }  # fmt: skip
+
+
+@contextmanager
+def pinned(cores: int) -> Iterator[None]:
+    """Runs on the first `cores` processors only, where the system can be told so, with as many torch threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(cores)
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else None
+    if allowed:
+        os.sched_setaffinity(0, sorted(allowed)[:cores])
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        if allowed:
+            os.sched_setaffinity(0, allowed)
+
+
+@torch.inference_mode()
+def rate(wavenet: WaveNet, engine: str, precision: str, streams: int, threads: int, seconds: float) -> float:
+    """Samples a second of all streams together; the weights are packed before."""
+    cond_size = wavenet.cond.in_channels
+    device = wavenet.cond.weight.device
+    generator = torch.Generator(device).manual_seed(0)
+
+    def spoken(frames: int, state):
+        cond = torch.randn(streams, cond_size, frames, generator=generator, device=device)
+        uniforms = torch.rand(streams, frames * HOP, generator=generator, device=device)
+        if engine == "torch":
+            return torch_engine.generate(wavenet, cond, uniforms, 1.0, state)[1]
+        options = {"precision": precision, "threads": threads}
+        return numba_engine.generate(wavenet, cond, uniforms, 1.0, state, **options)[1]
+
+    state = spoken(1, None)
+    begin = time.perf_counter()
+    spoken(1, state)
+    frames = max(1, round(seconds / 4 / (time.perf_counter() - begin)))
+    return streams * frames * HOP / _best(lambda: spoken(frames, state), seconds)
+
+
+def _best(work: Callable[[], object], seconds: float) -> float:
+    """The shortest time of a call, of those that fit into some seconds, in s; at least three after a first one."""
+    work()
+    times: list[float] = []
+    while len(times) < 3 or sum(times) < seconds:
+        begin = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begin)
+    return min(times)

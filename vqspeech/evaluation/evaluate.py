@@ -1,0 +1,219 @@
+"""How good conversions are: each beside the untouched recording, mu-law alone, and the codecs that are installed.
+
+```
+pairs file:   in.wav p225                      a source and the voice that shall say it
+              in.wav p225 p225_says_it.wav     and, where there is one, how that voice did say it
+```
+Between them are blanks, or tabs where a path has blanks.
+"""
+
+import csv
+import importlib.util
+import io
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqspeech import audio
+from vqspeech.audio import mulaw
+from vqspeech.data import corpus, recognition
+from vqspeech.data.archives import Manifest, MulawShards
+from vqspeech.data.recognition import Recogniser
+from vqspeech.errors import InputError
+from vqspeech.evaluation import likelihood, objective, reference_codecs
+from vqspeech.evaluation.objective import MEASURES, RATE, Comparison, Measure, Recording
+from vqspeech.inference import conversion
+from vqspeech.inference.saving import Failed, end_at
+from vqspeech.inference.speech_codec import SpeechCodec
+from vqspeech.models import checkpoint
+
+Wave = NDArray[np.float32]
+FILES = ("evaluation.json", "evaluation.csv")
+VOICE_UTTERANCES = 5
+"""What `write` writes; recordings that a voice is averaged over."""
+VOICE = ("to_target", "to_source", "nearer_target")
+WEIGHTS = {"wer": "words", "cer": "letters"}
+"""Measures that are shares of something, and of what."""
+NO_MEASURE = {"system", "source", "speaker", *WEIGHTS.values()}
+UNTOUCHED, CONVERSION = "recording", "vqspeech"
+Summary = dict[str, dict[str, tuple[float, float, float]]]
+"""Mean and bounds by system and measure."""
+
+
+class Pair(NamedTuple):
+    """One line of a pairs file; `reference` is what a conversion should be like, the source itself if there is none."""
+
+    source: Path
+    speaker: str
+    reference: Path | None
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """The rows `source voice [reference]` of a file, separated by blanks, or by tabs if a row has one.
+
+    Raises:
+        InputError: it cannot be read, or a row is none.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = type(error).__name__
+        raise InputError(f"{path}: cannot be read ({reason}); give a file of `source voice` rows") from None
+    rows = []
+    for number, line in enumerate(lines, 1):
+        fields = [field.strip() for field in line.split("\t")] if "\t" in line.strip() else line.split()
+        if not any(fields):
+            continue
+        if len(fields) not in (2, 3):
+            raise InputError(f"{path}:{number}: {line!r} is not `source voice [reference]`; separate them by tabs")
+        rows.append(Pair(Path(fields[0]), fields[1], Path(fields[2]) if fields[2:] else None))
+    if not rows:
+        raise InputError(f"{path}: names no pair")
+    return rows
+
+
+def evaluate(
+    model: SpeechCodec, pairs: list[Pair], voices: Path | None = None, temperature: float = 1.0, top_p: float = 1.0,
+    seed: int = 0, progress: Callable[[float], None] = lambda _: None, failed: Failed = end_at,
+    recogniser: Recogniser | None = None, codecs: bool = True,
+) -> dict[str, Any]:  # fmt: skip
+    """Measures each conversion, and each source as it is, as mu-law says it and through the codecs that are installed.
+
+    Args:
+        voices: a data directory with recordings of the target voices, for how near a conversion comes to them.
+        temperature, top_p, seed: of the conversions.
+        progress: told the share that is done.
+        failed: told of a pair that cannot be measured, while the others go on.
+        recogniser: for word and character error rates, against what it hears in the source.
+        codecs: whether mu-law and other codecs are measured too.
+
+    Returns:
+        `rows`, one a system and pair, and `missing`, the measures that need another package, with it.
+
+    Raises:
+        InputError: an unknown voice, or a recording that cannot be read.
+    """
+    for pair in pairs:
+        model.speaker_index(pair.speaker)
+    usable = [measure for measure in MEASURES if not measure.missing]
+    found: dict[str, Any] = {"missing": {one.name: one.module for one in MEASURES if one.missing}, "rows": []}
+    targets = _voices(voices, {pair.speaker for pair in pairs}, found["missing"])
+    for number, pair in enumerate(pairs):
+        try:
+            found["rows"] += _measured(model, pair, usable, targets, temperature, top_p, seed, recogniser, codecs)
+        except InputError as fault:
+            failed(fault)
+        progress((number + 1) / len(pairs))
+    if not found["rows"]:
+        raise InputError(f"none of {len(pairs)} pairs could be measured; mend their recordings")
+    return found
+
+
+def _measured(
+    model: SpeechCodec, pair: Pair, usable: list[Measure], targets: dict[str, NDArray], temperature: float,
+    top_p: float, seed: int, recogniser: Recogniser | None, codecs: bool,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """The rows of a pair, one a system."""
+    rows = []
+    source = Recording(audio.read(pair.source, RATE))
+    reference = Recording(audio.read(pair.reference, RATE)) if pair.reference else source
+    text = recogniser.hear(source.wave) if recogniser else ""
+    voice = objective.speaker_embedding(source.wave) if pair.speaker in targets else None
+    for system, wave in _systems(model, pair, source.wave, temperature, top_p, seed, codecs):
+        said = source if system == UNTOUCHED else Recording(wave)
+        against = Comparison(reference if system == CONVERSION else source, said)
+        row: dict[str, Any] = {"system": system, "source": str(pair.source), "speaker": pair.speaker}
+        numbers = {measure.name: measure.of(against) for measure in usable}
+        row |= {measure: value if np.isfinite(value) else None for measure, value in numbers.items()}
+        if recogniser and text:
+            row |= recognition.errors(text, recogniser.hear(said.wave))
+        if voice is not None:
+            row |= _nearness(wave, voice, targets[pair.speaker])
+        rows.append(row)
+    return rows
+
+
+def summary(found: dict[str, Any], seed: int = 0, draws: int = 1000) -> Summary:
+    """Of each system and measure the mean over the recordings, with the 95 % interval of a bootstrap over them."""
+    systems: Summary = {}
+    for name in dict.fromkeys(row["system"] for row in found["rows"]):
+        rows = [row for row in found["rows"] if row["system"] == name]
+        systems[name] = {}
+        names = dict.fromkeys(one for row in rows for one in row if one not in NO_MEASURE)
+        for measure in names:  # some recordings may lack one: a voice that is not among the voices
+            known = [row for row in rows if row.get(measure) is not None]
+            values = np.array([row[measure] for row in known])
+            if len(values):  # an error rate is that of all recordings together
+                weights = np.array([row[WEIGHTS[measure]] if measure in WEIGHTS else 1.0 for row in known])
+                drawn = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
+                means = (values * weights)[drawn].sum(axis=1) / weights[drawn].sum(axis=1)
+                low, high = np.quantile(means, [0.025, 0.975])
+                systems[name][measure] = float(np.average(values, weights=weights)), float(low), float(high)
+    return systems
+
+
+def write(found: dict[str, Any], directory: Path) -> None:
+    """Writes evaluation.json, all that was found, and evaluation.csv, a row a system and recording."""
+    directory.mkdir(parents=True, exist_ok=True)
+    corpus.write_text_atomic(directory / FILES[0], json.dumps(found, indent=1) + "\n")
+    text = io.StringIO()
+    names = list(dict.fromkeys(name for row in found["rows"] for name in row))
+    table = csv.DictWriter(text, names, lineterminator="\n")
+    table.writeheader()
+    table.writerows(found["rows"])
+    corpus.write_text_atomic(directory / FILES[1], text.getvalue())
+
+
+def bits_per_sample(run: checkpoint.Run, held_out: Path, seconds: float = 120.0) -> dict[str, float]:
+    """Bits per sample and codebook usage on packed speech of the speakers that the model has; see `likelihood.measure`.
+
+    Raises:
+        InputError: it is not packed, or has none of them.
+    """
+    packed = MulawShards(held_out / "packed")
+    packed.rows = Manifest([[row for row in packed.rows if row.speaker in run.speakers]])
+    if not packed.rows:
+        raise InputError(f"{held_out}: the model knows none of its speakers; measure on some that it has")
+    return likelihood.measure(run, [packed], seconds).numbers
+
+
+def _systems(
+    model: SpeechCodec, pair: Pair, source: Wave, temperature: float, top_p: float, seed: int, codecs: bool
+) -> Iterator[tuple[str, Wave]]:
+    yield UNTOUCHED, source
+    if codecs:
+        yield "8-bit mu-law", mulaw.expand(mulaw.compress(source))
+        for peer in reference_codecs.installed():
+            yield peer.name, peer(source).wave
+    with tempfile.TemporaryDirectory() as folder:
+        done = conversion.convert(model, pair.source, pair.speaker, Path(folder) / "out.wav", temperature, top_p, seed)
+        yield CONVERSION, audio.read(done.path, RATE)
+
+
+def _voices(directory: Path | None, speakers: Iterable[str], missing: dict[str, str]) -> dict[str, NDArray]:
+    """Whose voices are whose: the mean of some recordings of each."""
+    if directory is None:
+        return {}
+    if importlib.util.find_spec("resemblyzer") is None:
+        missing |= dict.fromkeys(VOICE, "resemblyzer")
+        return {}
+    found, utterances = {}, corpus.read(directory)
+    for speaker in sorted(speakers):
+        own = [one for one in utterances if one.speaker == speaker]
+        chosen = own[:: max(1, len(own) // VOICE_UTTERANCES)][:VOICE_UTTERANCES]
+        if chosen:
+            heard = [objective.speaker_embedding(audio.read(one.path, RATE, one.start_s, one.end_s)) for one in chosen]
+            found[speaker] = np.mean(heard, axis=0) / np.linalg.norm(np.mean(heard, axis=0))
+    return found
+
+
+def _nearness(wave: Wave, source: NDArray, target: NDArray) -> dict[str, float]:
+    """Cosines to the target's voice and the source's, and whether the first is greater."""
+    own = objective.speaker_embedding(wave)
+    near = {"to_target": float(own @ target), "to_source": float(own @ source)}
+    return near | {"nearer_target": float(near["to_target"] > near["to_source"])}

@@ -1,0 +1,110 @@
+"""Symbols against labels: what each code most likely is, and how much codes know of phones.
+
+Everything here is arrays of frames: `symbols` (codes, or clusters of anything) and `labels` (phones, as integers).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Frames = NDArray[np.integer]
+
+
+class LabelledFrames(NamedTuple):
+    """The frames of one utterance that are looked at: symbols and labels, (frames,) each."""
+
+    speaker: str
+    symbols: Frames
+    labels: Frames
+
+
+class Share(NamedTuple):
+    """A share of frames that are right, with the 95 % interval of a bootstrap over speakers."""
+
+    value: float
+    low: float
+    high: float
+
+
+def counts(stretches: Sequence[LabelledFrames], symbols: int, labels: int) -> NDArray[np.int64]:
+    """How often each symbol comes with each label: (symbols, labels)."""
+    table = np.zeros(symbols * labels, np.int64)
+    for one in stretches:
+        table += np.bincount(one.symbols.astype(np.int64) * labels + one.labels, minlength=symbols * labels)
+    return table.reshape(symbols, labels)
+
+
+def majority_label(table: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The label of each symbol that comes most often with it; the likeliest of all for a symbol never seen."""
+    return np.where(table.any(axis=1), table.argmax(axis=1), table.sum(axis=0).argmax())
+
+
+def count_correct(mapped: NDArray[np.int64], stretches: Sequence[LabelledFrames]) -> dict[str, tuple[int, int]]:
+    """Of each speaker, the frames whose label is the one of their symbol, and all frames."""
+    found: dict[str, tuple[int, int]] = {}
+    for one in stretches:
+        right, total = found.get(one.speaker, (0, 0))
+        found[one.speaker] = right + int((mapped[one.symbols] == one.labels).sum()), total + len(one.labels)
+    return found
+
+
+def share(by_speaker: dict[str, tuple[int, int]], seed: int = 0, draws: int = 1000) -> Share:
+    """The share of right frames over all, and within which bounds it lies for 95 % of redrawn sets of speakers."""
+    values = np.array([by_speaker[one] for one in sorted(by_speaker)], float).reshape(-1, 2)
+    if not values[:, 1].sum():
+        return Share(float("nan"), float("nan"), float("nan"))
+    drawn = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
+    right, total = values[drawn].sum(axis=1).T
+    low, high = np.quantile(right / np.maximum(total, 1), [0.025, 0.975])
+    return Share(float(values[:, 0].sum() / values[:, 1].sum()), float(low), float(high))
+
+
+def above_chance(value: float, chance: float) -> float:
+    """How far a share is on the way from what saying always the same gives to 1; 0 is chance.
+
+    >>> round(above_chance(0.55, 0.1), 3)
+    0.5
+    """
+    return (value - chance) / (1 - chance)
+
+
+def information(table: NDArray[np.int64]) -> dict[str, float]:
+    """How much symbols and labels tell of each other, from their counts.
+
+    `nmi`: mutual information over the geometric mean of the entropies; `homogeneity`: over that of the labels;
+    `completeness`: over that of the symbols; `v_measure`: the harmonic mean of these two; `purity`: the share of
+    frames with their symbol's commonest label; `bits`: the mutual information itself.
+
+    Source: Rosenberg and Hirschberg, V-Measure (2007).
+
+    >>> {name: round(value, 2) for name, value in information(np.diag([5, 5])).items()}
+    {'nmi': 1.0, 'homogeneity': 1.0, 'completeness': 1.0, 'v_measure': 1.0, 'purity': 1.0, 'bits': 1.0}
+    """
+    joint = table / max(1, table.sum())
+    rows, columns = joint.sum(axis=1), joint.sum(axis=0)
+    symbol_bits, label_bits, joint_bits = (_entropy(one) for one in (rows, columns, joint.ravel()))
+    bits = max(0.0, symbol_bits + label_bits - joint_bits)
+    homogeneity = bits / label_bits if label_bits else 1.0
+    completeness = bits / symbol_bits if symbol_bits else 1.0
+    return {
+        "nmi": bits / math.sqrt(symbol_bits * label_bits) if symbol_bits and label_bits else 0.0,
+        "homogeneity": homogeneity,
+        "completeness": completeness,
+        "v_measure": 2 * homogeneity * completeness / max(homogeneity + completeness, 1e-12),
+        "purity": float(joint.max(axis=1).sum()),
+        "bits": bits,
+    }
+
+
+def windows(symbols: Frames, width: int) -> Frames:
+    """Each symbol with its neighbours: (frames,) -> (frames, width), the ends repeated."""
+    padded = np.pad(symbols, width // 2, "edge")
+    return np.lib.stride_tricks.sliding_window_view(padded, width)
+
+
+def _entropy(shares: NDArray[np.float64]) -> float:
+    some = shares[shares > 0]
+    return float(-(some * np.log2(some)).sum())

@@ -1,0 +1,116 @@
+"""Numbers from waves; none of them reads a file."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqspeech.system.jit import load_librosa
+
+Wave = NDArray[np.float32]
+Codes = NDArray[np.integer]
+FRAME_S = 0.025
+FLOOR_DB = -60.0
+"""Quieter than this, in dB below full scale, is silence."""
+
+
+def loudness_db(wave: Wave, sample_rate: int) -> NDArray[np.float32]:
+    """The level of each FRAME_S of a wave, dB below full scale, not below FLOOR_DB: (time,) -> (frames,)."""
+    size = round(FRAME_S * sample_rate)
+    frames = wave[: len(wave) // size * size].reshape(-1, size)
+    power = np.square(frames, dtype=np.float64).mean(axis=1)
+    return np.maximum(10 * np.log10(power + 1e-12), FLOOR_DB).astype(np.float32)
+
+
+def contour_correlation(one: Wave, other: Wave, sample_rate: int) -> float:
+    """How alike two waves of one length rise and fall: Pearson's r of their loudness in dB, -1 to 1.
+
+    0 where one of them has no contour, such as steady noise or silence.
+
+    >>> wave = np.sin(np.arange(16000.0)) * np.linspace(0.01, 1, 16000)
+    >>> round(contour_correlation(wave, wave / 2, 16000), 2)
+    1.0
+    """
+    contours = [loudness_db(wave, sample_rate) for wave in (one, other)]
+    size = min(map(len, contours))
+    first, second = (contour[:size] - contour[:size].mean() for contour in contours)
+    scale = float(np.linalg.norm(first) * np.linalg.norm(second))
+    return float(first @ second) / scale if scale > 1e-6 else 0.0
+
+
+def flatness(wave: Wave) -> float:
+    """Spectral flatness, the geometric over the arithmetic mean of the power spectrum, averaged over the loud half.
+
+    White noise has about 0.56 (a periodogram's own scatter), speech some hundredths or less.
+    """
+    librosa = load_librosa()
+
+    power = np.abs(librosa.stft(np.asarray(wave, np.float32), n_fft=512, hop_length=128)) ** 2
+    loud = power.sum(axis=0)
+    frames = power[:, loud >= np.median(loud)] + 1e-12
+    return float((np.exp(np.log(frames).mean(axis=0)) / frames.mean(axis=0)).mean())
+
+
+def mfcc(wave: Wave, frames: int, hop: int, sample_rate: int) -> NDArray[np.float32]:
+    """13 MFCC and their deltas, of mean 0 and variance 1 over the utterance: averaged over each frame, (frames, 26)."""
+    librosa = load_librosa()
+    from scipy.ndimage import uniform_filter1d
+
+    step = sample_rate // 100
+    padded, window = np.pad(wave, (0, 9 * step)), sample_rate // 40
+    cepstra = librosa.feature.mfcc(y=padded, sr=sample_rate, n_mfcc=13, n_fft=512, win_length=window, hop_length=step)
+    features = np.concatenate([cepstra, librosa.feature.delta(cepstra)])
+    features = (features - features.mean(1, keepdims=True)) / (features.std(1, keepdims=True) + 1e-6)
+    smooth = uniform_filter1d(features, max(1, round(hop / step)), axis=1)
+    middles = (np.arange(frames) + 0.5) * hop / step
+    places = np.arange(features.shape[1])
+    return np.stack([np.interp(middles, places, row) for row in smooth], axis=1).astype(np.float32)
+
+
+def unigram_bits(known: Iterable[Codes], new: Iterable[Codes], alphabet: int) -> float:
+    """Bits per code of `new` for who knows how often each code comes in `known` (and once more).
+
+    >>> round(unigram_bits([np.array([0, 0, 1])], [np.array([0, 1])], 2), 3)
+    1.029
+    """
+    counts = np.bincount(np.concatenate([np.zeros(0, np.int64), *known]), minlength=alphabet) + 1.0
+    return float(-np.log2(counts / counts.sum())[np.concatenate([*new])].mean())
+
+
+def order_1_bits(known: Iterable[Codes], new: Iterable[Codes], alphabet: int) -> float:
+    """Bits per code of `new` for a coder that counts what follows each code, in `known` and then in `new` as it comes.
+
+    p(c | b) = (n(b, c) + 16 p(c)) / (n(b) + 16), with p(c) counted in the same way; no code precedes the first.
+    """
+    pairs, single = np.zeros((alphabet + 1, alphabet)), np.ones(alphabet)
+    for sequence in known:
+        np.add.at(pairs, (np.concatenate([[alphabet], sequence[:-1]]), sequence), 1)
+        np.add.at(single, sequence, 1)
+    contexts, total, bits, seen = pairs.sum(1), single.sum(), 0.0, 0
+    for sequence in new:
+        before = alphabet
+        for code in sequence.tolist():
+            share = (pairs[before, code] + 16 * single[code] / total) / (contexts[before] + 16)
+            bits -= np.log2(share)
+            pairs[before, code] += 1
+            contexts[before] += 1
+            single[code] += 1
+            total, before, seen = total + 1, code, seen + 1
+    return float(bits / max(1, seen))
+
+
+def simple_bits(known: Sequence[Codes], new: Sequence[Codes], alphabet: int) -> dict[str, float]:
+    """Bits per code of who knows less than a prior, of codes (frames, codebooks) each: of all codebooks and of each."""
+    coders = {"unigram": unigram_bits, "order_1": order_1_bits}
+    found = {"uniform_bits_per_code": float(np.log2(alphabet))}
+    for name, bits in coders.items():
+        columns = range(known[0].shape[1])
+        each = [bits([one[:, at] for one in known], [one[:, at] for one in new], alphabet) for at in columns]
+        found |= by_codebook(f"{name}_bits_per_code", each)
+    return found
+
+
+def by_codebook(name: str, each: list[float]) -> dict[str, float]:
+    """A number as the mean over the codebooks and, of several, that of each: NAME, NAME_1, NAME_2..."""
+    several = {f"{name}_{number}": one for number, one in enumerate(each, 1)} if len(each) > 1 else {}
+    return {name: sum(each) / len(each)} | several

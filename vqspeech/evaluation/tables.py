@@ -1,0 +1,88 @@
+"""What was measured, as tables: for a terminal and a paper in Markdown, for a report in HTML."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+
+class Table(NamedTuple):
+    """A heading of columns and rows of cells, all text; the first column names the row."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+Parts = list[str | Table]
+"""Sentences and tables, in order."""
+
+
+def markdown(parts: Iterable[str | Table]) -> str:
+    """Sentences and tables as Markdown.
+
+    >>> print(markdown(["One.", Table(["a", "b"], [["1", "2"]])]))
+    One.
+    <BLANKLINE>
+    | a | b |
+    |---|---|
+    | 1 | 2 |
+    """
+
+    def lines(table: Table) -> str:
+        header, *rows = ("| " + " | ".join(cells) + " |" for cells in (table.header, *table.rows))
+        return "\n".join([header, "|---" * len(table.header) + "|", *rows])
+
+    return "\n\n".join(part if isinstance(part, str) else lines(part) for part in parts)
+
+
+def probed(found: dict[str, Any]) -> Parts:
+    """What `probe.probe` found."""
+    about, accuracy, information = found["conditions"], found["accuracy"], found["information"]
+    policies, sources = list(accuracy), list(information)
+    rows = [[one, *(_interval(accuracy[policy][one]) for policy in policies)] for one in sources]
+    for name, title in (("majority", "always the commonest phone"), ("above_chance", "codes, from chance (0) to 100")):
+        rows.append([title, *(_percent(accuracy[policy][sources[0]][name]) for policy in policies)])
+    names = ("nmi", "v_measure", "purity", "bits")
+    information_rows = [[one, *(f"{information[one][name]:.3f}" for name in names)] for one in sources]
+    linear, manners, speaker = found["linear"], found["manners"], found["speaker"]
+    learned = "learned with phone labels" if about.get("phone_labels") else "learned without labels"
+    return [
+        f"{about['codes']} codes at {about['frame_rate']:g} Hz, {learned}, "
+        f"mapped on {about['train_minutes']:.1f} min of {about['train_speakers']} speakers, "
+        f"scored on {about['test_minutes']:.1f} min of {about['test_speakers']}; "
+        f"{len(about['phones'])} phones of 41 occur.",
+        Table(["phones right, % (95 % interval)", *policies], rows),
+        Table(["edges cut", "NMI", "V-measure", "purity", "bits a frame"], information_rows),
+        Table(
+            ["linear probe, edges cut", *(f"{width} code{'s' * (width != '1')}" for width in map(str, linear))],
+            [["phones right, %", *map(_percent, linear.values())]],
+        ),
+        Table(["codes, edges cut", *manners], [["phones right, %", *map(_percent, manners.values())]]),
+        Table(
+            ["ABX error, % (chance: 50)", "within a speaker", "across speakers"],
+            [[name, _percent(one["within"]), _percent(one["across"])] for name, one in found["abx"].items()],
+        ),
+        f"Speaker, from the codes of an utterance: {_percent(speaker['accuracy'])} % right of {speaker['speakers']}; "
+        f"always the commonest: {_percent(speaker['majority'])} %.",
+    ]
+
+
+def evaluated(summary: dict[str, dict[str, tuple[float, float, float]]], units: dict[str, str]) -> Table:
+    """What `evaluate.summary` gives, measures against systems: means with their intervals; `units` by measure."""
+    names = list(dict.fromkeys(name for one in summary.values() for name in one))
+    rows = [
+        [f"{name}, {units[name]}" if units.get(name) else name]
+        + [_mean(*one[name]) if name in one else "" for one in summary.values()]
+        for name in names
+    ]
+    return Table(["mean (95 % interval)", *summary], rows)
+
+
+def _mean(value: float, low: float, high: float) -> str:
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _percent(value: float | None) -> str:
+    return "none" if value is None else f"{100 * value:.1f}"
+
+
+def _interval(one: dict[str, float]) -> str:
+    return f"{_percent(one['accuracy'])} ({_percent(one['low'])} to {_percent(one['high'])})"

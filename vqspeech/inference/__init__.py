@@ -1,0 +1,1 @@
+"""Trained models in use: encoding, decoding, conversion, sampling, enrolment."""

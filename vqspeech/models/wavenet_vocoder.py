@@ -1,0 +1,130 @@
+"""A WaveNet vocoder: acoustic features to a wave, several sub-bands at a time."""
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqspeech import config
+from vqspeech.audio import mulaw
+from vqspeech.data.wave_batches import WaveBatch
+from vqspeech.nn.f0 import HIGHEST_HZ, LOWEST_HZ, estimate_f0
+from vqspeech.nn.filterbank import FilterBank
+from vqspeech.nn.mel import LogMel
+from vqspeech.nn.wavenet import WaveNet
+from vqspeech.shapes import Classes, Cond, Loss, Pitch, Signal, Wave
+
+BAND_RMS = 0.12
+"""Of each sub-band over the training data, after its gain: speech then uses most of the 256 mu-law classes."""
+MIDDLE_HZ = math.sqrt(LOWEST_HZ * HIGHEST_HZ)
+
+
+class AcousticFeatures(NamedTuple):
+    """What a vocoder is told: log-mel spectra (batch, bands, frames), and F0 (batch, frames), 0 where unvoiced."""
+
+    log_mel: Signal
+    f0: Pitch
+
+
+class WaveNetVocoder(nn.Module):
+    """A WaveNet that is told log-mel spectra, log F0 and voicing at 100 Hz, and speaks sub-bands of the wave.
+
+    ```
+    log-mel, log F0, voicing -> conv 5 -> relu -> conv 3 -> conditioning
+                                                               |
+    wave -> filter bank -> gains -> mu-law -> symbols  ->   WaveNet  -> symbols -> 1 / gains -> filter bank -> wave
+    ```
+    It knows no speakers: what is told of a frame says who speaks.  So a voice that was enrolled yesterday is spoken
+    as well as one of the training data.
+
+    Args:
+        config: sizes, from a `config.yaml`.
+
+    Source: the features are those of Tacotron 2 (Shen et al., 2018) with the pitch of Hayashi et al. (2017).
+    """
+
+    gains: Tensor
+
+    def __init__(self, config: config.Vocoder) -> None:
+        super().__init__()
+        self.sample_rate, self.step, self.bands = config.sample_rate, config.hop_length, config.bands
+        self.mel = LogMel(config.sample_rate, config.n_mels, config.hop_length)
+        self.filterbank = FilterBank(config.bands)
+        self.register_buffer("gains", torch.ones(config.bands))
+        self.before = nn.Conv1d(config.n_mels + 2, config.cond_channels, 5, padding=2)
+        self.after = nn.Conv1d(config.cond_channels, config.cond_channels, 3, padding=1)
+        self.wavenet = WaveNet(
+            mulaw.CLASSES, mulaw.SILENCE, config.residual_channels, config.skip_channels, config.layers,
+            config.layers_per_stack, config.kernel_size, config.cond_channels, config.bands,
+        )  # fmt: skip
+
+    @property
+    def context(self) -> int:
+        """Acoustic frames on either side of a frame that change its conditioning."""
+        return 3
+
+    def features(self, wave: Wave) -> AcousticFeatures:
+        """Those of a recording; time must be a multiple of `step`."""
+        return AcousticFeatures(self.mel(wave), estimate_f0(wave, self.sample_rate, self.step))
+
+    def condition(self, features: AcousticFeatures) -> Cond:
+        """What the WaveNet is told: (batch, conditioning, frames)."""
+        voiced = features.f0 > 0
+        octaves = interpolate_log_f0(features.f0)
+        inputs = torch.cat([features.log_mel, octaves[:, None], voiced[:, None].float()], dim=1)
+        return self.after(F.relu(self.before(inputs)))
+
+    @torch.no_grad()
+    def measure_gains_(self, waves: list[Tensor]) -> None:
+        """Sets the gains of the bands, so that each has BAND_RMS over some recordings, (1, time) each."""
+        powers, number = torch.zeros(self.bands), 0
+        for wave in waves:
+            sub_bands = self.filterbank.analyse(wave)
+            powers, number = powers + sub_bands.square().sum((0, 2)), number + sub_bands.shape[2]
+        self.gains.copy_(BAND_RMS / (powers / max(1, number)).sqrt().clamp_min(1e-6))
+
+    def symbols(self, wave: Wave) -> Classes:
+        """The mu-law classes of the sub-bands of a wave, step by step and in a step band by band: (batch, time)."""
+        with torch.autocast(wave.device.type, enabled=False):
+            sub_bands = self.filterbank.analyse(wave.float()) * self.gains[:, None]
+            return mulaw.compress_tensor(sub_bands.transpose(1, 2).flatten(1))
+
+    def wave(self, symbols: Classes) -> Wave:
+        """The inverse of `symbols`."""
+        levels = torch.from_numpy(mulaw.LEVELS).to(symbols.device)[symbols.long()]
+        return self.filterbank.synthesise(levels.unflatten(1, (-1, self.bands)).transpose(1, 2) / self.gains[:, None])
+
+    def loss(self, batch: WaveBatch) -> Loss:
+        """Bits per sample of the spoken part of each crop, of all bands together."""
+        features = self.features(batch.waves)
+        if batch.predicted is not None:
+            inputs = AcousticFeatures(batch.predicted[:, :, :-1].transpose(1, 2), batch.predicted[:, :, -1])
+            features = AcousticFeatures(*(torch.where(b.isnan(), a, b) for a, b in zip(features, inputs, strict=True)))
+        spoken = batch.errors.shape[1]
+        frames = batch.starts[:, None] + torch.arange(spoken // self.step, device=batch.starts.device)
+        symbols = self.symbols(batch.waves).unflatten(1, (-1, self.step))
+        symbols = symbols.gather(1, frames[:, :, None].expand(-1, -1, self.step)).flatten(1)
+        past = (symbols.int() + batch.errors).clamp(0, mulaw.MU)
+        cond = self.condition(features)
+        logits = self.wavenet(past, cond.gather(2, frames[:, None].expand(-1, cond.shape[1], -1)))
+        nats = F.cross_entropy(logits.float().transpose(1, 2).flatten(0, 1), symbols.long().flatten())
+        return Loss(nats, {"bits_per_sample": nats / math.log(2)})
+
+
+def interpolate_log_f0(f0: Pitch) -> Tensor:
+    """Octaves above the middle of the range of voices, (batch, frames), along a line through unvoiced frames.
+
+    Before the first voiced frame it is that of the first, after the last that of the last; 0 where none is voiced.
+    """
+    frames = f0.shape[1]
+    place = torch.arange(frames, device=f0.device).expand_as(f0)
+    voiced = f0 > 0
+    before = torch.where(voiced, place, -1).cummax(1).values
+    after = torch.where(voiced, place, frames).flip(1).cummin(1).values.flip(1)
+    before, after = torch.where(before < 0, after, before), torch.where(after >= frames, before, after)
+    before, after = before.clamp(0, frames - 1), after.clamp(0, frames - 1)
+    octaves = torch.where(voiced, (f0.clamp_min(1) / MIDDLE_HZ).log2(), 0.0)
+    share = (place - before) / (after - before).clamp_min(1)
+    return torch.lerp(octaves.gather(1, before), octaves.gather(1, after), share)

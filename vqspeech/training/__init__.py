@@ -1,0 +1,1 @@
+"""Training: the loop, its tasks and its logs."""

@@ -1,0 +1,218 @@
+"""One visible loop, `fit`, for whatever has a loss."""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader, Dataset
+
+from vqspeech import config
+from vqspeech.errors import InputError
+from vqspeech.evaluation.likelihood import EvalResult
+from vqspeech.nn.quantizer import codebook_usage, compiled
+from vqspeech.shapes import Loss
+from vqspeech.system import hardware
+from vqspeech.training import state
+from vqspeech.training.logger import RunLogger
+from vqspeech.training.muon import Muon
+
+LOG_STEPS = 20
+
+
+class Learner(Protocol):
+    """Anything that can be trained: an nn.Module with a loss."""
+
+    def loss(self, batch: Any) -> Loss:
+        """A total to minimise, and named parts; a part named `..._counts` is a histogram of codes."""
+        ...
+
+
+class Progress(NamedTuple):
+    """Where training stands; `fraction` is the part of its steps or minutes that is over."""
+
+    step: int
+    fraction: float
+    numbers: dict[str, float]
+
+
+def fit(
+    learner: nn.Module,
+    data: Dataset,
+    batch_of: Callable[[list], Any],
+    settings: config.Training,
+    directory: Path,
+    save: Callable[[nn.Module], None],
+    evaluate: Callable[[nn.Module], EvalResult],
+    report: Callable[[Progress], None] = lambda _: None,
+    begin: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
+    """Trains until max_steps or max_minutes, from the newest state in the run directory if there is one.
+
+    Example n of `data` must be a function of n alone: then nothing but step, weights and moments is
+    state, and a resumed run on one CPU process equals an undisturbed one bit for bit.  Under `accelerate
+    launch` each process takes its share of every batch.  SIGINT and SIGTERM end it after the step at hand,
+    without an evaluation.
+
+    Args:
+        learner: what is trained, a `Learner`; its averaged copy is evaluated and saved.
+        data: examples; its length is an epoch, its index has no end.
+        batch_of: makes a batch from a list of examples.
+        save: called with the averaged learner when it is to be kept.
+        evaluate: measures the averaged learner on held-out data.
+        report: called after each step.
+        begin: called before the first step, when nothing can be refused any more.
+
+    Returns:
+        The newest numbers, by name.
+    """
+    hardware.keep_freed_memory()
+    low = hardware.in_bfloat16(settings.precision)
+    AcceleratorState._reset_state()  # it would keep the precision of an earlier training in this process
+    accelerator: Any = Accelerator(
+        cpu=not torch.cuda.is_available(),
+        mixed_precision="bf16" if low else "no",
+        gradient_accumulation_steps=settings.grad_accum_steps,
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+    )
+    parts = settings.grad_accum_steps * accelerator.num_processes
+    if settings.batch_size % parts:
+        raise InputError(
+            f"training.batch_size {settings.batch_size} cannot be shared out; make it a multiple of {parts}"
+        )
+    averaged = AveragedModel(learner, multi_avg_fn=_moving_average(settings.ema_decay), use_buffers=True)
+    adam = (
+        Muon(learner, settings.learning_rate, settings.muon_lr_ratio, torch.bfloat16 if low else torch.float32)
+        if settings.muon_lr_ratio
+        else torch.optim.Adam(learner.parameters(), settings.learning_rate, fused=True)
+    )
+    step, minutes = state.resume_(directory, learner, averaged, adam)
+    began = time.monotonic() - 60 * minutes
+    loader = DataLoader(
+        data,
+        settings.batch_size // settings.grad_accum_steps,
+        sampler=range(step * settings.batch_size, settings.max_steps * settings.batch_size),  # type: ignore[arg-type]
+        collate_fn=batch_of,
+        num_workers=4 if torch.cuda.is_available() else 0,
+    )
+    objective = _Objective(learner)
+    objective, optimiser, loader = accelerator.prepare(
+        compiled(objective) if settings.compile else objective, adam, loader
+    )
+    averaged.to(accelerator.device)
+    learner.train()
+    begin()
+    logger = RunLogger(directory, accelerator.is_main_process)
+    numbers: dict[str, float] = {}
+    norm: Any = math.nan
+    epoch, counts = step * settings.batch_size // len(data), {}  # type: ignore[arg-type]
+    with hardware.GracefulInterrupt() as interruption:
+        for batch in loader if _fraction(settings, step, minutes) < 1 else ():
+            for group in adam.param_groups:
+                group["lr"] = _learning_rate(settings, step, minutes)
+            with accelerator.accumulate(objective):
+                loss = objective(batch)
+                accelerator.backward(loss.total)
+                if accelerator.sync_gradients:
+                    norm = accelerator.clip_grad_norm_(learner.parameters(), settings.max_grad_norm)
+                optimiser.step()
+                optimiser.zero_grad()
+            for name, part in loss.parts.items():
+                if name.endswith("_counts"):
+                    counts[name] = counts.get(name, 0) + part
+            if not accelerator.sync_gradients:
+                continue
+            averaged.update_parameters(learner)
+            step += 1
+            minutes, stop = _agreed(accelerator, (time.monotonic() - began) / 60, interruption.signal)
+            fraction = _fraction(settings, step, minutes)
+            over = stop or fraction >= 1
+            if step % LOG_STEPS == 0 or over:
+                scalars = {name: part for name, part in loss.parts.items() if not name.endswith("_counts")}
+                scalars = {name: float(accelerator.reduce(part.detach(), "mean")) for name, part in scalars.items()}
+                numbers |= scalars
+                logger.log_scalars(step, {**scalars, "gradient_norm": float(norm), "minutes": minutes})
+            if (step % settings.evaluate_every == 0 or over) and not stop:
+                used = _usage(accelerator, counts)
+                measured = (
+                    interruption.run_unless_signalled(lambda: evaluate(averaged.module))
+                    if accelerator.is_main_process
+                    else None
+                )
+                if measured:
+                    numbers |= used | measured.numbers
+                    logger.log_scalars(step, used | measured.numbers)
+                    logger.log_audio(step, measured.recordings, measured.sample_rate)
+            if step * settings.batch_size // len(data) != epoch:  # type: ignore[arg-type]
+                epoch, counts = epoch + 1, {}
+            if step % settings.save_every == 0 or over:
+                if accelerator.is_main_process:
+                    state.save_state(directory, step, minutes, learner, averaged, adam, settings.keep_checkpoints)
+                    save(averaged.module)
+                accelerator.wait_for_everyone()
+            report(Progress(step, min(fraction, 1.0), numbers))
+            if over:
+                break
+    logger.close()
+    if interruption.signal:
+        raise InputError(f"stopped after step {step}; it is kept in {directory}; the same command goes on from there")
+    return numbers
+
+
+class _Objective(nn.Module):
+    """The learner's loss as a forward pass, which is what DistributedDataParallel can wrap."""
+
+    def __init__(self, learner: nn.Module) -> None:
+        super().__init__()
+        self.learner: Any = learner
+
+    def forward(self, batch: Any) -> Loss:
+        return self.learner.loss(batch)
+
+
+def _agreed(accelerator: Any, minutes: float, stop: int) -> tuple[float, bool]:
+    """The latest clock, and whether any process was asked to stop: the same answer on all."""
+    if accelerator.num_processes == 1:
+        return minutes, bool(stop)
+    gathered = accelerator.gather(torch.tensor([[minutes, stop]], device=accelerator.device)).amax(0)
+    return float(gathered[0]), bool(gathered[1])
+
+
+def _fraction(settings: config.Training, step: int, minutes: float) -> float:
+    """How much of the training is over, by steps or by the clock, whichever is further."""
+    return max(step / settings.max_steps, minutes / settings.max_minutes if settings.max_minutes else 0.0)
+
+
+def _learning_rate(settings: config.Training, step: int, minutes: float) -> float:
+    """A linear warm-up, then a cosine from learning_rate to final_learning_rate."""
+    done = step / settings.decay_steps if settings.decay_steps else _fraction(settings, step, minutes)
+    low, high = settings.final_learning_rate, settings.learning_rate
+    rate = low + (high - low) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+    return rate * min(1.0, (step + 1) / max(1, settings.warmup_steps))
+
+
+def _moving_average(decay: float) -> Any:
+    """An average whose decay grows with the steps, so that a short run forgets where it began."""
+
+    @torch.no_grad()
+    def update_(averages: list[Tensor], currents: list[Tensor], updates: Tensor) -> None:
+        weight = 1 - min(decay, (1 + int(updates)) / (10 + int(updates)))
+        torch._foreach_lerp_(averages, currents, weight)
+
+    return update_
+
+
+def _usage(accelerator: Any, counts: dict[str, Tensor]) -> dict[str, float]:
+    """Codes in use and their perplexity, over this epoch so far and all processes."""
+    numbers = {}
+    for name, histogram in counts.items():
+        kind = name.removesuffix("_counts")
+        used, perplexity = codebook_usage(accelerator.reduce(histogram, "sum"))
+        numbers |= {f"epoch_{kind}s_used": float(used), f"epoch_{kind}_perplexity": perplexity}
+    return numbers

@@ -1,0 +1,247 @@
+"""Training stories: a VQ-VAE from packed speech, a prior from codes; and what they are worth on held-out data."""
+
+import copy
+import os
+from collections import defaultdict
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from vqspeech import config
+from vqspeech.audio import loudness, mulaw
+from vqspeech.data.archives import Codes, MulawShards
+from vqspeech.data.batches import CodeCrops, Crops, collate, collate_codes, utterance_batch
+from vqspeech.data.posteriors import beside_packed
+from vqspeech.errors import InputError
+from vqspeech.evaluation import metrics
+from vqspeech.evaluation.likelihood import EvalResult, measure, measure_prior, spread
+from vqspeech.models import checkpoint, speaker_table
+from vqspeech.models.prior import Prior
+from vqspeech.models.speaker_table import SpeakerInfo
+from vqspeech.models.stages import AcousticStage, WaveNetStage
+from vqspeech.models.vqvae import VQVAE
+from vqspeech.system.files import exclusive_lock
+from vqspeech.training.loop import Progress, fit
+from vqspeech.training.state import drawn
+
+LEVEL_S, ADAPTATION_S = 180.0, 60.0
+"""Seconds of a voice by which its level is known, and its manner."""
+NEW = "acoustic_model."
+"""A part that a model may have which one that it begins with has not."""
+
+
+def train_vqvae(
+    settings: config.Config,
+    train: Sequence[str | Path],
+    held_out: Sequence[str | Path],
+    directory: Path,
+    report: Callable[[Progress], None] = lambda _: None,
+) -> dict[str, float]:
+    """Trains a VQ-VAE on packed folders, or URLs of them, into a run directory; see `fit`.
+
+    Raises:
+        InputError: no packed speech, another sample rate than the config's, a held-out speaker that
+            training does not know, a WaveNet alone without `init`, or a run directory that holds something else.
+    """
+    if settings.training.stage == "wavenet" and not settings.training.init_from:
+        raise InputError("a WaveNet alone needs codes that are learned; set training.init_from to a run that has them")
+    kept = 2 * settings.training.shuffle_shards
+    parts, held = [MulawShards(one, kept) for one in train], [MulawShards(one) for one in held_out]
+    speakers = sorted({speaker for part in parts for speaker in part.speakers})
+    for path, part in zip([*train, *held_out], parts + held, strict=True):
+        part.check_sample_rate(settings.model.sample_rate)
+        _check_speakers(path, part.speakers, speakers)
+    model = drawn(lambda: VQVAE(settings.model, len(speakers)), settings.training.seed)
+    if settings.training.init_from:
+        _take_weights_(model, speakers, settings.training.init_from, checkpoint.load)
+    asked = settings.training.phone_weight or settings.training.phone_context_weight
+    if asked or (
+        settings.training.init_from and checkpoint.has_phone_labels(checkpoint.load(settings.training.init_from).config)
+    ):
+        training = settings.training.model_copy(update={"phone_labels": True})
+        settings = settings.model_copy(update={"training": training})
+    posteriors = beside_packed(train, model.hop / model.sample_rate) if asked else []
+    crops = Crops(
+        parts, speakers, settings.training.segment_length, settings.model.hop, settings.training.seed,
+        settings.training.input_gain_drift_db, settings.training.input_noise, settings.training.speaker_balance,
+        settings.training.shuffle_shards, settings.training.decoder_segment_length, posteriors,
+    )  # fmt: skip
+
+    weights = settings.training.phone_weight, settings.training.phone_context_weight
+    learner = model
+    if settings.training.stage != "joint":
+        learner = AcousticStage(model, *weights) if settings.training.stage == "acoustic" else WaveNetStage(model)
+
+    def learned(learner: nn.Module) -> VQVAE:
+        return learner.model if isinstance(learner, AcousticStage | WaveNetStage) else learner  # type: ignore[return-value]
+
+    def evaluate(learner: nn.Module) -> EvalResult:
+        run = checkpoint.Run(copy.deepcopy(learned(learner)).cpu().eval(), settings, speakers, digest="")
+        return measure(run, held, settings.training.evaluate_s, settings.training.log_audio)
+
+    distinct = list(dict(zip(train, parts, strict=True)).values())  # what is heard twice was not said twice
+    with prepared_run_dir(directory, settings, speakers, distinct) as begin:
+        numbers = fit(
+            learner, crops, collate, settings.training, directory, begin=begin,
+            save=lambda learner: checkpoint.save(directory, learned(learner)), evaluate=evaluate, report=report,
+        )  # fmt: skip
+        if model.acoustic_model and os.environ.get("RANK", "0") == "0":
+            _fit_adaptations_(directory, speakers, distinct)
+        return numbers
+
+
+def _fit_adaptations_(directory: Path, speakers: list[str], parts: Sequence[MulawShards]) -> None:
+    """Adds to a run how each of its voices departs, from up to MANNER_S of their speech."""
+    model = checkpoint.load_trained(directory).model
+    if model.adaptations is not None:  # a training that was over already
+        return
+    model.adaptations, said = torch.zeros(len(speakers), *model.speaker_shapes[1]), _said(parts)
+    for row, name in enumerate(speakers):
+        recordings = [utterance_batch(mulaw.as_classes(part[at]), row, model.hop).classes for part, at in said[name]]
+        model.adaptations[row] = model.adaptation(recordings, model.speaker.weight[row])
+    checkpoint.save(directory, model)
+
+
+def _said(parts: Sequence[MulawShards]) -> dict[str, list[tuple[MulawShards, int]]]:
+    """Where the first MANNER_S of each voice are, by name."""
+    said: dict[str, list[tuple[MulawShards, int]]] = defaultdict(list)
+    samples: dict[str, int] = defaultdict(int)
+    for part in parts:
+        for at, row in enumerate(part.rows):
+            if samples[row.speaker] < ADAPTATION_S * part.sample_rate:
+                said[row.speaker].append((part, at))
+            samples[row.speaker] += row.length
+    return said
+
+
+def known_speakers(parts: Sequence[MulawShards]) -> list[SpeakerInfo]:
+    """How much speech there is of each voice, and its level, by name; of no more than LEVEL_S of each."""
+    seconds: dict[str, float] = defaultdict(float)
+    levels: dict[str, list[NDArray]] = defaultdict(list)
+    for part in parts:
+        for at, row in enumerate(part.rows):
+            if seconds[row.speaker] < LEVEL_S:
+                heard = loudness.analyse_level([mulaw.as_wave(part[at])], part.sample_rate)
+                levels[row.speaker].append(heard.levels_db)
+            seconds[row.speaker] += row.length / part.sample_rate
+    return [
+        SpeakerInfo(name, seconds[name], loudness.speech_level_db(np.concatenate(levels[name])))
+        for name in sorted(seconds)
+    ]
+
+
+def train_prior(
+    settings: config.PriorConfig,
+    train: list[Path],
+    held_out: list[Path],
+    directory: Path,
+    report: Callable[[Progress], None] = lambda _: None,
+) -> dict[str, float]:
+    """Trains a prior on the codes of data directories into a run directory; see `fit`.
+
+    Its held-out bits per code stand beside those of who knows less: `uniform`, log2 of the codebook's size; `unigram`,
+    how often each code comes in training; `order_1`, a coder that counts what follows each code, has read the training
+    data and goes on counting.
+
+    Raises:
+        InputError: no codes, codes of several models or of another codebook size than the config's, or as
+            `train_vqvae`.
+    """
+    parts, held = [Codes(one) for one in train], [Codes(one) for one in held_out]
+    speakers, about = sorted({speaker for part in parts for speaker in part.speakers}), parts[0].about
+    for path, part in zip(train + held_out, parts + held, strict=True):
+        if part.about["model"] != about["model"]:
+            raise InputError(
+                f"{path}: has codes of model {part.about['model'][:24]}, {train[0]} of {about['model'][:24]}; "
+                "tokenize both with one model"
+            )
+        _check_speakers(path, part.speakers, speakers)
+    sizes = {"model": about["model"], "codebook_size": about["codes"], "codebooks": about["codebooks"]}
+    for name, what in (("codebook_size", "codes in a codebook"), ("codebooks", "codebooks")):
+        if (wanted := getattr(settings.prior, name)) not in (None, sizes[name]):
+            raise InputError(
+                f"{train[0]}: has {sizes[name]} {what}, the config wants {wanted}; set prior.{name}={sizes[name]}"
+            )
+    settings = settings.model_copy(update={"prior": settings.prior.model_copy(update=sizes)})
+    model = drawn(lambda: Prior(settings.prior, len(speakers)), settings.training.seed)
+    if settings.training.init_from:
+        _take_weights_(model, speakers, settings.training.init_from, checkpoint.load_prior)
+    known = [codes.astype(np.int64) for part in parts for codes in part]
+    columns = np.concatenate(known).T
+    model.init_unigram_bias_(
+        torch.from_numpy(np.stack([np.bincount(one, minlength=about["codes"]) for one in columns]))
+    )
+    crops = CodeCrops(
+        parts, speakers, settings.training.segment_length, settings.training.seed, about["codes"],
+        settings.training.input_noise, settings.training.speaker_balance,
+    )  # fmt: skip
+    places = spread(held, settings.training.evaluate_s * about["sample_rate"] / about["hop"])
+    simple = metrics.simple_bits(known, [part[at] for part, at in places], about["codes"])
+
+    def evaluate(learner: nn.Module) -> EvalResult:
+        bits = measure_prior(copy.deepcopy(learner).cpu().eval(), places, speakers)  # type: ignore[arg-type]
+        return EvalResult(metrics.by_codebook("held_out_bits_per_code", bits) | simple, {}, 0)
+
+    with prepared_run_dir(directory, settings, speakers) as begin:
+        return fit(
+            model, crops, collate_codes, settings.training, directory,
+            save=lambda learner: checkpoint.save(directory, learner), evaluate=evaluate, report=report, begin=begin,
+        )  # fmt: skip
+
+
+@contextmanager
+def prepared_run_dir(
+    directory: Path, settings: config.AnyConfig, speakers: list[str], spoken: Sequence[MulawShards] = ()
+) -> Generator[Callable[[], None], None, None]:
+    """A run directory that no other training writes into; of several processes the first one sees to that, alone.
+
+    Yields what begins the run, for `fit` to call when nothing can be refused any more.
+    """
+
+    def begin() -> None:
+        checkpoint.init_run_dir(directory, settings, speakers)
+        if spoken and not (directory / speaker_table.TABLE).exists():
+            speaker_table.write(directory, known_speakers(spoken))
+
+    if os.environ.get("RANK", "0") != "0":
+        yield lambda: None
+        return
+    with exclusive_lock(directory):
+        checkpoint.check_run_dir(directory, settings, speakers)
+        yield begin
+
+
+def _check_speakers(path: str | Path, speakers: list[str], known: list[str]) -> None:
+    if strange := set(speakers) - set(known):
+        raise InputError(f"{path}: speaker {min(strange)} is not in the training data; hold out sentences instead")
+
+
+def _take_weights_(
+    model: nn.Module, speakers: list[str], directory: str, load: Callable[[str], checkpoint.Run | checkpoint.PriorRun]
+) -> None:
+    """Puts the weights of a run into a model of the same sizes, each voice by its name or as the mean of all.
+
+    An outline stays as it was drawn where the run has none; manners are learned when all else is.
+    """
+    run = load(directory)
+    weights, table = run.model.state_dict(), checkpoint.EMBEDDINGS
+    weights.pop(checkpoint.ADAPTATIONS, None)
+    for name, own in model.state_dict().items():
+        if (name.startswith(NEW) or ".causal." in name) and name not in weights:
+            weights[name] = own
+        if name != table and (name not in weights or weights[name].shape != own.shape):
+            there = tuple(weights[name].shape) if name in weights else "none"
+            raise InputError(
+                f"{directory}: {name} is {there}, in this config {tuple(own.shape)}; begin with a run of the same sizes"
+            )
+    embeddings = weights[table]
+    if embeddings.shape[1:] != model.state_dict()[table].shape[1:]:
+        raise InputError(f"{directory}: a voice has {embeddings.shape[1]} numbers; set the config's speaker to that")
+    known = {name: embeddings[row] for row, name in enumerate(run.speakers)}
+    weights[table] = torch.stack([known.get(name, embeddings.mean(dim=0)) for name in speakers])
+    model.load_state_dict(weights)
