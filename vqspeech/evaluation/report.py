@@ -193,7 +193,11 @@ def _of_probe(probed: dict[str, Any], model: SpeechCodec) -> tuple[list[tuple[st
     best = max(probed["by_phone"], key=probed["by_phone"].get)
     known = f"the best known phone is {best}, {100 * probed['by_phone'][best]:.0f} % right"
     pictures = [
-        drawn("Code usage", figures.code_histogram(counts.sum(axis=1)), f"{used} of {len(counts)} codes occur."),
+        drawn(
+            "Code usage",
+            figures.code_histogram(counts.sum(axis=1)),
+            f"How often each code occurs: {used} of {len(counts)} codes occur at all.",
+        ),
         drawn("Phones of each code", figures.phones_of_codes(counts, names), "Shares of the phones within each code."),
         drawn("Phones taken for phones", figures.confusion(confusion, names), f"Said against understood; {known}."),
     ]  # fmt: skip
