@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 import vqspeech
-from vqspeech import audio
+from vqspeech import SamplingConfig, audio
 from vqspeech.audio import mulaw
 from vqspeech.codec import entropy_coding, vqs_files
 from vqspeech.data import corpus
@@ -51,7 +51,7 @@ def ours(model: SpeechCodec, composer: PriorSampler, entropy: str, waves: list, 
         began = time.perf_counter()
         data = b"".join(vqs_files.encode_blocks(model, [wave], speaker, entropy, composer))
         coded = time.perf_counter()
-        heard = np.concatenate([*vqs_files.decode_blocks(model, [data], temperature=0.8, prior=composer)])
+        heard = np.concatenate([*vqs_files.decode_blocks(model, [data], sampling=SamplingConfig(0.8), prior=composer)])
         found.append((coded - began, time.perf_counter() - coded, wave, heard))
         bits += 8 * len(data)
     return row(f"vqspeech, {entropy}", bits, seconds, found)

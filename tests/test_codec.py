@@ -6,8 +6,10 @@ import pytest
 import soundfile
 
 import vqspeech
-from vqspeech import InputError, audio
+from vqspeech import InputError, SamplingConfig, audio
 from vqspeech.codec import bitstream, streaming, vqs_files
+
+SEED = SamplingConfig(seed=3)
 
 
 @pytest.fixture
@@ -28,10 +30,10 @@ def command(*arguments: object, data: bytes | None = None) -> subprocess.Complet
 def test_decode_speaks_the_codes_that_were_encoded_exactly_as_long(model, short_chunks, speech, samples):
     wave = speech(1.0)[:samples]
     data = b"".join(vqs_files.encode_blocks(model, [wave], "p226"))
-    heard = np.concatenate([np.zeros(0, np.float32), *vqs_files.decode_blocks(model, [data], seed=3)])
+    heard = np.concatenate([np.zeros(0, np.float32), *vqs_files.decode_blocks(model, [data], sampling=SEED)])
     assert len(heard) == samples
     if samples:
-        assert np.array_equal(heard, model.decode(model.encode(wave), "p226", seed=3, length=samples))
+        assert np.array_equal(heard, model.decode(model.encode(wave), "p226", SEED, length=samples))
 
 
 def test_a_file_costs_no_more_than_packed_codes_and_one_per_cent_and_64_bytes(model, speech):
@@ -95,7 +97,7 @@ def test_a_file_of_another_model_names_both(run, model, tiny, tmp_path, speech):
     other = vqspeech.load(tmp_path / "other")
     with pytest.raises(InputError, match=f"model {model.run.digest[:24]}, this one is {other.run.digest[:24]}"):
         [*vqs_files.decode_blocks(other, [data])]
-    assert torch.is_tensor(other.model.quantizer.first.cluster_size)
+    assert torch.is_tensor(other.net.quantizer.first.cluster_size)
 
 
 def test_files_and_pipes_say_the_same(run, tmp_path, speech):
@@ -157,9 +159,9 @@ def test_several_files_are_decoded_as_each_by_itself_and_a_fault_costs_none_befo
         data = b"".join(vqs_files.encode_blocks(model, [speech(0.1 + 0.2 * number, seed=number)], "p225"))
         source.write_bytes(data if number != 2 else data[:-1])
     with pytest.raises(InputError, match=r"2\.vqs: is cut short"):
-        list(vqs_files.decode_all(model, pairs, seed=4))
+        list(vqs_files.decode_all(model, pairs, sampling=SEED))
     assert sorted(path.name for path in tmp_path.glob("*.wav")) == ["0.wav", "1.wav"]
     assert not list(tmp_path.glob(".*.part"))
     for source, path in pairs[:2]:
-        alone = np.concatenate([*vqs_files.decode_blocks(model, [source.read_bytes()], seed=4)])
+        alone = np.concatenate([*vqs_files.decode_blocks(model, [source.read_bytes()], sampling=SEED)])
         assert np.abs(soundfile.read(path)[0] - alone).max() < 1e-4

@@ -12,19 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vqspeech
-from vqspeech import InputError, audio, config
+from vqspeech import InputError, SamplingConfig, audio, config
 from vqspeech.audio import chunks, mulaw
 from vqspeech.engines import torch_engine
-from vqspeech.inference import source_filter_vocoder, speech_codec
+from vqspeech.inference import autoregressive_vocoder, source_filter_vocoder, speech_codec
+from vqspeech.inference.vocoder import Request
 from vqspeech.models import checkpoint
 from vqspeech.models.vqvae import VQVAE
 from vqspeech.nn.f0 import f0_to_phase, interpolate_f0
 from vqspeech.nn.source_filter import synthesize
 
+SEED = SamplingConfig(seed=5)
+
 
 @pytest.fixture
 def short_pieces(monkeypatch):
-    monkeypatch.setattr(speech_codec, "PIECE_FRAMES", 8)
+    monkeypatch.setattr(speech_codec, "CHUNK_FRAMES", 8)
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess:
@@ -49,7 +52,7 @@ def test_pieces_hold_every_item_once_with_all_the_context_there_is(size, context
 def test_codes_by_pieces_are_the_codes_of_the_whole(run, speech, short_pieces):
     model, wave = vqspeech.load(run), speech(0.5)
     padded = torch.from_numpy(np.pad(mulaw.compress(wave), (0, -len(wave) % 16), constant_values=128))[None]
-    assert np.array_equal(model.encode(wave), model.model.encode(padded)[0].numpy())
+    assert np.array_equal(model.encode(wave), model.net.encode(padded)[0].numpy())
 
 
 @settings(max_examples=10, deadline=None)
@@ -83,7 +86,7 @@ def load(run, engine: str | None, **options) -> speech_codec.SpeechCodec:
 def short_segments(monkeypatch):
     """Segments of 30 frames of 16 samples, overlaps of 4 frames, fades of 8 samples."""
     for name, seconds in {"SEGMENT_S": 480 / 16000, "OVERLAP_S": 64 / 16000, "FADE_S": 8 / 16000}.items():
-        monkeypatch.setattr(speech_codec, name, seconds)
+        monkeypatch.setattr(autoregressive_vocoder, name, seconds)
 
 
 @pytest.mark.parametrize(
@@ -91,25 +94,25 @@ def short_segments(monkeypatch):
 )
 def test_speech_depends_on_codes_voice_and_seed_alone(run, engine, short_segments, monkeypatch):
     model, codes = load(run, engine), np.random.default_rng(0).integers(0, 16, 200)
-    whole = model.decode(codes, "p226", seed=5)
+    whole = model.decode(codes, "p226", SEED)
     assert len(whole) == 200 * model.hop
-    streamed = [*model.decode_pieces(np.split(codes, [1, 2, 119]), "p226", seed=5)]
+    streamed = [*model.decode_pieces(np.split(codes, [1, 2, 119]), "p226", SEED)]
     assert np.array_equal(np.concatenate(streamed), whole)
-    requests = [speech_codec.Request([codes[:n]], "p226", 5) for n in (1, 33, 200, 120)]
+    requests = [Request([codes[:n]], "p226", SEED) for n in (1, 33, 200, 120)]
     for streams, steps in ((1, 7), (3, 256), (50, 40)):
-        monkeypatch.setattr(speech_codec, "STREAMS", streams)
-        monkeypatch.setattr(speech_codec, "PIECE_FRAMES", steps)
+        monkeypatch.setattr(autoregressive_vocoder, "STREAMS_PER_THREAD", streams)
+        monkeypatch.setattr(autoregressive_vocoder, "FRAMES_PER_CALL", 4 * steps)
         spoken = [*load(run, engine, threads=1).decode_many(requests)]
         for number, request in enumerate(requests):
             wave = np.concatenate([wave for one, wave in spoken if one == number])
-            assert np.array_equal(wave, model.decode(request.pieces[0], "p226", seed=5))
-    assert not np.array_equal(model.decode(codes, "p226", seed=6), whole)
+            assert np.array_equal(wave, model.decode(request.pieces[0], "p226", SEED))
+    assert not np.array_equal(model.decode(codes, "p226", sampling=SamplingConfig(seed=6)), whole)
 
 
 @pytest.mark.parametrize("tiny", [ACOUSTIC], indirect=True)
 def test_a_draft_by_segments_is_the_draft_of_the_whole(run, monkeypatch):
     model, codes = vqspeech.load(run), np.random.default_rng(0).integers(0, 16, 900)
-    net = model.model
+    net = model.net
     assert model.uses_source_filter
     with torch.inference_mode():  # the voicing of an untrained model is chance; let it be a voice, and glide
         net.acoustic_model.residual.bias[0] += 1
@@ -130,7 +133,7 @@ def test_a_draft_by_segments_is_the_draft_of_the_whole(run, monkeypatch):
             .numpy()
         )
     monkeypatch.setattr(source_filter_vocoder, "SEGMENT_S", 0.2)
-    spoken = model.decode(codes, "p226", seed=7)
+    spoken = model.decode(codes, "p226", sampling=SamplingConfig(seed=7))
     assert (prediction.f0 > 0).float().mean() > 0.5
     assert np.abs(spoken - whole).max() < 1e-3 * np.abs(whole).max()
 
@@ -153,17 +156,17 @@ def test_a_model_without_an_outline_makes_no_draft(run):
 
 def test_one_segment_is_what_the_engine_says(run):
     model, codes = load(run, "torch"), torch.arange(16)[None]
-    cond = model.model.condition(model.model.quantizer.decode(codes[:, :, None]), torch.tensor([1]))
+    cond = model.net.condition(model.net.quantizer.decode(codes[:, :, None]), torch.tensor([1]))
     uniforms = torch.from_numpy(np.random.default_rng(5).random((1, 256), dtype=np.float32))
     with torch.inference_mode():
-        classes, _ = torch_engine.generate(model.model.wavenet, cond, uniforms)
-    assert np.array_equal(model.decode(np.arange(16), "p226", seed=5), mulaw.expand(classes[0].numpy()))
+        classes, _ = torch_engine.generate(model.net.wavenet, cond, uniforms)
+    assert np.array_equal(model.decode(np.arange(16), "p226", SEED), mulaw.expand(classes[0].numpy()))
 
 
 def test_what_is_further_back_than_a_lead_is_not_heard(run, short_segments):
     """The model hears nothing before its receptive field: two beginnings, and after the first segment one speech."""
     model = vqspeech.load(run, precision="float32")
-    assert math.ceil((model.model.wavenet.receptive_field + 64) / 16) * 16 >= model.model.wavenet.receptive_field + 64
+    assert math.ceil((model.net.wavenet.receptive_field + 64) / 16) * 16 >= model.net.wavenet.receptive_field + 64
     codes = np.random.default_rng(0).integers(0, 16, 120)
     other = np.concatenate([codes[:5] * 0, codes[5:]])
     one, another = model.decode(codes, "p226"), model.decode(other, "p226")
@@ -218,7 +221,7 @@ def test_a_conversion_is_exactly_as_long_as_its_source(run, tmp_path, speech, ra
     frames = soundfile.info(tmp_path / "in.wav").frames
     assert soundfile.info(done.path).frames == round(frames * 16000 / rate)
     assert soundfile.info(done.path).samplerate == 16000
-    assert done.codes == -(-soundfile.info(done.path).frames // 16)
+    assert len(done.codes) == -(-soundfile.info(done.path).frames // 16)
 
 
 def test_several_recordings_are_converted_into_a_folder_and_told_as_json(run, tmp_path, speech):
@@ -231,7 +234,7 @@ def test_several_recordings_are_converted_into_a_folder_and_told_as_json(run, tm
     told = json.loads(done.stdout)
     assert [one["path"] for one in told] == [str(tmp_path / "out" / name) for name in ("a.alice.wav", "b.alice.wav")]
     assert told[0]["duration_s"] == pytest.approx(0.2)
-    again = vqspeech.convert(paths[0], "alice", run, tmp_path / "again.wav", temperature=0.8, seed=3)
+    again = vqspeech.convert(paths[0], "alice", run, tmp_path / "again.wav", sampling=SamplingConfig(0.8, seed=3))
     assert again.path.read_bytes() == (tmp_path / "out/a.alice.wav").read_bytes()
 
 
@@ -242,7 +245,7 @@ def test_voices_are_listed(run):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--speaker", "p255", "good.wav"], "unknown speaker 'p255'; nearest of 3 voices: p225"),
+        (["--speaker", "p255", "good.wav"], "unknown speaker 'p255'; nearest of 3 speakers: p225"),
         (["--speaker", "p225", "missing.wav"], "missing.wav: no such file"),
         (["--speaker", "p225", "empty.wav"], "is empty (0 bytes)"),
         (["--speaker", "p225", "text.wav"], "is not audio"),

@@ -320,18 +320,18 @@ def test_a_file_of_codes_is_made_and_played(page, wav):
 
 
 @browser_only
-def test_the_prior_babbles_and_the_codes_tell_what_they_know(page):
-    _tab(page, "Babble")
-    page.get_by_role("button", name="Babble", exact=True).click()
-    _hear(page, "What it made up")
-    _tab(page, "What the codes know")
+def test_the_prior_samples_and_codes_are_played_with_their_phones(page):
+    _tab(page, "Sample")
+    page.get_by_role("button", name="Sample", exact=True).click()
+    _hear(page, "The sample")
+    _tab(page, "Codebook")
     page.get_by_label("A code", exact=True).fill("9")
-    page.get_by_role("button", name="Hear this code").click()
+    page.get_by_role("button", name="Play this code").click()
     page.get_by_role("cell", name="50 %").first.wait_for()
     _hear(page, "The codes")
     page.get_by_label("A phone", exact=True).click()
     page.get_by_role("option", name="aa").click()
-    page.get_by_role("button", name="Hear the codes of this phone").click()
+    page.get_by_role("button", name="Play the codes of this phone").click()
     page.get_by_text("aa: codes 0, 1").wait_for()
 
 
@@ -382,7 +382,7 @@ def test_the_interface_for_programs_has_stable_names_and_limits(address, wav, tm
     client_of = pytest.importorskip("gradio_client")
     client = client_of.Client(address, verbose=False, download_files=str(tmp_path))
     names = set(client.view_api(return_format="dict")["named_endpoints"])
-    expected = {"convert", "listen", "enrol", "remove", "encode", "decode", "babble", "hear_phone", "hear_code"}
+    expected = {"convert", "preview_voice", "enrol", "remove", "encode", "decode", "sample", "play_phone", "play_code"}
     assert names == {f"/{name}" for name in expected}
     out = client.predict(client_of.handle_file(wav), "p226", 0.9, "voice", api_name="/convert")
     assert len(audio.read(out[0], 16000)) == 32000

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import vqspeech
-from vqspeech import audio
+from vqspeech import SamplingConfig, audio
 from vqspeech.nn.mel import LogMel
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -64,9 +64,9 @@ def make(folder: Path) -> dict:
             if vocoder == "source-filter":
                 codes = model.encode(audio.read(source, model.sample_rate))
                 results[f"{name}_codes"] = codes
-                results[f"{name}_decode_wave"] = model.decode(codes, "p226", seed=3)
+                results[f"{name}_decode_wave"] = model.decode(codes, "p226", SamplingConfig(seed=3))
     results["sample_codes"] = sample(model)
-    return results | losses(vqspeech.load().model)
+    return results | losses(vqspeech.load().net)
 
 
 def sample(model) -> np.ndarray:
@@ -75,7 +75,7 @@ def sample(model) -> np.ndarray:
     from vqspeech.models import hub
 
     sampler = PriorSampler(hub.SHIPPED / hub.DEFAULT / hub.PRIOR, model)
-    return sampler.sample("p225", 50, temperature=0.0)[0]
+    return sampler.sample("p225", 50, sampling=SamplingConfig(0.0))[0]
 
 
 @torch.inference_mode()

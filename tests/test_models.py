@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vqspeech
-from vqspeech import InputError, audio
+from vqspeech import InputError, SamplingConfig, audio
 from vqspeech.audio import loudness, preprocessing
 from vqspeech.inference import conversion, speaker_enrolment
 from vqspeech.models import checkpoint, exporting, hub, speaker_table
@@ -141,8 +141,8 @@ def test_an_enrolled_voice_is_one_of_the_models_for_every_verb(run, tmp_path):
     with_bob = checkpoint.load(run)
     assert with_bob.speakers == ["p225", "p226", "alice", "bob"]
     assert with_bob.digest == plain.digest
-    assert np.array_equal(with_bob.model.speaker.weight[3].detach().numpy(), vector)
-    assert torch.equal(with_bob.model.speaker.weight[:3], plain.model.speaker.weight)
+    assert np.array_equal(with_bob.net.speaker.weight[3].detach().numpy(), vector)
+    assert torch.equal(with_bob.net.speaker.weight[:3], plain.net.speaker.weight)
     assert with_bob.voices["bob"].level_db == -21.5
     codes = np.arange(16)
     same, model = vqspeech.load(plain), vqspeech.load(run)
@@ -159,21 +159,21 @@ def test_an_enrolled_voice_is_one_of_the_models_for_every_verb(run, tmp_path):
 def test_an_enrolled_voice_keeps_its_manner_and_so_does_an_export(run, speech, tmp_path, monkeypatch):
     monkeypatch.setattr(speaker_enrolment, "CROP", 1600)
     plain = vqspeech.load(run)
-    assert plain.model.adaptations is None
+    assert plain.net.adaptations is None
     audio.write(tmp_path / "a.wav", speech(5.0), 16000)
     speaker_enrolment.enrol(plain, "bob", [tmp_path / "a.wav"], 1)
     whole = vqspeech.load(run)
-    adaptations = whole.model.adaptations
-    assert adaptations.shape == (4, *whole.model.speaker_shapes[1])
+    adaptations = whole.net.adaptations
+    assert adaptations.shape == (4, *whole.net.speaker_shapes[1])
     assert not adaptations[:3].any()
     assert adaptations[3].any()
     codes = np.arange(16)
     assert np.array_equal(whole.decode(codes, "p226"), plain.decode(codes, "p226"))  # which has none
     exporting.export(run, tmp_path / "bob", speakers=["bob"])
     only = vqspeech.load(tmp_path / "bob")
-    assert torch.equal(only.model.adaptations, adaptations[3:])
+    assert torch.equal(only.net.adaptations, adaptations[3:])
     assert np.array_equal(only.decode(codes, "bob"), whole.decode(codes, "bob"))
-    whole.model.adaptations = None
+    whole.net.adaptations = None
     assert not np.array_equal(only.decode(codes, "bob"), whole.decode(codes, "bob"))
 
 
@@ -196,15 +196,15 @@ def test_enrolling_finds_the_voice_that_said_it(run, speech, tmp_path, monkeypat
     for name in ("DRIFT_DB", "NOISE"):  # a model that was drawn has not learned to mistrust its past
         monkeypatch.setattr(speaker_enrolment, name, 0.0)
     plain = checkpoint.load(run)
-    plain.model.speaker.weight.data.mul_(10)  # the speakers of a model that was drawn are hard to tell apart
-    plain.model.wavenet.cond.weight.data.mul_(3)
+    plain.net.speaker.weight.data.mul_(10)  # the speakers of a model that was drawn are hard to tell apart
+    plain.net.wavenet.cond.weight.data.mul_(3)
     checkpoint.save(run, plain.model)
     model = vqspeech.load(run)
     torch.manual_seed(3)
-    model.model.speaker.weight.data[2] = 2 * torch.randn(3)
+    model.net.speaker.weight.data[2] = 2 * torch.randn(3)
     for number in range(2):
         codes = np.random.default_rng(number).integers(0, 16, 3000)
-        audio.write(tmp_path / f"{number}.wav", model.decode(codes, "alice", seed=number), 16000)
+        audio.write(tmp_path / f"{number}.wav", model.decode(codes, "alice", SamplingConfig(seed=number)), 16000)
     told, warned = [], []
     model = vqspeech.load(run)
     path = speaker_enrolment.enrol(
@@ -219,7 +219,7 @@ def test_enrolling_finds_the_voice_that_said_it(run, speech, tmp_path, monkeypat
     new = torch.from_numpy(speaker_enrolment.mulaw.compress(wave)[None, -16000:])
     crops = speaker_enrolment._Crops(new, new, torch.from_numpy(again.encode(wave)[None, -16000 // again.hop :]))
     with torch.inference_mode():
-        nats = [float(speaker_enrolment._nats(again, crops, vector)) for vector in again.model.speaker.weight]
+        nats = [float(speaker_enrolment._nats(again, crops, vector)) for vector in again.net.speaker.weight]
     assert np.argmin(nats) == 3
     with pytest.raises(InputError, match="there is a voice 'bob' already"):
         speaker_enrolment.enrol(again, "bob", [tmp_path / "0.wav"])
@@ -282,9 +282,9 @@ def test_an_export_says_the_same_with_the_voices_that_were_kept(known, tmp_path)
     assert few.speakers == ["p225"]
     assert few.run.voices == {"p225": SpeakerInfo("p225", 90.0, -20.0, "F", "English")}
     assert (tmp_path / "few/model.safetensors").stat().st_size < (tmp_path / "all/model.safetensors").stat().st_size
-    for name, tensor in few.model.state_dict().items():
+    for name, tensor in few.net.state_dict().items():
         if name != "speaker.weight":
-            assert torch.allclose(tensor.float(), model.model.state_dict()[name].float(), rtol=0.01), name
+            assert torch.allclose(tensor.float(), model.net.state_dict()[name].float(), rtol=0.01), name
     assert "pip install vqspeech" in (tmp_path / "few/README.md").read_text()
     (tmp_path / "few/README.md").write_text("our own card\n")
     exporting.export(tmp_path / "few", tmp_path / "again", speakers=["p225"])

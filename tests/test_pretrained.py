@@ -8,14 +8,14 @@ import pytest
 import torch
 
 import vqspeech
-from vqspeech import audio
+from vqspeech import SamplingConfig, audio
 from vqspeech.audio import loudness
 from vqspeech.data import synthetic
 from vqspeech.data.wave_batches import WaveBatch
 from vqspeech.evaluation import objective
 from vqspeech.evaluation.objective import Comparison, Recording
 from vqspeech.inference.prior_sampler import PriorSampler
-from vqspeech.models import hub, speaker_table
+from vqspeech.models import checkpoint, hub, speaker_table
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_a_sentence_is_said_again_in_another_voice_as_loud_as_that_voice(model, 
 
 def test_its_vocoder_expects_speech_and_not_noise(model, sentence):
     """Bits a sample on speech that it never heard are below the 8 of knowing nothing; noise costs more."""
-    vocoder = model.conditioning.vocoder
+    vocoder = checkpoint.load_vocoder(model.run.folder / hub.VOCODER).model
     wave = audio.read(sentence, 16000)[:32000]
     noise = np.random.default_rng(0).normal(0, wave.std(), len(wave)).astype(np.float32)
     bits = []
@@ -85,7 +85,7 @@ def test_both_vocoders_say_the_sentence(sentence, vocoder, tmp_path):
 
 def test_its_prior_composes_codes_and_belongs_to_it(model):
     sampler = PriorSampler(hub.resolve_prior("", hub.DEFAULT), model)
-    codes = sampler.sample("p225", 100, 2, seed=1)
+    codes = sampler.sample("p225", 100, 2, SamplingConfig(seed=1))
     assert codes.shape == (2, 100, 2)
     assert len(np.unique(codes)) > 20
 

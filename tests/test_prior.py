@@ -8,7 +8,7 @@ import soundfile
 import torch
 
 import vqspeech
-from vqspeech import InputError, config
+from vqspeech import InputError, SamplingConfig, config
 from vqspeech.codec import bitstream, entropy_coding, vqs_files
 from vqspeech.data import corpus
 from vqspeech.data.archives import Codes
@@ -96,7 +96,7 @@ def test_a_prior_that_does_not_fit_is_told(data, tmp_path, change, told):
 def test_composing_after_a_prompt_is_what_the_parallel_pass_says(run, prior, engine):
     sampler = PriorSampler(prior, vqspeech.load(run, engine=engine))
     prompt = np.random.default_rng(0).integers(16, size=(30, 1))
-    codes = sampler.sample("alice", 20, number=3, seed=5, temperature=0.0, prompt=prompt)
+    codes = sampler.sample("alice", 20, number=3, sampling=SamplingConfig(0.0, seed=5), prompt=prompt)
     wavenet, cond = sampler.run.model.wavenet, sampler.run.model.condition(torch.tensor([0]))
     for one in codes:  # the likeliest, all of them the same
         whole = torch.from_numpy(np.concatenate([prompt, one])[:, 0])[None]
@@ -105,12 +105,12 @@ def test_composing_after_a_prompt_is_what_the_parallel_pass_says(run, prior, eng
 
 def test_a_sequence_depends_on_seed_and_number_alone(run, prior):
     sampler = PriorSampler(prior, vqspeech.load(run))
-    three, five = (sampler.sample("p225", 25, number=number, seed=2) for number in (3, 5))
+    three, five = (sampler.sample("p225", 25, number=number, sampling=SamplingConfig(seed=2)) for number in (3, 5))
     assert np.array_equal(three, five[:3])
     assert not np.array_equal(five[0], five[1])
-    assert not np.array_equal(three, sampler.sample("p225", 25, number=3, seed=3))
-    nucleus = sampler.sample("p225", 25, seed=2, top_p=1e-6)
-    assert np.array_equal(nucleus, sampler.sample("p225", 25, temperature=0))
+    assert not np.array_equal(three, sampler.sample("p225", 25, number=3, sampling=SamplingConfig(seed=3)))
+    nucleus = sampler.sample("p225", 25, sampling=SamplingConfig(top_p=1e-6, seed=2))
+    assert np.array_equal(nucleus, sampler.sample("p225", 25, sampling=SamplingConfig(0)))
 
 
 def test_what_a_prior_expects_are_the_frequencies_of_the_parallel_pass(run, prior):

@@ -6,7 +6,7 @@ import soundfile
 import torch
 
 import vqspeech
-from vqspeech import InputError, config
+from vqspeech import InputError, SamplingConfig, config
 from vqspeech.codec import bitstream, vqs_files
 from vqspeech.codec.thinning import thin
 from vqspeech.data import archives, corpus
@@ -137,7 +137,7 @@ def sampler(model, tmp_path):
 
 def test_a_prior_composes_what_the_parallel_pass_says_and_codes_both_codebooks(model, sampler, speech):
     prompt = np.random.default_rng(0).integers(16, size=(10, 2))
-    (new,) = sampler.sample("alice", 8, temperature=0.0, prompt=prompt)
+    (new,) = sampler.sample("alice", 8, sampling=SamplingConfig(0.0), prompt=prompt)
     whole = torch.from_numpy(np.concatenate([prompt, new]))[None]
     prior = sampler.run.model
     assert torch.equal(prior.logits(whole, prior.condition(torch.tensor([0])))[0, :, 10:].argmax(0), whole[0, 10:])

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vqspeech.errors import InputError
+from vqspeech.inference.sampling_config import SamplingConfig
 from vqspeech.models.hub import DEFAULT
 
 if TYPE_CHECKING:
@@ -21,14 +22,15 @@ if TYPE_CHECKING:
     from vqspeech.inference.speech_codec import SpeechCodec
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "convert", "load"]
+__all__ = ["InputError", "SamplingConfig", "convert", "load"]
 
 
 def load(run: Any = DEFAULT, vocoder: str | None = None, device: str = "cpu", **options: Any) -> SpeechCodec:
-    """A trained model, ready to `encode` and `decode`; see `inference.speech_codec.Model` (precision, threads, engine).
+    """Load a trained model, to `encode` and `decode` with.
 
     Args:
-        run: a model that ships, by its name; a run directory; or hf:owner/name.
+        run: the name of a model that ships, a run directory, or hf:owner/name.
+        vocoder, device, options: see `vqspeech.inference.speech_codec.SpeechCodec`.
     """
     from vqspeech.inference.speech_codec import SpeechCodec
 
@@ -36,14 +38,14 @@ def load(run: Any = DEFAULT, vocoder: str | None = None, device: str = "cpu", **
 
 
 def convert(source: Any, speaker: str, model: Any = DEFAULT, path: Any = None, **options: Any) -> Converted:
-    """A recording in another voice, written beside it; see `vqspeech.inference.conversion.convert`.
+    """Convert a recording to another speaker; see `vqspeech.inference.conversion.convert`.
 
     Args:
-        source: a recording's path.
+        source: the path of a recording.
         speaker: one of `model.speakers`.
-        model: as in `load`, or what it gave.
-        path: where to write; by default `in.wav` becomes `in.p225.wav`.
-        options: temperature, top_p, seed, level, progress.
+        model: as in `load`, or what it returned.
+        path: of the result; by default `in.wav` becomes `in.p225.wav`.
+        options: sampling, level, progress.
     """
     from vqspeech.inference import conversion
     from vqspeech.inference.speech_codec import SpeechCodec

@@ -140,6 +140,7 @@ def convert(
 ) -> None:
     """Say recordings again in another voice: in.wav becomes in.p225.wav, and again if nobody changed that since."""
     from vqspeech.inference import conversion
+    from vqspeech.inference.sampling_config import SamplingConfig
     from vqspeech.inference.speech_codec import SpeechCodec
 
     if as_json and out == "-":
@@ -150,17 +151,21 @@ def convert(
     make_folder(folder_of(out, out_dir))
     name = sources[0].name if len(sources) == 1 else f"{len(sources)} recordings"
     pairs = list(zip(sources, paths, strict=True))
+    sampling = SamplingConfig(temperature, top_p, seed)
     with bar(f"{name} -> {speaker}", sum(map(_seconds, sources)), "s") as update:
-        for one in conversion.convert_all(loaded, pairs, speaker, temperature, top_p, seed, level, update, faults):
-            done.append(one)
+        for converted in conversion.convert_all(loaded, pairs, speaker, sampling, level, update, faults):
+            done.append(converted)
             if not as_json:
-                tell(one.path)
+                tell(converted.path)
     if as_json:
-        typer.echo(
-            json.dumps(
-                [{k: v if isinstance(v, int | float) else str(v) for k, v in one._asdict().items()} for one in done]
-            )
-        )
+        rows = [
+            {
+                "source": str(converted.source), "path": str(converted.path), "speaker": converted.speaker,
+                "duration_s": converted.duration_s, "codes": len(converted.codes),
+            }
+            for converted in done
+        ]  # fmt: skip
+        typer.echo(json.dumps(rows))
     faults.end()
 
 

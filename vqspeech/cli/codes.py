@@ -54,10 +54,10 @@ def encode(
 
     paths, faults = targets_of(sources, out, out_dir, ".vqs", force), Faults()
     loaded = SpeechCodec(model)
-    composer = PriorSampler(hub.resolve_prior(prior, model), loaded) if entropy == "prior" else None
-    entropy_coding.check_coding(loaded, speaker if speaker != vqs_files.NOBODY else "", entropy, composer, codebooks)
+    sampler = PriorSampler(hub.resolve_prior(prior, model), loaded) if entropy == "prior" else None
+    entropy_coding.check_coding(loaded, speaker if speaker != vqs_files.NOBODY else "", entropy, sampler, codebooks)
     make_folder(folder_of(out, out_dir))
-    options = {"speaker": speaker, "entropy": entropy, "prior": composer, "codebooks": codebooks}
+    options = {"speaker": speaker, "entropy": entropy, "prior": sampler, "codebooks": codebooks}
     for source, path in zip(sources, paths, strict=True):
         try:
             vqs_files.encode_file(loaded, source, path, **options)
@@ -91,16 +91,17 @@ def decode(
     """Speak codes again: in.vqs becomes in.decoded.wav, exactly as long as what was encoded."""
     from vqspeech.codec import vqs_files
     from vqspeech.inference.prior_sampler import PriorSampler
+    from vqspeech.inference.sampling_config import SamplingConfig
     from vqspeech.inference.speech_codec import SpeechCodec
 
     paths, faults = targets_of(sources, out, out_dir, ".decoded.wav", force), Faults()
     loaded = SpeechCodec(model, vocoder, device, precision, threads, engine)
-    options = {"speaker": speaker, "seed": seed, "temperature": temperature, "top_p": top_p, "conceal": conceal}
+    options = {"speaker": speaker, "sampling": SamplingConfig(temperature, top_p, seed), "conceal": conceal}
     options |= {"prior": PriorSampler(prior, loaded) if prior else None, "codebooks": codebooks}
     make_folder(folder_of(out, out_dir))
     report = lambda line: typer.echo(f"vqspeech: {line}", err=True)  # noqa: E731
     pairs = list(zip(sources, paths, strict=True))
-    for path in vqs_files.decode_all(loaded, pairs, report=report, failed=faults, **options):
+    for path in vqs_files.decode_all(loaded, pairs, report=report, on_failure=faults, **options):
         tell(path)
     faults.end()
 
@@ -182,19 +183,20 @@ def sample(
 ) -> None:
     """Speak from nothing: the prior composes codes in a voice, the decoder says them."""
     from vqspeech.data import outputs
-    from vqspeech.inference import sampling
+    from vqspeech.inference import prior_speech
     from vqspeech.inference.prior_sampler import PriorSampler
+    from vqspeech.inference.sampling_config import SamplingConfig
     from vqspeech.inference.speech_codec import SpeechCodec
     from vqspeech.models import hub
 
     sources = [prompt] if prompt else []
     outputs.check(sources, [out_dir / f"{speaker}-{number}.wav" for number in range(1, n + 1)], force)
-    composer = PriorSampler(hub.resolve_prior(prior, model), SpeechCodec(model))
-    composer.model.speaker_index(speaker)
-    drawing = sampling.SamplingConfig(seed, temperature, top_p, decoder_temperature)
-    composed = sampling.sample_codes(composer, speaker, seconds, n, drawing, prompt)
+    sampler = PriorSampler(hub.resolve_prior(prior, model), SpeechCodec(model))
+    sampler.model.speaker_index(speaker)
+    codes = prior_speech.sample_codes(sampler, speaker, seconds, n, SamplingConfig(temperature, top_p, seed), prompt)
     make_folder(out_dir)
-    total = composed[:, :, 0].size * composer.model.hop / composer.model.sample_rate
+    total = codes[:, :, 0].size * sampler.model.hop / sampler.model.sample_rate
+    vocoder_sampling = SamplingConfig(decoder_temperature, seed=seed)
     with bar(f"{n} of {speaker}", total, "s") as update, made_from(*sources):
-        for path in sampling.speak(composer.model, composed, speaker, out_dir, drawing, update):
+        for path in prior_speech.decode_to_files(sampler.model, codes, speaker, out_dir, vocoder_sampling, update):
             tell(path)

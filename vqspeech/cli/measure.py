@@ -125,6 +125,7 @@ def evaluate(
     from vqspeech.data.recognition import Recogniser
     from vqspeech.evaluation import evaluate, tables
     from vqspeech.evaluation.objective import MEASURES
+    from vqspeech.inference.sampling_config import SamplingConfig
     from vqspeech.inference.speech_codec import SpeechCodec
 
     rows, folder, faults = evaluate.read_pairs(pairs), out or results_of(model), Faults()
@@ -136,8 +137,9 @@ def evaluate(
     loaded, recogniser = SpeechCodec(model, vocoder, codebooks=codebooks), Recogniser(asr) if asr else None
     make_folder(folder)
     bits = evaluate.bits_per_sample(loaded.run, held_out) if held_out else {}
+    sampling = SamplingConfig(temperature, top_p, seed)
     with bar("evaluation", 1.0, "") as update:
-        found = evaluate.evaluate(loaded, rows, voices, temperature, top_p, seed, update, faults, recogniser, codecs)
+        found = evaluate.evaluate(loaded, rows, voices, sampling, update, faults, recogniser, codecs)
     if bits:
         found["held_out"] = bits
         typer.echo(", ".join(f"{name} {value:.4g}" for name, value in found["held_out"].items()))
@@ -167,11 +169,12 @@ def report(
     """Write one HTML file of a run: curves, codebook, what `probe` and `evaluate` found, recordings to listen to."""
     from vqspeech.data import outputs
     from vqspeech.evaluation import report
+    from vqspeech.inference.sampling_config import SamplingConfig
 
     sources, own = [model, *([pairs] if pairs else [])], results_of(str(model))
     path = outputs.place(out, "report.html") or own / "report.html"
     outputs.check(sources, [path], force or not out)
     make_folder(None if out else own)
     with bar("report", 1.0, "") as update, made_from(*sources):
-        report.write(model, path, pairs, temperature, progress=update)
+        report.write(model, path, pairs, SamplingConfig(temperature), progress=update)
     tell(path)

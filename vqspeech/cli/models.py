@@ -94,7 +94,7 @@ def demo(
     enrolment: Annotated[bool, typer.Option(help="Whether voices can be added and removed.")] = True,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open a browser.")] = False,
 ) -> None:
-    """Open a page in a browser: convert, enrol, play files of codes, babble."""
+    """Serve a web page: convert, enrol, encode and decode, sample, explore the codebook."""
     from vqspeech.demo import page
     from vqspeech.demo.service import DemoService
     from vqspeech.demo.uploads import Limits

@@ -89,7 +89,7 @@ class ChunkCoder(NamedTuple):
 
     @property
     def _sizes(self) -> list[int]:
-        return self.model.model.quantizer.sizes
+        return self.model.net.quantizer.sizes
 
     def _adaptive(self, codebook: int) -> bitstream.AdaptiveModel:
         return bitstream.AdaptiveModel(code_frequencies(self.model, codebook))

@@ -18,8 +18,10 @@ from vqspeech.codec.thinning import thin
 from vqspeech.errors import InputError, check_codebooks
 from vqspeech.inference.nearest_speaker import lift_db, nearest
 from vqspeech.inference.prior_sampler import PriorSampler
-from vqspeech.inference.saving import Failed, end_at, saved
-from vqspeech.inference.speech_codec import Request, SpeechCodec, Wave
+from vqspeech.inference.sampling_config import SamplingConfig
+from vqspeech.inference.saving import OnFailure, save_each, stop
+from vqspeech.inference.speech_codec import SpeechCodec
+from vqspeech.inference.vocoder import Codes, Request, Wave
 from vqspeech.system.files import atomic_path, made_from
 
 NOBODY = "none"
@@ -46,10 +48,7 @@ def encode_blocks(
     Raises:
         InputError: an unknown speaker or entropy, no prior where one is needed, more codebooks than there are.
     """
-    check_coding(model, speaker, entropy, prior, codebooks)
-    codebooks = model.codebooks if codebooks is None else codebooks
-    coders = ChunkCoder(model, speaker, prior)
-    samples, held, number = 0, np.zeros((0, codebooks), np.int64), 0
+    samples = 0
 
     def counted() -> Iterator[Wave]:
         nonlocal samples
@@ -57,23 +56,38 @@ def encode_blocks(
             samples += len(block)
             yield block
 
-    sizes = model.sample_rate, model.hop, model.model.quantizer.sizes[0]
+    pieces = model.encode_blocks(counted())
+    yield from encode_pieces(model, pieces, lambda: samples, speaker, entropy, prior, codebooks, gain_db)
+
+
+def encode_pieces(
+    model: SpeechCodec, pieces: Iterable[Codes], n_samples: Callable[[], int], speaker: str = "",
+    entropy: str = "adaptive", prior: PriorSampler | None = None, codebooks: int | None = None, gain_db: float = 0.0,
+) -> Iterator[bytes]:  # fmt: skip
+    """Codes that arrive in pieces, (frames, codebooks) each, as the bytes of a .vqs; the rest is as in `encode_blocks`.
+
+    Args:
+        n_samples: the length of the wave in samples, when the last piece has arrived.
+    """
+    check_coding(model, speaker, entropy, prior, codebooks)
+    codebooks = model.codebooks if codebooks is None else codebooks
+    coders = ChunkCoder(model, speaker, prior)
+    held, number = np.zeros((0, codebooks), np.int64), 0
+    sizes = model.sample_rate, model.hop, model.net.quantizer.sizes[0]
     yield bitstream.write_header(Header(model.run.digest[:DIGEST], *sizes, speaker, codebooks, gain_db))
-    for codes in model.encode_blocks(counted()):
+    for codes in pieces:
         held = np.concatenate([held, codes[:, :codebooks]])
         while len(held) > bitstream.CHUNK_FRAMES:  # more than: there is always something left for the last chunk
             yield coders.write(entropy, number, held[: bitstream.CHUNK_FRAMES], None)
             held, number = held[bitstream.CHUNK_FRAMES :], number + 1
-    yield coders.write(entropy, number, held, samples)
+    yield coders.write(entropy, number, held, n_samples())
 
 
 def decode_blocks(
     model: SpeechCodec,
     blocks: Iterable[bytes],
     speaker: str = "",
-    seed: int = 0,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
+    sampling: SamplingConfig = SamplingConfig(),
     conceal: bool = False,
     prior: PriorSampler | None = None,
     report: Callable[[str], None] = lambda _: None,
@@ -90,8 +104,8 @@ def decode_blocks(
     Raises:
         InputError: no .vqs, one of another model, a damaged one, or one without a voice where none is given.
     """
-    one = _Decoding(model, blocks, speaker, seed, conceal, prior, report, codebooks)
-    for _, wave in model.decode_many([one.request], temperature, top_p):
+    one = _Decoding(model, blocks, speaker, sampling, conceal, prior, report, codebooks)
+    for _, wave in model.decode_many([one.request]):
         yield one.own(wave)
     one.finish()
 
@@ -119,16 +133,16 @@ def encode_file(model: SpeechCodec, source: Path, path: Path, speaker: str = "",
 
 
 def decode_all(
-    model: SpeechCodec, pairs: Sequence[tuple[Path, Path]], speaker: str = "", seed: int = 0, temperature: float = 1.0,
-    top_p: float = 1.0, conceal: bool = False, prior: PriorSampler | None = None,
-    report: Callable[[str], None] = lambda _: None, failed: Failed = end_at, codebooks: int | None = None,
+    model: SpeechCodec, pairs: Sequence[tuple[Path, Path]], speaker: str = "",
+    sampling: SamplingConfig = SamplingConfig(), conceal: bool = False, prior: PriorSampler | None = None,
+    report: Callable[[str], None] = lambda _: None, on_failure: OnFailure = stop, codebooks: int | None = None,
 ) -> Iterator[Path]:  # fmt: skip
     """The recordings of several .vqs, (source, path) each, spoken side by side; yields each path that is written.
 
     Paths are WAV or FLAC; `-` stands for stdin and stdout.  The rest is as in `decode_blocks`.
 
     Args:
-        failed: told what is wrong with a file that cannot be decoded, while the others go on.
+        on_failure: told what is wrong with a file that cannot be decoded, while the others go on.
 
     Raises:
         InputError: as `decode_blocks`, with the file's name; what comes before the fault is decoded first.
@@ -142,12 +156,12 @@ def decode_all(
         for number, (source, _) in enumerate(pairs):
             warn_of = lambda line, source=source: report(f"{source}: {line}")  # noqa: E731
             try:
-                begun[number] = _Decoding(model, _bytes(source), speaker, seed, conceal, prior, warn_of, codebooks)
+                begun[number] = _Decoding(model, _bytes(source), speaker, sampling, conceal, prior, warn_of, codebooks)
                 yield begun[number].request
             except InputError as fault:
                 faults[number] = fault
                 yield Request((), model.speakers[0])
-            if failed is end_at and (number in faults or begun[number].fault):
+            if on_failure is stop and (number in faults or begun[number].fault):
                 return
 
     def save(number: int, waves: Iterable[Wave]) -> None:
@@ -164,7 +178,7 @@ def decode_all(
             named = str(fault).startswith((f"{source}:", f"{path}:"))
             raise fault if named else InputError(f"{source}: {fault}") from None
 
-    for number in saved(len(pairs), model.decode_many(requests(), temperature, top_p), save, failed):
+    for number in save_each(len(pairs), model.decode_many(requests()), save, on_failure):
         yield pairs[number][1]
 
 
@@ -172,7 +186,7 @@ class _Decoding:
     """A .vqs on its way: codes as its bytes come, and what is to be done to the wave that they become."""
 
     def __init__(
-        self, model: SpeechCodec, blocks: Iterable[bytes], speaker: str, seed: int, conceal: bool,
+        self, model: SpeechCodec, blocks: Iterable[bytes], speaker: str, sampling: SamplingConfig, conceal: bool,
         prior: PriorSampler | None, report: Callable[[str], None], codebooks: int | None = None,
     ) -> None:  # fmt: skip
         self.fault: InputError | None = None
@@ -190,7 +204,7 @@ class _Decoding:
         if not voice:
             raise InputError("names no voice; choose one with --speaker")
         model.speaker_index(voice)
-        self.request = Request(chain(first, pieces), voice, seed)
+        self.request = Request(chain(first, pieces), voice, sampling)
 
     def own(self, wave: Wave) -> Wave:
         """The next part of the wave: silent where chunks were lost, as loud and as long as what was encoded."""

@@ -1,4 +1,4 @@
-"""The page: Gradio's components around a `DemoService`, and how it is served."""
+"""Web page: Gradio components around a `DemoService`, and its server."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ CSS = """
 
 
 def build(demo_service: DemoService) -> Any:
-    """The page of a studio, as Gradio blocks.
+    """The web page as Gradio blocks.
 
     Raises:
         InputError: Gradio is not installed.
@@ -49,9 +49,9 @@ def build(demo_service: DemoService) -> Any:
             enrolling = _voices_tab(gr, demo_service)
         with gr.Tab("Codec", id="codec"):
             _codec_tab(gr, demo_service, voice_list)
-        with gr.Tab("Babble", id="babble"):
+        with gr.Tab("Sample", id="sample"):
             _sample_tab(gr, demo_service, voice_list)
-        with gr.Tab("What the codes know", id="codes"):
+        with gr.Tab("Codebook", id="codebook"):
             _codes_tab(gr, demo_service, probed, voice_list)
 
         def renewed() -> list[Any]:
@@ -68,7 +68,7 @@ def serve(
     demo_service: DemoService, host: str = "127.0.0.1", port: int | None = None, auth: tuple[str, str] | None = None,
     inbrowser: bool = False, wait: bool = True,
 ) -> tuple[Any, str]:  # fmt: skip
-    """Serves the page of a studio; returns its blocks, to be closed, and its address.
+    """Serve the web page; returns its blocks, to be closed, and its address.
 
     Args:
         host: "127.0.0.1" is this machine alone.
@@ -165,7 +165,7 @@ def _voices_tab(gr: Any, demo_service: DemoService) -> _Enrolling:
     with gr.Row():
         with gr.Column():
             voice = gr.Dropdown(demo_service.voices(), label="Listen to a voice", filterable=True)
-            go = gr.Button("Listen", interactive=example is not None)
+            go = gr.Button("Play", interactive=example is not None)
             heard = gr.Audio(label="The voice", interactive=False)
         with gr.Column(visible=demo_service.enrolment):
             recording = _recording(gr, "10 to 60 seconds of you speaking")
@@ -175,7 +175,7 @@ def _voices_tab(gr: Any, demo_service: DemoService) -> _Enrolling:
             remove = gr.Button("Remove it", variant="stop")
             note = gr.Markdown()
 
-    def listen(voice: str, progress: Any = gr.Progress()) -> str:
+    def preview_voice(voice: str, progress: Any = gr.Progress()) -> str:
         return str(demo_service.convert(str(example), voice, progress=_shown(progress, voice)).wav)
 
     def enrol(recording: str, name: str, progress: Any = gr.Progress()) -> str:
@@ -187,7 +187,7 @@ def _voices_tab(gr: Any, demo_service: DemoService) -> _Enrolling:
         demo_service.remove(name or "")
         return f"{name} is gone."
 
-    _on(gr, go.click, listen, [voice], [heard], "listen")
+    _on(gr, go.click, preview_voice, [voice], [heard], "preview_voice")
     added = _on(gr, add.click, enrol, [recording, name], [note], "enrol")
     removed = _on(gr, remove.click, forget, [removable], [note], "remove")
     return _Enrolling([added.then, removed.then], removable)
@@ -225,23 +225,23 @@ def _codec_tab(gr: Any, demo_service: DemoService, voice_list: Callable[..., Any
 
 
 def _sample_tab(gr: Any, demo_service: DemoService, voice_list: Callable[..., Any]) -> None:
-    gr.Markdown("Speech from nothing: a second network makes up codes, and the decoder says them.")
+    gr.Markdown("A second network, the prior, samples new codes; the decoder turns them into speech.")
     with gr.Row():
         with gr.Column():
             voice = voice_list("Voice")
             seconds = gr.Slider(1, 20, 4, step=0.5, label="Seconds")
             temperature = gr.Slider(0.5, 1.2, 0.9, step=0.05, label="Temperature of the codes")
             prompt = _recording(gr, "A recording to go on from, if you like")
-            go = gr.Button("Babble", variant="primary")
-        said = gr.Audio(label="What it made up", interactive=False)
+            go = gr.Button("Sample", variant="primary")
+        said = gr.Audio(label="The sample", interactive=False)
 
     def sample(voice: str, seconds: float, temperature: float, prompt: str | None, progress: Any = gr.Progress()):
         seed = int.from_bytes(os.urandom(4), "big")
         return str(
-            demo_service.sample(voice, seconds, temperature, prompt, seed, progress=_shown(progress, "babbling"))
+            demo_service.sample(voice, seconds, temperature, prompt, seed, progress=_shown(progress, "sampling"))
         )
 
-    _on(gr, go.click, sample, [voice, seconds, temperature, prompt], [said], "babble")
+    _on(gr, go.click, sample, [voice, seconds, temperature, prompt], [said], "sample")
 
 
 def _codes_tab(
@@ -255,23 +255,23 @@ def _codes_tab(
         phone = gr.Dropdown(list(probed), label="A phone", interactive=bool(probed))
         code = gr.Number(0, label="A code", precision=0, minimum=0)
     with gr.Row():
-        of_phone = gr.Button("Hear the codes of this phone", interactive=bool(probed))
-        of_code = gr.Button("Hear this code, and see its phones")
+        of_phone = gr.Button("Play the codes of this phone", interactive=bool(probed))
+        of_code = gr.Button("Play this code, and see its phones")
     said = gr.Audio(label="The codes", interactive=False)
     note = gr.Markdown()
 
-    def hear_phone(phone: str, voice: str) -> tuple[str, str]:
+    def play_phone(phone: str, voice: str) -> tuple[str, str]:
         codes = probed.get(phone, [])
         return str(demo_service.say_codes(codes, voice)), f"{phone}: codes {', '.join(map(str, codes))}"
 
-    def hear_code(code: int, voice: str) -> tuple[str, str]:
+    def play_code(code: int, voice: str) -> tuple[str, str]:
         path = demo_service.say_codes([int(code or 0)], voice)
         rows = [f"| {phone} | {100 * share:.0f} % |" for phone, share in dictionary.shares(int(code or 0))[:8]]
         table = "\n".join(["| phone | share |", "|---|---|", *rows])
-        return str(path), table if rows else "Not heard when it was probed."
+        return str(path), table if rows else "This code did not occur when the model was probed."
 
-    _on(gr, of_phone.click, hear_phone, [phone, voice], [said, note], "hear_phone")
-    _on(gr, of_code.click, hear_code, [code, voice], [said, note], "hear_code")
+    _on(gr, of_phone.click, play_phone, [phone, voice], [said, note], "play_phone")
+    _on(gr, of_code.click, play_code, [code, voice], [said, note], "play_code")
 
 
 def _recording(gr: Any, label: str) -> Any:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vqspeech import audio
 from vqspeech.codec import bitstream, vqs_files
@@ -15,9 +14,11 @@ from vqspeech.demo.uploads import Limits, Tell, UploadFolder, hide_path, safe_fi
 from vqspeech.errors import InputError
 from vqspeech.evaluation import figures
 from vqspeech.evaluation.code_phones import CodePhoneMap, rank_by_first_component
-from vqspeech.inference import conversion, sampling, speaker_enrolment
+from vqspeech.inference import conversion, prior_speech, speaker_enrolment
 from vqspeech.inference.prior_sampler import PriorSampler
-from vqspeech.inference.speech_codec import SpeechCodec, Wave
+from vqspeech.inference.sampling_config import SamplingConfig
+from vqspeech.inference.speech_codec import SpeechCodec
+from vqspeech.inference.vocoder import Codes, Wave
 from vqspeech.models import hub, speaker_table
 
 EXAMPLES = (2, 3)
@@ -105,15 +106,15 @@ class DemoService:
         request_dir, tell = self.upload_folder.request_dir(), self.upload_folder.with_deadline(progress, seconds)
         model.speaker_index(voice)
         with self._lock:
-            wave = conversion.levelled(model, source, voice)
-            codes = model.encode(wave)
-            vqs = _written(request_dir / f"{safe_filename(source.name)}.vqs", model, wave, voice)
             target = request_dir / f"{safe_filename(source.name)}.{voice}.wav"
-            conversion.convert(model, source, voice, target, temperature, 1.0, seed, level, tell)
-        said = audio.read(target, model.sample_rate)
-        return ConversionResult(
-            target, vqs, self._picture(request_dir, model, wave, said, codes, voice), _sizes(vqs, target, seconds)
-        )
+            sampling = SamplingConfig(temperature, seed=seed)
+            converted = conversion.convert(model, source, voice, target, sampling, level, tell)
+        pieces = vqs_files.encode_pieces(model, [converted.codes], lambda: converted.n_samples, voice)
+        vqs = request_dir / f"{safe_filename(source.name)}.vqs"
+        vqs.write_bytes(b"".join(pieces))
+        waves = {"your recording": source, voice: target}
+        picture = _picture(request_dir, model, waves, converted.codes)
+        return ConversionResult(target, vqs, picture, _sizes(vqs, target, seconds))
 
     def encode(self, recording: str | None, voice: str = "", name: str = "") -> tuple[Path, str]:
         """A recording as a .vqs, and one line about it.
@@ -146,7 +147,7 @@ class DemoService:
         tell = self.upload_folder.with_deadline(progress, seconds)
         with self._lock, audio.Writer(target, model.sample_rate) as writer:
             done = 0
-            for wave in vqs_files.decode_blocks(model, [source.read_bytes()], voice, temperature=temperature):
+            for wave in vqs_files.decode_blocks(model, [source.read_bytes()], voice, SamplingConfig(temperature)):
                 writer.write(wave)
                 tell((done := done + len(wave)) / model.sample_rate)
         size = source.stat().st_size
@@ -160,16 +161,17 @@ class DemoService:
         """Speech from nothing, or going on from a recording, in a voice.
 
         Raises:
-            InputError: the model has no prior, or as `sampling.sample_codes`.
+            InputError: the model has no prior, or as `prior_speech.sample_codes`.
         """
         model, sampler = self.model(name), self._sampler(name)
         self.upload_folder.check_duration(seconds)
         begun = self.upload_folder.recording(prompt) if prompt else None
-        drawing = sampling.SamplingConfig(seed, temperature, 1.0, 0.9)
+        of_codes, of_samples = SamplingConfig(temperature, seed=seed), SamplingConfig(0.9, seed=seed)
         with self._lock:
-            codes = sampling.sample_codes(sampler, voice, seconds, 1, drawing, begun[0] if begun else None)
+            codes = prior_speech.sample_codes(sampler, voice, seconds, 1, of_codes, begun[0] if begun else None)
             tell = self.upload_folder.with_deadline(progress, codes[:, :, 0].size * model.hop / model.sample_rate)
-            return next(sampling.speak(model, codes, voice, self.upload_folder.request_dir(), drawing, tell))
+            folder = self.upload_folder.request_dir()
+            return next(prior_speech.decode_to_files(model, codes, voice, folder, of_samples, tell))
 
     def enrol(self, recording: str | None, called: str, progress: Tell = lambda _: None) -> list[str]:
         """Adds a voice to the first model; returns what is to be said about the recording.
@@ -214,7 +216,7 @@ class DemoService:
             raise InputError("there is nothing to say; choose a phone or a code")
         model, target = self.model(), self.upload_folder.request_dir() / "codes.wav"
         with self._lock:
-            wave = model.decode(np.repeat(codes[:24], REPEATS), voice, temperature=0.8)
+            wave = model.decode(np.repeat(codes[:24], REPEATS), voice, SamplingConfig(0.8))
         audio.write(target, wave, model.sample_rate)
         return target
 
@@ -230,20 +232,10 @@ class DemoService:
         first = next(iter(self._codecs))
         self._codecs[first] = SpeechCodec(first)
 
-    def _picture(
-        self, request_dir: Path, model: SpeechCodec, source: Wave, said: Wave, codes: NDArray, voice: str
-    ) -> Path:
-        path = request_dir / "picture.png"
-        orders = [rank_by_first_component(one.codebook) for one in model.quantizers]
-        colours = np.stack([order[column] for order, column in zip(orders, codes.T, strict=True)])
-        figure = figures.conversion({"your recording": source, voice: said}, colours, model.sample_rate, model.hop)
-        figure.savefig(path, format="png")
-        return path
-
 
 def bits_per_second(model: SpeechCodec) -> float:
     """What the codes of a model cost if all are alike."""
-    return sum(map(math.log2, model.model.quantizer.sizes)) * model.sample_rate / model.hop
+    return sum(map(math.log2, model.net.quantizer.sizes)) * model.sample_rate / model.hop
 
 
 def _described(name: str, voice: speaker_table.SpeakerInfo | None) -> str:
@@ -252,8 +244,13 @@ def _described(name: str, voice: speaker_table.SpeakerInfo | None) -> str:
     return f"{name} ({', '.join(one for one in known if one)})" if any(known) else name
 
 
-def _written(path: Path, model: SpeechCodec, wave: Wave, voice: str) -> Path:
-    path.write_bytes(b"".join(vqs_files.encode_blocks(model, [wave], voice)))
+def _picture(request_dir: Path, model: SpeechCodec, paths: dict[str, Path], codes: Codes) -> Path:
+    """Mel spectrograms of recordings by name, and their codes as colours."""
+    path = request_dir / "picture.png"
+    ranks = [rank_by_first_component(quantizer.codebook) for quantizer in model.quantizers]
+    colours = np.stack([rank[column] for rank, column in zip(ranks, codes.T, strict=True)])
+    waves: dict[str, Wave] = {name: audio.read(one, model.sample_rate) for name, one in paths.items()}
+    figures.conversion(waves, colours, model.sample_rate, model.hop).savefig(path, format="png")
     return path
 
 

@@ -91,6 +91,46 @@ def logits(
     return torch.from_numpy(heard).transpose(1, 2), state
 
 
+@torch.inference_mode()
+def step(
+    wavenet: WaveNet, cond: Tensor, previous: Tensor | None = None, state: State | None = None, *,
+    precision: str = "float32",
+) -> tuple[Tensor, State]:  # fmt: skip
+    """The same function as `torch_engine.step`, compiled."""
+    if state is not None and previous is not None:
+        state = state._replace(previous=previous.numpy().astype(np.int64))
+    unknown = torch.zeros(len(cond), wavenet.bands, dtype=torch.long)
+    return logits(wavenet, unknown, cond, state, precision=precision)
+
+
+class NumbaEngine(NamedTuple):
+    """The functions of this module as an `Engine`: weights in a precision, streams on a number of threads."""
+
+    precision: str = "float32"
+    threads: int = 1
+
+    def generate(
+        self, wavenet: WaveNet, cond: Tensor, uniforms: Tensor, temperature: float = 1.0, state: State | None = None,
+        *, top_p: float = 1.0,
+    ) -> tuple[Tensor, State]:  # fmt: skip
+        """See `generate`."""
+        return generate(
+            wavenet, cond, uniforms, temperature, state, top_p=top_p, precision=self.precision, threads=self.threads
+        )
+
+    def logits(
+        self, wavenet: WaveNet, classes: Tensor, cond: Tensor, state: State | None = None
+    ) -> tuple[Tensor, State]:
+        """See `logits`."""
+        return logits(wavenet, classes, cond, state, precision=self.precision)
+
+    def step(
+        self, wavenet: WaveNet, cond: Tensor, previous: Tensor | None = None, state: State | None = None
+    ) -> tuple[Tensor, State]:
+        """See `step`."""
+        return step(wavenet, cond, previous, state, precision=self.precision)
+
+
 def warm(precision: str) -> None:
     """Compiles what `generate` needs, unless that was done before and is kept on disk."""
     wavenet = WaveNet(2, 0, 1, 1, 1, 1, 2, 1)

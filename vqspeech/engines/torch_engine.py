@@ -77,6 +77,24 @@ def logits(wavenet: WaveNet, classes: Classes, cond: Cond, state: State | None =
     return heard, _run(wavenet, cond, classes.shape[1], listen, state)
 
 
+@torch.inference_mode()
+def step(
+    wavenet: WaveNet, cond: Cond, previous: Tensor | None = None, state: State | None = None
+) -> tuple[Tensor, State]:
+    """The logits of the next symbol of each band, (batch, classes, bands), and the state before it is known.
+
+    Args:
+        cond: (batch, cond, 1).
+        previous: the symbols that followed the last logits, (batch, bands); None before the first step, and after a
+            state of `generate` or `logits`, which knows them.
+        state: where the step before ended.
+    """
+    if state is not None and previous is not None:
+        state = state._replace(previous=previous)
+    unknown = torch.zeros(len(cond), wavenet.bands, dtype=torch.long, device=cond.device)  # replaced by the next step
+    return logits(wavenet, unknown, cond, state)
+
+
 def choose(logits: Tensor, uniforms: Tensor, temperature: float, top_p: float = 1.0) -> Tensor:
     """The class of each uniform by the inverse of the cumulative distribution: (batch, classes) -> (batch,)."""
     if temperature == 0:

@@ -28,7 +28,8 @@ from vqspeech.errors import InputError
 from vqspeech.evaluation import likelihood, objective, reference_codecs
 from vqspeech.evaluation.objective import MEASURES, RATE, Comparison, Measure, Recording
 from vqspeech.inference import conversion
-from vqspeech.inference.saving import Failed, end_at
+from vqspeech.inference.sampling_config import SamplingConfig
+from vqspeech.inference.saving import OnFailure, stop
 from vqspeech.inference.speech_codec import SpeechCodec
 from vqspeech.models import checkpoint
 
@@ -78,15 +79,15 @@ def read_pairs(path: Path) -> list[Pair]:
 
 
 def evaluate(
-    model: SpeechCodec, pairs: list[Pair], voices: Path | None = None, temperature: float = 1.0, top_p: float = 1.0,
-    seed: int = 0, progress: Callable[[float], None] = lambda _: None, failed: Failed = end_at,
+    model: SpeechCodec, pairs: list[Pair], voices: Path | None = None, sampling: SamplingConfig = SamplingConfig(),
+    progress: Callable[[float], None] = lambda _: None, failed: OnFailure = stop,
     recogniser: Recogniser | None = None, codecs: bool = True,
 ) -> dict[str, Any]:  # fmt: skip
     """Measures each conversion, and each source as it is, as mu-law says it and through the codecs that are installed.
 
     Args:
         voices: a data directory with recordings of the target voices, for how near a conversion comes to them.
-        temperature, top_p, seed: of the conversions.
+        sampling: of the conversions.
         progress: told the share that is done.
         failed: told of a pair that cannot be measured, while the others go on.
         recogniser: for word and character error rates, against what it hears in the source.
@@ -105,7 +106,7 @@ def evaluate(
     targets = _voices(voices, {pair.speaker for pair in pairs}, found["missing"])
     for number, pair in enumerate(pairs):
         try:
-            found["rows"] += _measured(model, pair, usable, targets, temperature, top_p, seed, recogniser, codecs)
+            found["rows"] += _measured(model, pair, usable, targets, sampling, recogniser, codecs)
         except InputError as fault:
             failed(fault)
         progress((number + 1) / len(pairs))
@@ -115,8 +116,8 @@ def evaluate(
 
 
 def _measured(
-    model: SpeechCodec, pair: Pair, usable: list[Measure], targets: dict[str, NDArray], temperature: float,
-    top_p: float, seed: int, recogniser: Recogniser | None, codecs: bool,
+    model: SpeechCodec, pair: Pair, usable: list[Measure], targets: dict[str, NDArray], sampling: SamplingConfig,
+    recogniser: Recogniser | None, codecs: bool,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The rows of a pair, one a system."""
     rows = []
@@ -124,7 +125,7 @@ def _measured(
     reference = Recording(audio.read(pair.reference, RATE)) if pair.reference else source
     text = recogniser.hear(source.wave) if recogniser else ""
     voice = objective.speaker_embedding(source.wave) if pair.speaker in targets else None
-    for system, wave in _systems(model, pair, source.wave, temperature, top_p, seed, codecs):
+    for system, wave in _systems(model, pair, source.wave, sampling, codecs):
         said = source if system == UNTOUCHED else Recording(wave)
         against = Comparison(reference if system == CONVERSION else source, said)
         row: dict[str, Any] = {"system": system, "source": str(pair.source), "speaker": pair.speaker}
@@ -183,7 +184,7 @@ def bits_per_sample(run: checkpoint.Run, held_out: Path, seconds: float = 120.0)
 
 
 def _systems(
-    model: SpeechCodec, pair: Pair, source: Wave, temperature: float, top_p: float, seed: int, codecs: bool
+    model: SpeechCodec, pair: Pair, source: Wave, sampling: SamplingConfig, codecs: bool
 ) -> Iterator[tuple[str, Wave]]:
     yield UNTOUCHED, source
     if codecs:
@@ -191,7 +192,7 @@ def _systems(
         for peer in reference_codecs.installed():
             yield peer.name, peer(source).wave
     with tempfile.TemporaryDirectory() as folder:
-        done = conversion.convert(model, pair.source, pair.speaker, Path(folder) / "out.wav", temperature, top_p, seed)
+        done = conversion.convert(model, pair.source, pair.speaker, Path(folder) / "out.wav", sampling)
         yield CONVERSION, audio.read(done.path, RATE)
 
 

@@ -75,7 +75,7 @@ def probe(
         heard[part].append(_hear(model, untrained, one, said))
         progress(0.8 * (number + 1) / total)
     sources = _sources(model.codebooks)
-    symbols = {source: _symbols(source, heard, model.model.quantizer.sizes[0], seed) for source in sources}
+    symbols = {source: _symbols(source, heard, model.net.quantizer.sizes[0], seed) for source in sources}
     found: dict[str, Any] = {"conditions": _conditions(model, train, test, heard, seed), "accuracy": {}}
     for policy in POLICIES:
         found["accuracy"][policy] = {source: _accuracy(heard, symbols[source], policy, seed) for source in sources}
@@ -122,7 +122,7 @@ def _hear(model: SpeechCodec, untrained: VQVAE, one: Utterance, said: list[Phone
     padded = np.pad(mulaw.compress(wave), (0, len(codes) * model.hop - len(wave)), constant_values=mulaw.SILENCE)
     latents = untrained.latents(torch.from_numpy(padded)[None])[0].t().numpy()
     labels = phones.frame_phones(said, len(codes), model.hop, model.sample_rate)
-    quantised = model.model.quantizer.decode(torch.from_numpy(codes).to(model.device)[None])[0].t().cpu().numpy()
+    quantised = model.net.quantizer.decode(torch.from_numpy(codes).to(model.device)[None])[0].t().cpu().numpy()
     return Heard(
         one, codes, quantised, metrics.mfcc(wave, len(codes), model.hop, model.sample_rate), latents, labels, said
     )
@@ -284,7 +284,7 @@ def _by_phone(heard: Any, symbols: list[list[NDArray]]) -> dict[str, Any]:
 
 def _conditions(model: SpeechCodec, train: str | Path, test: str | Path, heard: Any, seed: int) -> dict[str, Any]:
     about: dict[str, Any] = {"train": str(train), "test": str(test), "seed": seed, "model": model.run.digest}
-    sizes = model.model.quantizer.sizes
+    sizes = model.net.quantizer.sizes
     about["phone_labels"] = checkpoint.has_phone_labels(model.run.config)
     about |= {"codes": sizes[0], "codebooks": len(sizes), "frame_rate": model.sample_rate / model.hop}
     for name, part in zip(("train", "test"), heard, strict=True):

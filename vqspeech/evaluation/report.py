@@ -20,6 +20,7 @@ from vqspeech.data import corpus, phones
 from vqspeech.errors import InputError
 from vqspeech.evaluation import evaluate, figures, tables
 from vqspeech.evaluation.objective import MEASURES
+from vqspeech.inference.sampling_config import SamplingConfig
 from vqspeech.inference.speech_codec import SpeechCodec
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Spoken(NamedTuple):
 
 
 def write(
-    run: str | Path, path: Path, pairs: Path | None = None, temperature: float = 1.0,
+    run: str | Path, path: Path, pairs: Path | None = None, sampling: SamplingConfig = SamplingConfig(),
     progress: Callable[[float], None] = lambda _: None,
 ) -> Path:  # fmt: skip
     """Writes the report of a run directory: one file that needs no other and no network.
@@ -88,7 +89,7 @@ def write(
     rows = evaluate.read_pairs(pairs)[:RECORDINGS] if pairs else []
     spoken = []
     for number, pair in enumerate(rows):
-        spoken.append(_spoken(model, pair, temperature))
+        spoken.append(_spoken(model, pair, sampling))
         progress(0.4 + 0.6 * (number + 1) / len(rows))
     sections = [Section("How good is it?", good), Section("What do the codes know?", known)]
     about = f"Speech as discrete codes, {len(model.speakers)} voices. Model {model.run.digest[:24]}."
@@ -160,7 +161,7 @@ def _facts(model: SpeechCodec, log: list[dict[str, float]]) -> list[tuple[str, s
     newest: dict[str, float] = {}
     for row in log:
         newest |= row
-    sizes, rate = model.model.quantizer.sizes, model.sample_rate / model.hop
+    sizes, rate = model.net.quantizer.sizes, model.sample_rate / model.hop
     labels, codes = " and ".join(map(str, sizes)), sizes[0]
     facts = [(f"{rate * np.log2(sizes).sum():,.0f} bit/s", f"one of {labels} codes, {rate:g} times a second")]
     if "held_out_bits_per_sample" in newest:
@@ -213,7 +214,7 @@ def _of_probe(probed: dict[str, Any], model: SpeechCodec) -> tuple[list[tuple[st
     return facts, pictures
 
 
-def _spoken(model: SpeechCodec, pair: evaluate.Pair, temperature: float) -> Spoken:
+def _spoken(model: SpeechCodec, pair: evaluate.Pair, sampling: SamplingConfig) -> Spoken:
     """A recording, the same from its codes in its own voice where the model has it, and its conversion."""
     rate = model.sample_rate
     wave = audio.read(pair.source, rate)[: round(HEARD_S * rate)]
@@ -222,7 +223,7 @@ def _spoken(model: SpeechCodec, pair: evaluate.Pair, temperature: float) -> Spok
     waves = {"source": wave}
     for title, speaker in (("reconstruction", own), ("conversion", pair.speaker)):
         if speaker:
-            waves[f"{title}, {speaker}"] = model.decode(codes, speaker, temperature=temperature, length=len(wave))
+            waves[f"{title}, {speaker}"] = model.decode(codes, speaker, sampling, length=len(wave))
     alt = f"Mel spectrograms of {pair.source.name} and what is spoken from its {codes.size} codes."
     picture = drawn(f"{pair.source.name} to {pair.speaker}", figures.spectrograms(waves, rate), alt)
     return Spoken(picture.title, picture, [Sound(title, _sound(one, rate)) for title, one in waves.items()])

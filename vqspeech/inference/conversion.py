@@ -1,9 +1,8 @@
-"""A recording in another voice."""
+"""Voice conversion: recordings encoded, and decoded as another speaker at a level of choice."""
 
 import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,25 +13,28 @@ from vqspeech.audio import loudness
 from vqspeech.audio.loudness import LevelAnalysis
 from vqspeech.audio.preprocessing import preprocessed
 from vqspeech.errors import InputError
-from vqspeech.inference.saving import Failed, end_at, saved
-from vqspeech.inference.speech_codec import Request, SpeechCodec, Wave
+from vqspeech.inference.sampling_config import SamplingConfig
+from vqspeech.inference.saving import OnFailure, save_each, stop
+from vqspeech.inference.speech_codec import SpeechCodec
+from vqspeech.inference.vocoder import Codes, Request, Wave
 from vqspeech.system.files import made_from
 
 LEVELS = ("voice", "source", "raw")
-PEAK = 0.98
-"""No sample of a conversion is beyond this, so that no player clips it."""
-MOST_DB = 30.0
-"""A recording is made louder by this at most before it is encoded: below lies its noise."""
+MAX_PEAK = 0.98
+"""No sample of a conversion exceeds this, so that no player clips it."""
+MAX_GAIN_DB = 30.0
+"""A recording is amplified by this at most before it is encoded: below lies its noise."""
 
 
 class Converted(NamedTuple):
-    """One conversion: where it lies, how long it is and what its codes cost."""
+    """A conversion that was written: its codes (frames, codebooks), and its length in samples and seconds."""
 
     source: Path
     path: Path
     speaker: str
+    codes: Codes
+    n_samples: int
     duration_s: float
-    codes: int
 
 
 def convert(
@@ -40,148 +42,158 @@ def convert(
     source: str | Path,
     speaker: str,
     path: str | Path | None = None,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-    seed: int = 0,
+    sampling: SamplingConfig = SamplingConfig(),
     level: str = "voice",
     progress: Callable[[float], None] = lambda _: None,
 ) -> Converted:
-    """Says a recording again in the voice of `speaker`, exactly as long, at the model's sample rate.
+    """Convert a recording to another speaker: exactly as long, at the model's sample rate.
 
-    A recording of any length needs the same memory; the file appears when it is whole.
+    A recording of any length needs the same memory; the file appears when it is complete.
 
     Args:
         source: any recording that `audio.read` takes.
         path: a .wav or .flac; by default `in.wav` becomes `in.p225.wav` beside it.
-        temperature: 1 draws as the model believes, less is smoother and duller.
-        top_p: draws only from the likeliest classes that together have this share.
-        seed: of the draws; the same seed gives the same samples.
-        level: "voice", as loud as that voice's own recordings (as the source where they are not known);
-            "source", as loud as the source; "raw", what the decoder says, sample by sample.  In the first
-            two the source is brought to the voice's level before it is encoded, its long pauses are silent,
-            and nothing clips.
-        progress: told the seconds that are done.
+        sampling: of the vocoder; the source-filter vocoder uses its seed alone.
+        level: "voice", the speech level of that speaker's recordings (of the source where it is unknown); "source",
+            that of the source; "raw", as decoded, sample by sample.  In the first two the source is brought to the
+            speaker's level before it is encoded, long pauses are silent, and nothing clips.
+        progress: is called with the seconds that are done.
 
     Raises:
-        InputError: an unknown voice or level, a source that is no audio, a path that cannot be written.
+        InputError: an unknown speaker or level, a source that is not audio, a path that cannot be written.
     """
-    pair = Path(source), Path(path) if path else beside(Path(source), speaker)
-    return next(convert_all(model, [pair], speaker, temperature, top_p, seed, level, progress))
+    pair = Path(source), Path(path) if path else default_output(Path(source), speaker)
+    return next(convert_all(model, [pair], speaker, sampling, level, progress))
 
 
 def convert_all(
     model: SpeechCodec,
     pairs: Sequence[tuple[Path, Path]],
     speaker: str,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-    seed: int = 0,
+    sampling: SamplingConfig = SamplingConfig(),
     level: str = "voice",
     progress: Callable[[float], None] = lambda _: None,
-    failed: Failed = end_at,
+    on_failure: OnFailure = stop,
 ) -> Iterator[Converted]:
-    """Conversions of several recordings, (source, path) each, side by side: each is what `convert` makes of it.
+    """Convert several recordings, (source, path) each, side by side; each result is that of `convert`.
 
     Args:
-        failed: told what becomes of a recording that cannot be converted, while the others go on.
+        on_failure: is called with the error of a recording that cannot be converted; the others go on.
 
     Raises:
-        InputError: as `convert`; what comes before the fault is converted first.
+        InputError: as `convert`; the recordings before it are converted first.
     """
     if level not in LEVELS:
         raise InputError(f"level {level!r} is unknown; choose from {', '.join(LEVELS)}")
     for source, path in pairs:
         if path.exists() and source.exists() and path.samefile(source):
             raise InputError(f"{path}: is the recording itself; choose another -o")
+    sampling.check()
     model.speaker_index(speaker)  # before a file is touched
-    lengths, faults, heard = [0] * len(pairs), dict[int, InputError](), dict[int, LevelAnalysis]()
+    conversions = [_Conversion(model, source, path, speaker, level) for source, path in pairs]
 
-    def blocks(number: int) -> Iterator[Wave]:
+    def requests() -> Iterator[Request]:
+        for conversion in conversions:
+            if on_failure is stop and any(earlier.error for earlier in conversions):
+                return
+            yield Request(conversion.encode(), speaker, sampling)
+
+    decoded = model.decode_many(requests(), progress)
+    for number in save_each(len(pairs), decoded, lambda number, waves: conversions[number].save(waves), on_failure):
+        yield conversions[number].result()
+
+
+class _Conversion:
+    """One recording: it is read, brought to a level and encoded; its decoded wave is finished and written."""
+
+    def __init__(self, model: SpeechCodec, source: Path, path: Path, speaker: str, level: str) -> None:
+        self.error: InputError | None = None
+        self._model, self._source, self._path, self._speaker, self._level = model, source, path, speaker, level
+        self._speaker_db = model.level_db(speaker)
+        self._analysis: LevelAnalysis | None = None
+        self._codes: list[Codes] = []
+        self._n_samples = 0
+
+    def encode(self) -> Iterator[Codes]:
+        """The codes in pieces; an error ends them and is raised by `save`, after what came before it is decoded."""
         try:
-            source, rate = pairs[number][0], model.sample_rate
-            if level != "raw":
-                heard[number] = loudness.analyse_level(preprocessed(audio.blocks(source, rate), rate), rate)
-            gain = _gain(_before_db(model, speaker, heard.get(number)))
-            for block in audio.blocks(source, rate):
-                lengths[number] += len(block)
-                yield block * gain
-        except InputError as fault:  # what was heard before is still to be spoken
-            faults[number] = fault
+            for codes in self._model.encode_blocks(self._levelled()):
+                self._codes.append(codes)
+                yield codes
+        except InputError as error:
+            self.error = error
 
-    def save(number: int, waves: Iterable[Wave]) -> None:
-        said = _first(waves, partial(lengths.__getitem__, number))
-        source, path = pairs[number]
-        with made_from(source), audio.Writer(path, model.sample_rate) as file:
-            if number in heard:
-                said = _finished(said, heard[number], _after_db(model, speaker, heard[number], level))
-            for wave in said:
-                file.write(wave)
-            if number in faults:
-                raise faults[number]
+    def save(self, waves: Iterable[Wave]) -> None:
+        """Write the decoded wave."""
+        waves = self._trimmed(waves)
+        with made_from(self._source), audio.Writer(self._path, self._model.sample_rate) as writer:
+            if self._analysis:
+                waves = _gate_and_scale(waves, self._analysis, self._output_level_db(self._analysis))
+            for wave in waves:
+                writer.write(wave)
+            if self.error:
+                raise self.error
 
-    numbers = (number for number in range(len(pairs)) if failed is not end_at or not faults)
-    requests = (Request(model.encode_blocks(blocks(number)), speaker, seed) for number in numbers)
-    spoken = model.decode_many(requests, temperature, top_p, progress)
-    for number in saved(len(pairs), spoken, save, failed):
-        length = lengths[number]
-        yield Converted(*pairs[number], speaker, length / model.sample_rate, -(-length // model.hop))
+    def result(self) -> Converted:
+        """What was written."""
+        codes = np.concatenate([np.zeros((0, self._model.codebooks), np.int64), *self._codes])
+        duration_s = self._n_samples / self._model.sample_rate
+        return Converted(self._source, self._path, self._speaker, codes, self._n_samples, duration_s)
+
+    def _levelled(self) -> Iterator[Wave]:
+        """The recording in blocks, at the level of the speaker's training data."""
+        sample_rate = self._model.sample_rate
+        if self._level != "raw":
+            blocks = preprocessed(audio.blocks(self._source, sample_rate), sample_rate)
+            self._analysis = loudness.analyse_level(blocks, sample_rate)
+        gain = _gain(self._input_gain_db())
+        for block in audio.blocks(self._source, sample_rate):
+            self._n_samples += len(block)
+            yield block * gain
+
+    def _input_gain_db(self) -> float:
+        """Brings a source to the speaker's level, and never beyond full scale."""
+        analysis = self._analysis
+        if analysis is None or math.isnan(analysis.level_db) or math.isnan(self._speaker_db):
+            return 0.0
+        headroom_db = -20 * math.log10(max(analysis.peak, 1e-6))
+        return min(self._speaker_db - analysis.level_db, MAX_GAIN_DB, headroom_db)
+
+    def _output_level_db(self, analysis: LevelAnalysis) -> float:
+        return analysis.level_db if self._level == "source" or math.isnan(self._speaker_db) else self._speaker_db
+
+    def _trimmed(self, waves: Iterable[Wave]) -> Iterator[Wave]:
+        """As many samples as the source has, a number that is final when the last wave is decoded."""
+        done = 0
+        for wave in waves:
+            yield wave[: self._n_samples - done]
+            done += len(wave)
 
 
-def levelled(model: SpeechCodec, source: str | Path, speaker: str) -> Wave:
-    """A recording as it is encoded when it is converted: at the voice's level, (time,).
+def default_output(source: Path, speaker: str) -> Path:
+    """The default path of a conversion: `in.wav` -> `in.p225.wav`, in the same folder.
 
-    Raises:
-        InputError: a source that is no audio.
-    """
-    wave, rate = audio.read(source, model.sample_rate), model.sample_rate
-    return wave * _gain(_before_db(model, speaker, loudness.analyse_level(preprocessed([wave], rate), rate)))
-
-
-def beside(source: Path, speaker: str) -> Path:
-    """The name of a conversion: `in.wav` -> `in.p225.wav`, in the same folder.
-
-    >>> beside(Path("a/in.mp3"), "p225").name
+    >>> default_output(Path("a/in.mp3"), "p225").name
     'in.p225.wav'
     """
     return source.with_name(f"{source.stem}.{speaker}.wav")
 
 
-def _before_db(model: SpeechCodec, speaker: str, heard: LevelAnalysis | None) -> float:
-    """What brings a source to the level at which the model knows this voice, and never beyond full scale."""
-    if heard is None or math.isnan(heard.level_db) or math.isnan(known := model.level_db(speaker)):
-        return 0.0
-    return min(known - heard.level_db, MOST_DB, -20 * math.log10(max(heard.peak, 1e-6)))
+def _gate_and_scale(waves: Iterable[Wave], source: LevelAnalysis, level_db: float) -> Iterator[Wave]:
+    """A wave with the pauses of its source silent, at a speech level; a temporary file holds it until that is known."""
+    with tempfile.TemporaryFile() as buffer:
 
-
-def _after_db(model: SpeechCodec, speaker: str, heard: LevelAnalysis, level: str) -> float:
-    """The level that a conversion shall have."""
-    known = model.level_db(speaker)
-    return heard.level_db if level == "source" or math.isnan(known) else known
-
-
-def _finished(waves: Iterable[Wave], heard: LevelAnalysis, level_db: float) -> Iterator[Wave]:
-    """What was said, silent where the source pauses and at a level: it is kept on disk until its own is known."""
-    with tempfile.TemporaryFile() as kept:
-
-        def keeping() -> Iterator[Wave]:
-            for wave in loudness.gate_pauses(waves, heard):
-                kept.write(np.asarray(wave, np.float32).tobytes())
+        def buffered() -> Iterator[Wave]:
+            for wave in loudness.gate_pauses(waves, source):
+                buffer.write(np.asarray(wave, np.float32).tobytes())
                 yield wave
 
-        said = loudness.analyse_level(keeping(), heard.sample_rate)
-        gain = 1.0 if math.isnan(level_db) or math.isnan(said.level_db) else _gain(level_db - said.level_db)
-        gain = min(gain, PEAK / max(said.peak, 1e-6))
-        kept.seek(0)
-        while data := kept.read(1 << 20):
+        decoded = loudness.analyse_level(buffered(), source.sample_rate)
+        gain = 1.0 if math.isnan(level_db) or math.isnan(decoded.level_db) else _gain(level_db - decoded.level_db)
+        gain = min(gain, MAX_PEAK / max(decoded.peak, 1e-6))
+        buffer.seek(0)
+        while data := buffer.read(1 << 20):
             yield np.frombuffer(data, np.float32) * np.float32(gain)
-
-
-def _first(waves: Iterable[Wave], length: Callable[[], int]) -> Iterator[Wave]:
-    """The first `length()` samples, a number that is final when the last wave comes: its frame may reach beyond."""
-    done = 0
-    for wave in waves:
-        yield wave[: length() - done]
-        done += len(wave)
 
 
 def _gain(db: float) -> np.float32:

@@ -28,7 +28,7 @@ def nearest(model: SpeechCodec, source: Path) -> str:
     Raises:
         InputError: a source that is no audio.
     """
-    net = model.model
+    net = model.net
     if not net.acoustic_model:
         return ""
     wave = audio.read(source, model.sample_rate, end_s=HEARD_S) * np.float32(10 ** (lift_db(model, source) / 20))

@@ -1,4 +1,4 @@
-"""A prior awake: it composes codes in a voice, goes on from a recording's, and tells a coder what to expect."""
+"""Sampling from a prior: new codes of a speaker, continuations of a recording, and distributions for a coder."""
 
 from pathlib import Path
 from typing import Any
@@ -8,40 +8,42 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vqspeech.engines.protocol import Engine, load_engine
 from vqspeech.engines.torch_engine import choose
 from vqspeech.errors import InputError
+from vqspeech.inference.sampling_config import SamplingConfig
 from vqspeech.inference.speech_codec import SpeechCodec
-from vqspeech.inference.vocoders import check_choice, engine_of
+from vqspeech.inference.vocoder import Codes
 from vqspeech.models import checkpoint
 from vqspeech.models.prior import Prior
 
-Codes = NDArray[np.integer]
+FREQUENCY_SUM = 1 << 16
 
 
 class PriorSampler:
-    """A trained prior and the model whose codes it knows.
+    """A trained prior with the model whose codes it predicts.
 
     Args:
-        run: a run directory of a prior, or what `checkpoint.load_prior` gave.
-        model: speaks what is composed; its engine composes.
+        run: a run directory of a prior, or what `checkpoint.load_prior` returned.
+        model: the codec; its engine and threads sample the prior.
 
     Raises:
-        InputError: no prior, or one that knows another model's codes.
+        InputError: no prior, or one of another model's codes.
     """
 
     def __init__(self, run: str | Path | checkpoint.PriorRun, model: SpeechCodec) -> None:
         self.run = run if isinstance(run, checkpoint.PriorRun) else checkpoint.load_prior(run)
-        self.model, of = model, self.run.config.prior.model
-        if of != model.run.digest:
+        self.model, trained_on = model, self.run.config.prior.model
+        if trained_on != model.run.digest:
             raise InputError(
-                f"the prior knows the codes of model {of[:24]}, this one is {model.run.digest[:24]}; "
-                "give its own with --model"
+                f"the prior was trained on codes of model {trained_on[:24]}, this one is {model.run.digest[:24]}; "
+                "choose its model with --model"
             )
         if self.codebooks != model.codebooks:
             raise InputError(
-                f"the prior knows {self.codebooks} codebooks, the model has {model.codebooks}; train it again"
+                f"the prior has {self.codebooks} codebooks, the model has {model.codebooks}; train the prior again"
             )
-        self._engine: Any = engine_of(model.engine)
+        self._engine = load_engine(model.engine, threads=model.threads)
 
     @property
     def codebooks(self) -> int:
@@ -50,91 +52,89 @@ class PriorSampler:
 
     @torch.inference_mode()
     def sample(
-        self, speaker: str, frames: int, number: int = 1, seed: int = 0, temperature: float = 1.0, top_p: float = 1.0,
+        self, speaker: str, frames: int, number: int = 1, sampling: SamplingConfig = SamplingConfig(),
         prompt: Codes | None = None,
     ) -> NDArray[np.int64]:  # fmt: skip
-        """Several sequences of new codes in a voice, (number, frames, codebooks).
+        """Several sequences of new codes of a speaker, (number, frames, codebooks).
 
         Args:
-            seed: of the draws; sequence n depends on it and on n alone.
-            prompt: codes that stand before the new ones, (frames before, codebooks).
+            sampling: sequence n depends on its seed and on n alone.
+            prompt: the codes before the new ones, (frames before, codebooks).
 
         Raises:
             InputError: an unknown speaker, or a temperature or top_p out of range.
         """
-        check_choice(temperature, top_p)
+        sampling.check()
+        temperature, top_p, seed = sampling
         cond = self._cond(speaker).expand(number, -1, -1).contiguous()
-        wavenet, state, size = self.run.model.wavenet, None, frames * self.codebooks
+        prior, state, size = self.run.model, None, frames * self.codebooks
         if prompt is not None and len(prompt):
-            prompt_symbols = self.run.model.symbols(torch.from_numpy(np.asarray(prompt, np.int64))[None])
-            _, state = self._engine.logits(wavenet, prompt_symbols.expand(number, -1).contiguous(), cond)
-        draws = [np.random.default_rng([seed, one]).random(size, dtype=np.float32) for one in range(number)]
+            symbols = prior.symbols(torch.from_numpy(np.asarray(prompt, np.int64))[None])
+            _, state = self._engine.logits(prior.wavenet, symbols.expand(number, -1).contiguous(), cond)
+        draws = [np.random.default_rng([seed, sequence]).random(size, dtype=np.float32) for sequence in range(number)]
         uniforms = torch.from_numpy(np.stack(draws))
         if self.codebooks == 1:
-            options = {"threads": self.model.threads} if self.model.engine == "numba" else {}
-            codes, _ = self._engine.generate(wavenet, cond, uniforms, temperature, state, top_p=top_p, **options)
+            codes, _ = self._engine.generate(prior.wavenet, cond, uniforms, temperature, state, top_p=top_p)
             return codes.long().numpy()[:, :, None]
-        steps, codes = Steps(self._engine, self.run.model, cond, state), []
-        for now in uniforms.unbind(1):
-            codes.append(choose(steps.next(), now, temperature, top_p))
-            steps.push(codes[-1])
-        return torch.stack(codes, 1).view(number, frames, -1).numpy()
+        steps, columns = PriorSteps(self._engine, prior, cond, state), []
+        for draw in uniforms.unbind(1):
+            columns.append(choose(steps.next(), draw, temperature, top_p))
+            steps.push(columns[-1])
+        return torch.stack(columns, 1).view(number, frames, -1).numpy()
 
     def symbol_model(self, speaker: str = "") -> "PriorSymbolModel":
-        """What the prior expects of a sequence, code by code; of a voice that it need not know."""
-        return PriorSymbolModel(Steps(self._engine, self.run.model, self._cond(speaker, strange=True)))
+        """The prior as the symbol model of an entropy coder; an unknown speaker is the mean of the known ones."""
+        return PriorSymbolModel(PriorSteps(self._engine, self.run.model, self._cond(speaker, may_be_unknown=True)))
 
-    def _cond(self, speaker: str, strange: bool = False) -> Tensor:
+    def _cond(self, speaker: str, may_be_unknown: bool = False) -> Tensor:
         with torch.inference_mode():
             if speaker in self.run.speakers:
                 return self.run.model.condition(torch.tensor([self.run.speakers.index(speaker)]))
-            if strange:
+            if may_be_unknown:
                 return self.run.model.unknown_speaker()
-        self.model.speaker_index(speaker)  # tells the nearest names, if the model does not know it either
-        raise InputError(f"the prior does not know speaker {speaker!r}, only {', '.join(self.run.speakers)}")
+        self.model.speaker_index(speaker)  # raises with the nearest names where the model does not know it either
+        raise InputError(f"the prior does not know speaker {speaker!r}; choose from {', '.join(self.run.speakers)}")
 
 
-class Steps:
-    """A prior code by code, of several sequences side by side: the codebooks take turns.
+class PriorSteps:
+    """A prior evaluated code by code, for several sequences side by side; the codebooks of a frame follow in turn.
 
     Args:
-        cond: what it is told, (batch, cond, 1).
+        cond: the conditioning, (batch, cond, 1).
         state: of the engine after whole frames; none at the beginning.
     """
 
-    def __init__(self, engine: Any, prior: Prior, cond: Tensor, state: Any = None) -> None:
-        self._engine, self._prior, self._cond, self._state, self._turn = engine, prior, cond, state, 0
+    def __init__(self, engine: Engine[Any], prior: Prior, cond: Tensor, state: Any = None) -> None:
+        self._engine, self._prior, self._cond, self._state = engine, prior, cond, state
+        self._previous: Tensor | None = None
+        self._codebook = 0
 
     @torch.inference_mode()
     def next(self) -> Tensor:
-        """The logits of the next code among those of its codebook, (batch, codes)."""
-        nothing = torch.zeros(len(self._cond), 1, dtype=torch.long)  # logits come before the symbol, see `push`
-        logits, self._state = self._engine.logits(self._prior.wavenet, nothing, self._cond, self._state)
-        return logits[:, :, 0].unflatten(1, (-1, self._prior.codes))[:, self._turn]
+        """Logits of the next code within its codebook, (batch, codebook_size)."""
+        logits, self._state = self._engine.step(self._prior.wavenet, self._cond, self._previous, self._state)
+        return logits[:, :, 0].unflatten(1, (-1, self._prior.codes))[:, self._codebook]
 
     def push(self, codes: Tensor) -> None:
-        """Tells which codes came, (batch,)."""
-        assert self._state is not None
-        symbols = (codes + self._turn * self._prior.codes)[:, None]
-        known = isinstance(self._state.previous, Tensor)
-        self._state = self._state._replace(previous=symbols if known else symbols.numpy())
-        self._turn = (self._turn + 1) % self._prior.codebooks
+        """Append the codes that were chosen, (batch,)."""
+        self._previous = (codes + self._codebook * self._prior.codes)[:, None]
+        self._codebook = (self._codebook + 1) % self._prior.codebooks
 
 
 class PriorSymbolModel:
-    """A prior as `bitstream.Frequencies`: exact on machines whose floating-point sums agree, no further."""
+    """A prior as `bitstream.SymbolModel`: exact only between machines whose floating-point sums agree."""
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: PriorSteps) -> None:
         self._steps = steps
 
     def next(self) -> NDArray[np.int64]:
-        """The frequencies of the next code, (codes,): above 0, 65,536 in all."""
+        """Frequencies of the next code, (codebook_size,): above 0, FREQUENCY_SUM in all."""
         logits = self._steps.next()[0].double().numpy()
         shares = np.exp(logits - logits.max())
-        frequencies = np.floor(shares / shares.sum() * (65536 - len(shares))).astype(np.int64) + 1
-        frequencies[np.argmax(frequencies)] += 65536 - frequencies.sum()
+        frequencies = np.floor(shares / shares.sum() * (FREQUENCY_SUM - len(shares))).astype(np.int64) + 1
+        frequencies[np.argmax(frequencies)] += FREQUENCY_SUM - frequencies.sum()
         return frequencies
 
     def push(self, code: int) -> None:
-        """Tells which code came."""
+        """Append the code that was coded."""
         self._steps.push(torch.tensor([code]))

@@ -1,55 +1,55 @@
-"""Results of many requests, a file each: one that fails does not spoil the others."""
+"""Results of several requests, a file each: one that fails does not stop the others."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 
-from vqspeech.audio.chunks import Wave
 from vqspeech.errors import InputError
+from vqspeech.inference.vocoder import Wave
 
-Failed = Callable[[InputError], None]
-"""Is told what failed, and why, and may raise it to end the rest."""
-
-
-def end_at(fault: InputError) -> None:
-    """Ends the rest: a `Failed` for who wants all or an error."""
-    raise fault
+OnFailure = Callable[[InputError], None]
+"""Is called with the error of a request; it may raise it, which stops the rest."""
 
 
-def saved(
-    count: int, spoken: Iterable[tuple[int, Wave]], save: Callable[[int, Iterable[Wave]], None], failed: Failed
+def stop(error: InputError) -> None:
+    """An `OnFailure` that stops at the first error."""
+    raise error
+
+
+def save_each(
+    count: int, decoded: Iterable[tuple[int, Wave]], save: Callable[[int, Iterable[Wave]], None], on_failure: OnFailure
 ) -> Iterator[int]:
-    """Saves what is spoken side by side, and yields the number of each request whose file is there.
+    """Save what is decoded side by side; yields the number of each request whose file was written.
 
     Args:
         count: of requests.
-        spoken: pairs of a request's number and a part of its wave, in order of the numbers.
-        save: called once for each request, in order, with no waves where nothing was to be said.
-        failed: told each InputError of `save`; one of `spoken` itself ends everything.
+        decoded: pairs of a request's number and a part of its wave, in order of the numbers.
+        save: is called once for each request, in order, with no waves where nothing was decoded.
+        on_failure: is called with each InputError of `save`; an error of `decoded` itself stops everything.
     """
-    broken: list[InputError] = []
+    decoding_errors: list[InputError] = []
 
-    def heard() -> Iterator[tuple[int, Wave]]:
+    def watched() -> Iterator[tuple[int, Wave]]:
         try:
-            yield from spoken
+            yield from decoded
         except InputError as error:
-            broken.append(error)
+            decoding_errors.append(error)
             raise
 
-    def settled(number: int, waves: Iterable[Wave]) -> bool:
+    def try_save(number: int, waves: Iterable[Wave]) -> bool:
         try:
             save(number, waves)
-        except InputError as fault:
-            if broken:
+        except InputError as error:
+            if decoding_errors:
                 raise
-            failed(fault)
+            on_failure(error)
             return False
         return True
 
     done = 0
-    for number, pairs in groupby(heard(), itemgetter(0)):
-        yield from (silent for silent in range(done, number) if settled(silent, ()))
-        if settled(number, (wave for _, wave in pairs)):
+    for number, pairs in groupby(watched(), itemgetter(0)):
+        yield from (empty for empty in range(done, number) if try_save(empty, ()))
+        if try_save(number, (wave for _, wave in pairs)):
             yield number
         done = number + 1
-    yield from (silent for silent in range(done, count) if settled(silent, ()))
+    yield from (empty for empty in range(done, count) if try_save(empty, ()))

@@ -15,7 +15,8 @@ from vqspeech.audio import loudness, mulaw
 from vqspeech.audio.preprocessing import preprocessed
 from vqspeech.data import batches
 from vqspeech.errors import InputError
-from vqspeech.inference.speech_codec import SpeechCodec, Wave
+from vqspeech.inference.speech_codec import SpeechCodec
+from vqspeech.inference.vocoder import Wave
 from vqspeech.models import speaker_table
 from vqspeech.models.speaker_table import EnrolledSpeaker, SpeakerInfo
 from vqspeech.system import hardware
@@ -118,7 +119,7 @@ def _fitted(
     model: SpeechCodec, classes: list[NDArray[np.uint8]], max_steps: int, seed: int, progress: Callable[[float], None]
 ) -> Tensor:
     """The vector of a voice, (dim,)."""
-    net, hop = model.model, model.hop
+    net, hop = model.net, model.hop
     learned, held = [], []
     for recording in classes:
         frames = len(recording) // hop
@@ -156,10 +157,10 @@ def _fitted(
 
 def _fit_adaptation(model: SpeechCodec, classes: list[NDArray[np.uint8]], vector: Tensor) -> NDArray[np.float32]:
     """How the voice departs, of a model that has an outline."""
-    if not model.model.acoustic_model:
+    if not model.net.acoustic_model:
         return np.zeros((0, 0), np.float32)
     recordings = [batches.utterance_batch(one, 0, model.hop).classes.to(model.device) for one in classes]
-    return model.model.adaptation(recordings, vector.to(model.device)).cpu().numpy()
+    return model.net.adaptation(recordings, vector.to(model.device)).cpu().numpy()
 
 
 class _Part(NamedTuple):
@@ -199,7 +200,7 @@ def _batch(crops: list[_Part], rng: np.random.Generator) -> _Crops:
 
 def _beginning(model: SpeechCodec, tests: _Crops) -> tuple[Tensor, float]:
     """The vector among the known voices' and their mean that finds some crops likeliest, and its nats on all."""
-    table = model.model.speaker.weight.detach()
+    table = model.net.speaker.weight.detach()
     choices = (table.mean(0), *table)
     every = max(1, round(tests.classes.numel() / (CHOICE_S * model.sample_rate)))
     few = _Crops(*(part[::every] for part in tests))
@@ -209,7 +210,7 @@ def _beginning(model: SpeechCodec, tests: _Crops) -> tuple[Tensor, float]:
 
 def _nats(model: SpeechCodec, crops: _Crops, vector: Tensor) -> Tensor:
     """What a voice makes of crops, told their codes: how far its outline is off; nats too, if that does not speak."""
-    net, device = model.model, model.device
+    net, device = model.net, model.device
     classes, past, codes = (part.to(device) for part in crops)
     embeddings, starts = (
         vector.to(device).expand(len(classes), -1),

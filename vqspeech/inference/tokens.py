@@ -100,7 +100,7 @@ def _merged(run: str | Path, directory: Path, utterances: corpus.Corpus) -> list
             raise InputError(
                 f"{directory}: none of {len(skipped)} recordings could be read; first: {skipped[0].reason}"
             )
-        about = {"format": archives.CODES_FORMAT, "model": model.run.digest, "codes": model.model.quantizer.sizes[0]}
+        about = {"format": archives.CODES_FORMAT, "model": model.run.digest, "codes": model.net.quantizer.sizes[0]}
         about |= {"codebooks": model.codebooks, "hop": model.hop, "sample_rate": model.sample_rate}
         corpus.write_text_atomic(directory / "codes" / "about.json", json.dumps(about) + "\n")
     own = {stem.name for stem in stems}

@@ -17,7 +17,7 @@ from vqspeech.data.batches import utterance_batch
 from vqspeech.data.wave_batches import WaveBatch, WaveCrops, collate_waves
 from vqspeech.errors import InputError
 from vqspeech.evaluation.likelihood import EvalResult, spread
-from vqspeech.inference.vocoders import predicted_features
+from vqspeech.inference.conditioning import predicted_features
 from vqspeech.models import checkpoint
 from vqspeech.models.wavenet_vocoder import WaveNetVocoder
 from vqspeech.nn.acoustic_model import N_MELS

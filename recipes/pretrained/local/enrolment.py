@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vqspeech import audio
+from vqspeech import SamplingConfig, audio
 from vqspeech.data import corpus
 from vqspeech.evaluation import objective
 from vqspeech.inference import conversion, speaker_enrolment
@@ -44,7 +44,7 @@ def main(name: str, unseen: str, voices: str, sources: str, speakers: list[str])
             for number in range(SOURCES):
                 source = said_by[number * len(said_by) // SOURCES]
                 path = Path(folder) / f"{number}.wav"
-                conversion.convert(loaded, source.path, f"new-{speaker}", path, temperature=0.9)
+                conversion.convert(loaded, source.path, f"new-{speaker}", path, SamplingConfig(0.9))
                 heard = objective.speaker_embedding(audio.read(path, objective.RATE))
                 near.append((float(heard @ herself), max(float(heard @ other) for other in known.values())))
         speaker_enrolment.remove(loaded, f"new-{speaker}")

@@ -1,0 +1,60 @@
+"""Engine interface: step-by-step sampling of a WaveNet."""
+
+from typing import Any, Protocol, TypeVar
+
+from torch import Tensor
+
+from vqspeech.errors import InputError
+from vqspeech.nn.wavenet import WaveNet
+
+ENGINES = ("numba", "torch")
+State = TypeVar("State")
+
+
+class Engine(Protocol[State]):
+    """A sampler of WaveNets; a state is what the same engine returned, and is never changed.
+
+    Implementations: the module `torch_engine` (the reference, any device) and `numba_engine.NumbaEngine` (CPU).
+    """
+
+    def generate(
+        self, wavenet: WaveNet, cond: Tensor, uniforms: Tensor, temperature: float = 1.0, state: State | None = None,
+        *, top_p: float = 1.0,
+    ) -> tuple[Tensor, State]:  # fmt: skip
+        """Symbols drawn one after the other; see `torch_engine.generate`."""
+        ...
+
+    def logits(
+        self, wavenet: WaveNet, classes: Tensor, cond: Tensor, state: State | None = None
+    ) -> tuple[Tensor, State]:
+        """Teacher-forced logits; see `torch_engine.logits`."""
+        ...
+
+    def step(
+        self, wavenet: WaveNet, cond: Tensor, previous: Tensor | None = None, state: State | None = None
+    ) -> tuple[Tensor, State]:
+        """Logits of the next symbol; see `torch_engine.step`."""
+        ...
+
+
+def load_engine(name: str, precision: str = "float32", threads: int = 1) -> Engine[Any]:
+    """The engine of a name.
+
+    Args:
+        precision: of the numba engine's weights.
+        threads: of the numba engine.
+
+    Raises:
+        InputError: an unknown name or precision.
+    """
+    if name not in ENGINES:
+        raise InputError(f"engine {name!r} is unknown; choose from {', '.join(ENGINES)}")
+    if name == "torch":
+        from vqspeech.engines import torch_engine
+
+        return torch_engine
+    from vqspeech.engines import numba_engine
+
+    if precision not in numba_engine.PRECISIONS:
+        raise InputError(f"precision {precision!r} is unknown; choose from {', '.join(numba_engine.PRECISIONS)}")
+    return numba_engine.NumbaEngine(precision, threads)

@@ -1,0 +1,119 @@
+"""Autoregressive vocoder: a WaveNet samples segments in parallel, which are then cross-faded.
+
+```
+segment 1   |=====================|                   lead: the receptive field, so that the segment no
+segment 2             lead |~~~~~~|==============     longer depends on the silence it began with
+                           overlap: both use the same uniforms, and are joined where they are most alike
+```
+A recording of any length needs the same memory, and its wave depends on codes, speaker and seed alone: not on how the
+codes are cut, on what is decoded beside it, or on the number of cores.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby, islice
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vqspeech.audio.chunks import chunks_with_context, crossfade
+from vqspeech.engines.protocol import Engine
+from vqspeech.inference.conditioning import Conditioning
+from vqspeech.inference.sampling_config import SamplingConfig
+from vqspeech.inference.vocoder import IndexedRequest, Wave
+from vqspeech.models.vqvae import VQVAE
+
+SEGMENT_S = 3.75
+OVERLAP_S = 0.064
+FADE_S = 0.01
+STREAMS_PER_THREAD = 16
+FRAMES_PER_CALL = 1024
+"""Frames of conditioning, of all streams together, that one call of the engine samples."""
+
+
+class _Segment(NamedTuple):
+    """A part of a request: `cond` (cond, frames), `uniforms` (time,), of which the first `lead` frames lead in."""
+
+    number: int
+    sampling: SamplingConfig
+    cond: Tensor
+    uniforms: Tensor
+    lead: int
+
+
+class AutoregressiveVocoder:
+    """A `Vocoder` that samples a WaveNet.
+
+    Args:
+        model: decodes codes to latents.
+        conditioning: the WaveNet, and what it is conditioned on.
+        engine: samples it.
+        threads: of the engine; STREAMS_PER_THREAD segments are sampled side by side on each.
+    """
+
+    def __init__(self, model: VQVAE, conditioning: Conditioning, engine: Engine[Any], threads: int) -> None:
+        self._model, self._conditioning, self._engine = model, conditioning, engine
+        self._streams = STREAMS_PER_THREAD * threads
+
+    @torch.inference_mode()
+    def decode(self, requests: Iterable[IndexedRequest], progress: Callable[[int], None]) -> Iterator[tuple[int, Wave]]:
+        """See `Vocoder.decode`."""
+        segments = (segment for number, request in enumerate(requests) for segment in self._segments(number, request))
+        waves = (pair for group in self._groups(segments) for pair in self._sample(group, progress))
+        hop = self._conditioning.samples_per_frame
+        for number, pairs in groupby(waves, lambda pair: pair[0].number):
+            parts = ((wave, segment.lead * hop) for segment, wave in pairs)
+            for wave in crossfade(parts, self._overlap, min(self._overlap, round(FADE_S * self._model.sample_rate))):
+                yield number, wave
+
+    @property
+    def _overlap(self) -> int:
+        """Samples in which two segments overlap: whole codes."""
+        return math.ceil(OVERLAP_S * self._model.sample_rate / self._model.hop) * self._model.hop
+
+    def _segments(self, number: int, request: IndexedRequest) -> Iterator[_Segment]:
+        conditioning, hop, device = self._conditioning, self._model.hop, request.speaker.device
+        frames_per_code, lookahead = hop // conditioning.samples_per_frame, conditioning.lookahead
+        lead = math.ceil((conditioning.wavenet.receptive_field + self._overlap) / hop)
+        length = max(round(SEGMENT_S * self._model.sample_rate / hop), 2 * lead)
+        rng, uniforms = np.random.default_rng(request.sampling.seed), np.zeros(0, np.float32)
+        for piece, before, after in chunks_with_context(request.pieces, length, lead + lookahead):
+            latents = self._model.quantizer.decode(torch.from_numpy(piece).to(device)[None])
+            n_codes, n_lead = len(piece) - before - after, max(0, before - lookahead)
+            cond = conditioning.condition(latents, request.speaker)[0]
+            cond = cond[:, frames_per_code * (before - n_lead) : frames_per_code * (before + n_codes)]
+            new = rng.random(n_codes * hop, dtype=np.float32)
+            uniforms = np.concatenate([uniforms[len(uniforms) - n_lead * hop :], new])
+            draws = torch.from_numpy(uniforms).to(device)
+            yield _Segment(number, request.sampling, cond, draws, frames_per_code * n_lead)
+
+    def _groups(self, segments: Iterator[_Segment]) -> Iterator[list[_Segment]]:
+        """Segments that are sampled side by side: consecutive ones of equal temperature and top_p."""
+        for _, alike in groupby(segments, lambda segment: segment.sampling[:2]):
+            while group := list(islice(alike, self._streams)):
+                yield group
+
+    def _sample(self, segments: list[_Segment], progress: Callable[[int], None]) -> Iterator[tuple[_Segment, Wave]]:
+        """The waves of segments, leads included."""
+        wavenet, hop = self._conditioning.wavenet, self._conditioning.samples_per_frame
+        temperature, top_p, _ = segments[0].sampling
+        lengths = [segment.cond.shape[1] for segment in segments]
+        longest = max(lengths)
+        cond = torch.stack([F.pad(segment.cond, (0, longest - segment.cond.shape[1])) for segment in segments])
+        uniforms = torch.stack([
+            F.pad(segment.uniforms, (0, longest * hop - len(segment.uniforms))) for segment in segments
+        ])  # fmt: skip
+        state, sampled = None, []
+        step = max(1, FRAMES_PER_CALL // len(segments))
+        for start in range(0, longest, step):
+            part, draws = cond[:, :, start : start + step], uniforms[:, start * hop : (start + step) * hop]
+            classes, state = self._engine.generate(wavenet, part, draws, temperature, state, top_p=top_p)
+            sampled.append(classes.cpu().numpy())
+            ends = [min(start + step, length) for length in lengths]
+            frames = (max(0, end - max(start, one.lead)) for end, one in zip(ends, segments, strict=True))
+            progress(hop * sum(frames))
+        for segment, classes in zip(segments, np.concatenate(sampled, axis=1), strict=True):
+            yield segment, self._conditioning.wave(classes[: len(segment.uniforms)])

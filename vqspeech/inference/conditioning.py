@@ -1,0 +1,79 @@
+"""Conditioning of a WaveNet at inference: by codes, or by predicted acoustic features."""
+
+import math
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vqspeech.audio import mulaw
+from vqspeech.inference.vocoder import Wave
+from vqspeech.models.vqvae import VQVAE
+from vqspeech.models.wavenet_vocoder import AcousticFeatures, WaveNetVocoder
+from vqspeech.nn.acoustic_model import N_MELS
+from vqspeech.nn.f0 import interpolate_f0
+from vqspeech.nn.wavenet import WaveNet
+from vqspeech.shapes import Cond, Latents
+
+
+class Conditioning(Protocol):
+    """A WaveNet with its conditioning.
+
+    `samples_per_frame`: samples a frame of conditioning; `lookahead`: codes on either side of a code that its
+    conditioning depends on.
+    """
+
+    wavenet: WaveNet
+    samples_per_frame: int
+    lookahead: int
+
+    def condition(self, latents: Latents, speakers: Tensor) -> Cond:
+        """(batch, dim, codes) -> (batch, cond, codes * hop / samples_per_frame)."""
+        ...
+
+    def wave(self, symbols: NDArray[np.integer]) -> Wave:
+        """The wave of a sequence of symbols: (time,) -> (time,)."""
+        ...
+
+
+class CodeConditioning:
+    """Conditioning by codes and speaker, as in the paper; the WaveNet predicts one full band."""
+
+    def __init__(self, model: VQVAE) -> None:
+        self._model = model
+        self.wavenet, self.samples_per_frame, self.lookahead = model.wavenet, model.hop, model.lookahead
+
+    def condition(self, latents: Latents, speakers: Tensor) -> Cond:
+        """See `VQVAE.condition`."""
+        return self._model.condition(latents, speakers)
+
+    def wave(self, symbols: NDArray[np.integer]) -> Wave:
+        """The wave of mu-law classes."""
+        return mulaw.expand(symbols)
+
+
+class AcousticConditioning:
+    """Conditioning by predicted log-mel, F0 and voicing; the WaveNet vocoder predicts sub-bands."""
+
+    def __init__(self, model: VQVAE, vocoder: WaveNetVocoder) -> None:
+        self._model, self._vocoder = model, vocoder
+        self.wavenet, self.samples_per_frame = vocoder.wavenet, vocoder.step
+        self._frames_per_code = model.hop // vocoder.step
+        self.lookahead = model.lookahead + math.ceil(vocoder.context / self._frames_per_code) + 1
+
+    def condition(self, latents: Latents, speakers: Tensor) -> Cond:
+        """The conditioning of the acoustic features that the acoustic model predicts."""
+        return self._vocoder.condition(predicted_features(self._model, latents, speakers, self._frames_per_code))
+
+    def wave(self, symbols: NDArray[np.integer]) -> Wave:
+        """The wave of mu-law classes of sub-bands."""
+        return self._vocoder.wave(torch.from_numpy(symbols)[None].to(self._vocoder.gains.device))[0].cpu().numpy()
+
+
+def predicted_features(model: VQVAE, latents: Latents, speakers: Tensor, frames_per_code: int) -> AcousticFeatures:
+    """Acoustic features predicted from quantised latents, (batch, dim, codes), of speakers, (batch,)."""
+    prediction = model.predict_acoustics(latents, speakers)
+    log_mel = prediction.log_mel.unflatten(2, (frames_per_code, N_MELS)).flatten(1, 2).transpose(1, 2)
+    return AcousticFeatures(log_mel, interpolate_f0(prediction.f0, frames_per_code))
