@@ -87,7 +87,7 @@ def run(tiny, tmp_path: Path) -> Path:
     from vqspeech.models.vqvae import VQVAE
 
     torch.manual_seed(0)
-    model = VQVAE(tiny.model, 3)
+    model = VQVAE.from_config(tiny.model, 3)
     checkpoint.init_run_dir(tmp_path / "run", tiny, ["p225", "p226", "alice"])
     checkpoint.save(tmp_path / "run", model)
     return tmp_path / "run"

@@ -92,7 +92,7 @@ def test_a_file_of_another_model_names_both(run, model, tiny, tmp_path, speech):
     from vqspeech.models.vqvae import VQVAE
 
     checkpoint.init_run_dir(tmp_path / "other", tiny, ["p225"])
-    checkpoint.save(tmp_path / "other", VQVAE(tiny.model, 1))
+    checkpoint.save(tmp_path / "other", VQVAE.from_config(tiny.model, 1))
     data = b"".join(vqs_files.encode_blocks(model, [speech(0.1)], "p225"))
     other = vqspeech.load(tmp_path / "other")
     with pytest.raises(InputError, match=f"model {model.run.digest[:24]}, this one is {other.run.digest[:24]}"):

@@ -70,7 +70,7 @@ def _loose_model():
     settings_ = config.from_tree({"model": tree, "training": {"segment_length": 256}}, "")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = VQVAE(settings_.model, 1)
+        model = VQVAE.from_config(settings_.model, 1)
     return speech_codec.SpeechCodec(checkpoint.Run(model.eval(), settings_, ["a"], ""))
 
 

@@ -44,7 +44,7 @@ def run(tmp_path_factory) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         checkpoint.init_run_dir(folder, settings, ["alice", "p225", "p226"])
-        checkpoint.save(folder, VQVAE(settings.model, 3))
+        checkpoint.save(folder, VQVAE.from_config(settings.model, 3))
         digest = checkpoint.load(folder).digest
         sizes = {"model": digest, "codebook_size": 16, "residual_channels": 8, "skip_channels": 8, "layers": 2}
         sizes |= {"layers_per_stack": 2, "speaker_dim": 3}

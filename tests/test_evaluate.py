@@ -131,7 +131,7 @@ def test_bits_are_measured_on_the_speakers_that_the_model_has(tiny, packed, tmp_
     (tmp_path / "data").mkdir()
     packed.rename(tmp_path / "data/packed")
     checkpoint.init_run_dir(tmp_path / "few", tiny, ["s1"])
-    checkpoint.save(tmp_path / "few", VQVAE(tiny.model, 1))
+    checkpoint.save(tmp_path / "few", VQVAE.from_config(tiny.model, 1))
     numbers = evaluate.bits_per_sample(checkpoint.load(tmp_path / "few"), tmp_path / "data")
     assert 5 < numbers["held_out_bits_per_sample"] < 9
     with pytest.raises(InputError, match="knows none of its speakers"):

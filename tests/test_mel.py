@@ -133,7 +133,7 @@ def hears_mel(tiny, tmp_path, speech, request):
     settings = config.from_tree(tree, "mel")
     torch.manual_seed(0)
     checkpoint.init_run_dir(tmp_path / "mel", settings, ["a"])
-    model = VQVAE(settings.model, 1)
+    model = VQVAE.from_config(settings.model, 1)
     said = model.latents(torch.from_numpy(mulaw.compress(speech(1.0)))[None])
     data_dependent_init_(model.encoder.latents, said)  # as drawn, it says the same of all
     checkpoint.save(tmp_path / "mel", model)

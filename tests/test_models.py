@@ -119,7 +119,7 @@ def test_a_table_of_voices_is_read_as_it_was_written_and_rubbish_is_told(tmp_pat
 @pytest.mark.parametrize("name", ["../../a", "a/b", "a\\b", "a b", "a\u202eb", ".."])
 def test_a_model_whose_voices_have_names_that_are_paths_is_not_loaded(tiny, tmp_path, name):
     checkpoint.init_run_dir(tmp_path / "run", tiny, ["p225", name])
-    checkpoint.save(tmp_path / "run", VQVAE(tiny.model, 2))
+    checkpoint.save(tmp_path / "run", VQVAE.from_config(tiny.model, 2))
     with pytest.raises(InputError, match=r"do not trust this model$"):
         vqspeech.load(tmp_path / "run")
 
@@ -141,8 +141,8 @@ def test_an_enrolled_voice_is_one_of_the_models_for_every_verb(run, tmp_path):
     with_bob = checkpoint.load(run)
     assert with_bob.speakers == ["p225", "p226", "alice", "bob"]
     assert with_bob.digest == plain.digest
-    assert np.array_equal(with_bob.net.speaker.weight[3].detach().numpy(), vector)
-    assert torch.equal(with_bob.net.speaker.weight[:3], plain.net.speaker.weight)
+    assert np.array_equal(with_bob.model.speaker.weight[3].detach().numpy(), vector)
+    assert torch.equal(with_bob.model.speaker.weight[:3], plain.model.speaker.weight)
     assert with_bob.voices["bob"].level_db == -21.5
     codes = np.arange(16)
     same, model = vqspeech.load(plain), vqspeech.load(run)
@@ -196,8 +196,8 @@ def test_enrolling_finds_the_voice_that_said_it(run, speech, tmp_path, monkeypat
     for name in ("DRIFT_DB", "NOISE"):  # a model that was drawn has not learned to mistrust its past
         monkeypatch.setattr(speaker_enrolment, name, 0.0)
     plain = checkpoint.load(run)
-    plain.net.speaker.weight.data.mul_(10)  # the speakers of a model that was drawn are hard to tell apart
-    plain.net.wavenet.cond.weight.data.mul_(3)
+    plain.model.speaker.weight.data.mul_(10)  # the speakers of a model that was drawn are hard to tell apart
+    plain.model.wavenet.cond.weight.data.mul_(3)
     checkpoint.save(run, plain.model)
     model = vqspeech.load(run)
     torch.manual_seed(3)

@@ -216,7 +216,7 @@ def test_a_voice_of_few_frames_has_hardly_a_manner():
 
 def test_what_is_told_of_a_frame_depends_on_no_frame_beyond_the_foresight():
     torch.manual_seed(0)
-    model = VQVAE(sizes(), 2).eval()
+    model = VQVAE.from_config(sizes(), 2).eval()
     with torch.no_grad():
         model.acoustic_model.to_conditioning.weight.normal_()
         latents = torch.randn(1, 4, 31)

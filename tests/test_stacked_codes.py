@@ -36,7 +36,7 @@ def model(tiny, tmp_path, monkeypatch):
     settings = tiny.model_copy(update={"model": tiny.model.model_copy(update={"quantizer": quantizer})})
     torch.manual_seed(0)
     checkpoint.init_run_dir(tmp_path / "run", settings, ["p225", "alice"])
-    checkpoint.save(tmp_path / "run", VQVAE(settings.model, 2))
+    checkpoint.save(tmp_path / "run", VQVAE.from_config(settings.model, 2))
     return vqspeech.load(tmp_path / "run")
 
 

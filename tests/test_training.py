@@ -62,7 +62,7 @@ def test_a_sketch_learns_its_outline_and_a_voice_begins_with_it(tiny, packed, tm
     )
     assert learned < 0.5 * drawn
     run = checkpoint.load(tmp_path / "sketch")
-    first = tasks.drawn(lambda: VQVAE(tiny.model, 3), 0).wavenet.state_dict()
+    first = tasks.drawn(lambda: VQVAE.from_config(tiny.model, 3), 0).wavenet.state_dict()
     assert all(torch.equal(one, run.model.wavenet.state_dict()[name]) for name, one in first.items())
     model = speech_codec.SpeechCodec(run)
     codes = model.encode(np.zeros(1000, np.float32))
@@ -343,7 +343,7 @@ def _free_port() -> int:
 def test_a_batch_in_two_parts_takes_the_step_of_their_mean_gradient(tiny, packed, tmp_path):
     train(tiny, packed, tmp_path / "run", max_steps=1)  # lends the codebook its latents
     settings = tiny.model_copy(update={"training": tiny.training.model_copy(update={"max_steps": 2})})
-    model = VQVAE(tiny.model, 3)
+    model = VQVAE.from_config(tiny.model, 3)
     adam = torch.optim.Adam(model.parameters())
     averaged = AveragedModel(model, use_buffers=True)
     state.resume_(tmp_path / "run", model, averaged, adam)
@@ -388,7 +388,7 @@ def test_a_matrix_is_made_orthogonal_as_its_singular_values_would_be():
 
 
 def test_muon_steps_are_as_long_as_adams_and_what_is_no_matrix_takes_adams_own(tiny):
-    muons, adams = (VQVAE(tiny.model, 3) for _ in range(2))
+    muons, adams = (VQVAE.from_config(tiny.model, 3) for _ in range(2))
     adams.load_state_dict(muons.state_dict())
     gradients = [torch.randn(one.shape, generator=torch.Generator().manual_seed(2)) for one in muons.parameters()]
     before = {name: one.detach().clone() for name, one in muons.named_parameters()}
@@ -474,7 +474,7 @@ def test_crops_tell_the_past_beside_the_truth(packed):
 
 def test_a_part_that_is_spoken_costs_what_it_costs_within_the_whole(tiny, packed):
     torch.manual_seed(0)
-    model = VQVAE(tiny.model, 3).eval()
+    model = VQVAE.from_config(tiny.model, 3).eval()
     crops = batches.Crops([archives.MulawShards(packed)], ["s0", "s1", "s2"], 512, 16, 3, spoken=128)
     batch = batches.collate([crops[number] for number in range(6)])
     assert batch.past.shape == (6, 128)

@@ -122,7 +122,7 @@ def test_a_vocoder_is_told_what_an_acoustic_model_predicts(tiny, spoken, tmp_pat
         }
     )
     checkpoint.init_run_dir(tmp_path / "known", known, ["s0", "s1"])
-    checkpoint.save(tmp_path / "known", VQVAE(known.model, 2))
+    checkpoint.save(tmp_path / "known", VQVAE.from_config(known.model, 2))
     eighty = {"vocoder": config.Vocoder(**SIZES | {"n_mels": 80})}
     predicting = {"predicted_features": 0.5, "acoustic_model": str(tmp_path / "known")}
     begun = settings(max_steps=2, **predicting).model_copy(update=eighty)
@@ -132,7 +132,7 @@ def test_a_vocoder_is_told_what_an_acoustic_model_predicts(tiny, spoken, tmp_pat
     with pytest.raises(InputError, match="needs an acoustic model"):
         vocoder_tasks.train_vocoder(settings(predicted_features=0.5), [spoken], [spoken], tmp_path / "none")
     checkpoint.init_run_dir(tmp_path / "strange", known, ["s0", "alice"])
-    checkpoint.save(tmp_path / "strange", VQVAE(known.model, 2))
+    checkpoint.save(tmp_path / "strange", VQVAE.from_config(known.model, 2))
     strange = settings(max_steps=2, **predicting | {"acoustic_model": str(tmp_path / "strange")})
     with pytest.raises(InputError, match="does not know the speaker s1"):
         vocoder_tasks.train_vocoder(strange.model_copy(update=eighty), [spoken], [spoken], tmp_path / "other")

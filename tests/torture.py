@@ -480,7 +480,7 @@ def hostile_runs(files: int, seed: int) -> Outcome:
         (run / "evaluation.json").write_text(json.dumps({"rows": rows}))
         kept = [state.states_of(run)[-1], run / "log.jsonl", events, run / "evaluation.json"]
         good = [(str(path.relative_to(run)).replace("/", "%"), path.read_bytes()) for path in kept]
-        model = VQVAE(config.load(run / "config.yaml").model, 2)
+        model = VQVAE.from_config(config.load(run / "config.yaml").model, 2)
         adam = torch.optim.Adam(model.parameters())
         assert state.resume_(run, model, AveragedModel(model), adam)[0] == 5
         expected = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -131,7 +131,7 @@ def _hear(model: SpeechCodec, untrained: VQVAE, one: Utterance, said: list[Phone
 def _untrained(model: SpeechCodec, seed: int) -> VQVAE:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return VQVAE(model.run.config.model, 1).eval()
+        return VQVAE.from_config(model.run.config.model, 1).eval()
 
 
 def _sources(codebooks: int) -> tuple[str, ...]:

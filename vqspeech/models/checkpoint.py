@@ -149,7 +149,7 @@ def load_trained(folder: Path, upgrade: bool = False) -> Run:
     if not isinstance(resolved, config.Config):
         kind = "prior" if isinstance(resolved, config.PriorConfig) else "vocoder"
         raise InputError(f"{folder}: holds a {kind}; give the run directory of the model that it belongs to")
-    net = VQVAE(resolved.model, len(speakers))
+    net = VQVAE.from_config(resolved.model, len(speakers))
     if ADAPTATIONS in tensors:
         net.adaptations = torch.zeros(len(speakers), *net.speaker_shapes[1])
     return Run(_filled(net, tensors, folder).eval(), resolved, speakers, digest)

@@ -1,4 +1,4 @@
-"""The VQ-VAE of speech: encoder, quantiser and a WaveNet that is told the codes and the speaker."""
+"""VQ-VAE of speech."""
 
 import math
 from collections.abc import Sequence
@@ -27,79 +27,106 @@ from vqspeech.nn.quantizer import ResidualQuantized, ResidualQuantizer, data_dep
 from vqspeech.nn.wavenet import WaveNet
 from vqspeech.shapes import Classes, Cond, Latents, Loss, Past, StackedCodes, Wave
 
-VOICE_STD = 0.1
-"""Spread of the voices' vectors to begin with: with 1 a voice that is seldom heard never leaves its place, and
-vectors that tell nothing of their neighbours are of no use to a new voice."""
+EMBEDDING_STD = 0.1
+"""Of the initial speaker embeddings: with 1 a speaker with little data never leaves its place, and embeddings that are
+not near their neighbours do not generalise to a new speaker."""
 
 
 class VQVAE(nn.Module):
-    """Speech to codes and, told the codes and a speaker, codes to the distribution of each sample.
+    """VQ-VAE of speech: an encoder, residual codebooks, an acoustic model and a speaker-conditioned WaveNet.
 
     ```
-    classes -> encoder -> latents -> quantiser -> codes -> conv 3 --+
-                                                   speaker -> table +-> cond -> WaveNet -> classes
+    classes -> feature extractor -> encoder -> latents -> quantizer -> codes -> conv 3 --+
+                                                                    speaker -> embedding +-> cond -> WaveNet -> classes
     ```
-    Everything hears mu-law classes, never the wave itself: what is trained on (8-bit shards) and what is
-    converted (any recording) is the same thing.
+    Input and output are mu-law classes, never the wave itself: so training data (8-bit shards) and what is converted
+    (any recording) look alike.
 
     Args:
-        config: sizes, from a `config.yaml`.
-        speakers: how many voices.
+        encoder: of features, or of the wave where there is no feature extractor.
+        quantizer: of latents.
+        context: convolution over neighbouring latents, to the conditioning.
+        speaker: the table of speaker embeddings.
+        wavenet: decodes.
+        sample_rate: in Hz.
+        hop: samples per code.
+        augment: perturbation of the encoder's input in training.
+        feature_extractor: None for the paper's models, which encode the wave.
+        acoustic_model: None for the paper's models, whose WaveNet is conditioned on codes alone.
 
     Source: van den Oord et al. (2017), section 4.3; the convolution over neighbouring codes is that of
         Chorowski et al. (2019), section III-B.
     """
 
     adaptations: Tensor | None
-    """How each voice departs from its outline, (speakers, *voice_shapes[1]); learned when all else is."""
+    """The adaptation of each speaker, (speakers, *speaker_shapes[1]); fitted after training."""
 
-    def __init__(self, config: config.Model, speakers: int) -> None:
+    def __init__(
+        self, encoder: Encoder, quantizer: ResidualQuantizer, context: nn.Conv1d, speaker: nn.Embedding,
+        wavenet: WaveNet, sample_rate: int, hop: int, augment: config.Augment,
+        feature_extractor: FeatureExtractor | None = None, acoustic_model: AcousticModel | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
-        features, encoder, quantizer, wavenet = config.features, config.encoder, config.quantizer, config.wavenet
-        self.sample_rate, self.hop, self.augment = config.sample_rate, config.hop, config.augment
-        self.feature_extractor = None
-        if features.n_mels:
-            self.feature_extractor = FeatureExtractor(
-                config.sample_rate, self.hop, features.n_mels, features.hop_length, features.n_mfcc,
-                features.cmn_window_s, features.use_f0,
+        self.feature_extractor, self.encoder, self.quantizer = feature_extractor, encoder, quantizer
+        self.context, self.speaker, self.acoustic_model = context, speaker, acoustic_model
+        self.register_buffer("adaptations", None)
+        self.wavenet = wavenet
+        self.sample_rate, self.hop, self.augment = sample_rate, hop, augment
+
+    @classmethod
+    def from_config(cls, config: config.Model, speakers: int) -> "VQVAE":
+        """The model of a config, with initial weights.
+
+        Args:
+            config: the sizes, from a `config.yaml`.
+            speakers: the number of speakers.
+        """
+        sizes, quantizer_config = config.wavenet, config.quantizer
+        extractor = None
+        if config.features.n_mels:
+            extractor = FeatureExtractor(
+                config.sample_rate, config.hop, config.features.n_mels, config.features.hop_length,
+                config.features.n_mfcc, config.features.cmn_window_s, config.features.use_f0,
             )  # fmt: skip
-        bands = self.feature_extractor.bands if self.feature_extractor else 1
-        self.encoder = Encoder(
-            bands, encoder.channels, encoder.strides, encoder.residual_blocks, quantizer.codebook_dim,
-            causal_blocks=encoder.causal_blocks,
+        encoder = Encoder(
+            extractor.bands if extractor else 1, config.encoder.channels, config.encoder.strides,
+            config.encoder.residual_blocks, quantizer_config.codebook_dim, causal_blocks=config.encoder.causal_blocks,
         )  # fmt: skip
-        self.quantizer = ResidualQuantizer(
-            quantizer.codebooks, quantizer.dropout, quantizer.codebook_size, quantizer.codebook_dim,
-            quantizer.codebook_update, quantizer.commitment_weight, quantizer.ema_decay,
-            quantizer.dead_code_threshold, quantizer.commitment_warmup_steps,
+        quantizer = ResidualQuantizer(
+            quantizer_config.codebooks, quantizer_config.dropout, quantizer_config.codebook_size,
+            quantizer_config.codebook_dim, quantizer_config.codebook_update, quantizer_config.commitment_weight,
+            quantizer_config.ema_decay, quantizer_config.dead_code_threshold, quantizer_config.commitment_warmup_steps,
         )  # fmt: skip
-        self.context = nn.Conv1d(quantizer.codebook_dim, config.cond_channels, 3, padding=1)
-        self.speaker = nn.Embedding(speakers, config.speaker_dim)
-        nn.init.normal_(self.speaker.weight, std=VOICE_STD)
-        self.acoustic_model = None
+        context = nn.Conv1d(quantizer_config.codebook_dim, config.cond_channels, 3, padding=1)
+        speaker = nn.Embedding(speakers, config.speaker_dim)
+        nn.init.normal_(speaker.weight, std=EMBEDDING_STD)
+        acoustic_model = None
         if config.acoustic.channels:
-            self.acoustic_model = AcousticModel(
-                config.sample_rate, self.hop, config.cond_channels, config.speaker_dim, config.acoustic.channels,
+            acoustic_model = AcousticModel(
+                config.sample_rate, config.hop, config.cond_channels, config.speaker_dim, config.acoustic.channels,
                 config.acoustic.causal_blocks,
             )  # fmt: skip
-        self.register_buffer("adaptations", None)
-        self.wavenet = WaveNet(
-            mulaw.CLASSES, mulaw.SILENCE, wavenet.residual_channels, wavenet.skip_channels, wavenet.layers,
-            wavenet.layers_per_stack, wavenet.kernel_size, config.cond_channels + config.speaker_dim,
+        wavenet = WaveNet(
+            mulaw.CLASSES, mulaw.SILENCE, sizes.residual_channels, sizes.skip_channels, sizes.layers,
+            sizes.layers_per_stack, sizes.kernel_size, config.cond_channels + config.speaker_dim,
+        )  # fmt: skip
+        return cls(
+            encoder, quantizer, context, speaker, wavenet, config.sample_rate, config.hop, config.augment, extractor,
+            acoustic_model,
         )  # fmt: skip
 
     def latents(
         self, classes: Classes, perturbation: Perturbation | None = None, analysis: Analysis | None = None
     ) -> Latents:  # fmt: skip
-        """(batch, time) -> (batch, dim, frames), before quantisation; time must be a multiple of the hop.
+        """Latents before quantisation: (batch, time) -> (batch, dim, frames); time must be a multiple of the hop.
 
         Args:
-            disguise: of spectra; a wave has none.
-            sensed: what has been measured of the classes already.
+            perturbation: of the features; a wave has none.
+            analysis: log-mel and F0 of the classes, where they are known already.
         """
         if self.feature_extractor is None:
-            curved = classes.float() * (2 / mulaw.MU) - 1  # the mu-law curve itself: quiet sounds stay audible
-            return self.encoder(curved[:, None])
+            compressed = classes.float() * (2 / mulaw.MU) - 1  # the mu-law curve itself: quiet sounds keep their weight
+            return self.encoder(compressed[:, None])
         return self.encoder(
             self.feature_extractor.from_analysis(
                 analysis or self.feature_extractor.analyse(_wave(classes)), perturbation
@@ -108,38 +135,38 @@ class VQVAE(nn.Module):
 
     @property
     def margin(self) -> int:
-        """Frames on either side of a frame beyond which no sample can change its code."""
+        """Context of the encoder: frames on either side of a frame beyond which no sample changes its code."""
         return self.encoder.context + (
             math.ceil(self.feature_extractor.context_samples / self.hop) if self.feature_extractor else 0
         )
 
     def encode(self, classes: Classes) -> StackedCodes:
-        """(batch, time) -> (batch, frames, codebooks); time must be a multiple of the hop."""
+        """Codes: (batch, time) -> (batch, frames, codebooks); time must be a multiple of the hop."""
         return self.quantizer.encode(self.latents(classes))
 
     @property
     def speaker_shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """What is known of a voice: its vector and its manner, of which there is nothing without an outline."""
+        """Shapes of a speaker's embedding and adaptation; the latter is empty without an acoustic model."""
         return (self.speaker.embedding_dim,), self.acoustic_model.adaptation_shape if self.acoustic_model else (0, 0)
 
     @property
     def lookahead(self) -> int:
-        """Frames on either side of a frame that change what the WaveNet is told of it."""
+        """Context of the conditioning: codes on either side of a code that change it."""
         return 1 + (self.acoustic_model.context if self.acoustic_model else 0)
 
     def condition(self, latents: Latents, speakers: Tensor) -> Cond:
-        """What the WaveNet is told: codebook vectors with their neighbours, the speaker, and what follows from them.
+        """Conditioning of the WaveNet: latents with their neighbours, predicted acoustics, and the speaker embedding.
 
         Args:
-            latents: quantised, (batch, dim, frames); `quantizer.decode(codes)`.
-            speakers: (batch,), indices into the speaker table.
+            latents: quantised, (batch, dim, frames), as of `quantizer.decode(codes)`.
+            speakers: (batch,), indices of the speaker table.
         """
         return self._predict(latents, self.speaker(speakers))[0]
 
     def predict_acoustics(self, latents: Latents, speakers: Tensor) -> AcousticPrediction:
-        """How codes will sound in a voice, for a model that has an outline; the arguments are those of `condition`."""
+        """Predicted log-mel, F0 and voicing, adapted to the speakers; arguments as of `condition`."""
         prediction = self._predict(latents, self.speaker(speakers))[1]
-        assert self.acoustic_model, "this model has no outline"
+        assert self.acoustic_model, "this model has no acoustic model"
         assert prediction
         return (
             prediction
@@ -149,35 +176,37 @@ class VQVAE(nn.Module):
 
     @torch.inference_mode()
     def adaptation(self, recordings: Sequence[Tensor], embedding: Tensor) -> Tensor:
-        """Fits the adaptation of a speaker with an embedding, (dim,); see `AcousticModel.fit_adaptation`.
+        """Fit the adaptation of a speaker with an embedding, (dim,); see `AcousticModel.fit_adaptation`.
 
         Args:
-            recordings: classes, (1, time) each, of that voice; time is a multiple of the hop.
+            recordings: classes, (1, time) each, of that speaker; time is a multiple of the hop.
         """
-        assert self.acoustic_model, "this model has no outline"
+        assert self.acoustic_model, "this model has no acoustic model"
         acoustic_model = self.acoustic_model
-        latents = [self.quantizer.decode(self.encode(one)) for one in recordings]
-        predictions = [acoustic_model(self.context(one), embedding[None]) for one in latents]
-        return acoustic_model.fit_adaptation(predictions, [acoustic_model.mel(_wave(one)) for one in recordings])
+        latents = [self.quantizer.decode(self.encode(classes)) for classes in recordings]
+        predictions = [acoustic_model(self.context(quantised), embedding[None]) for quantised in latents]
+        log_mel = [acoustic_model.mel(_wave(classes)) for classes in recordings]
+        return acoustic_model.fit_adaptation(predictions, log_mel)
 
     def nats(
         self, classes: Classes, past: Past, starts: Tensor, latents: Latents, embeddings: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Nats a sample of recordings, told quantised latents and voices, (batch, dim); the outline's faults.
+        """Negative log-likelihood, nats per sample, given quantised latents and embeddings; and the acoustic losses.
 
         Args:
-            past, starts: of the part whose samples are counted, as in `batches.Batch`.
+            past, starts: the segments whose samples are predicted, as in `batches.Batch`.
+            embeddings: of the speakers, (batch, dim).
         """
         cond, prediction = self._predict(latents, embeddings)
         frames = past.shape[1] // self.hop
-        said = starts[:, None] + torch.arange(frames, device=starts.device)
-        logits = self.wavenet(past, cond.gather(2, said[:, None].expand(-1, cond.shape[1], -1)))
-        heard = classes.unflatten(1, (-1, self.hop)).gather(1, said[:, :, None].expand(-1, -1, self.hop))
-        nats = F.cross_entropy(logits.float().transpose(1, 2).flatten(0, 1), heard.long().flatten())
+        segment = starts[:, None] + torch.arange(frames, device=starts.device)
+        logits = self.wavenet(past, cond.gather(2, segment[:, None].expand(-1, cond.shape[1], -1)))
+        targets = classes.unflatten(1, (-1, self.hop)).gather(1, segment[:, :, None].expand(-1, -1, self.hop))
+        nats = F.cross_entropy(logits.float().transpose(1, 2).flatten(0, 1), targets.long().flatten())
         return nats, self._acoustic_losses(prediction, embeddings, self._analyse(classes))
 
     def acoustic_losses(self, classes: Classes, latents: Latents, embeddings: Tensor) -> dict[str, Tensor]:
-        """How far the outline of quantised latents in voices, (batch, dim), is off recordings; empty without one."""
+        """Losses of the acoustic model on recordings, given latents and embeddings; empty without one."""
         return self._acoustic_losses(self._predict(latents, embeddings)[1], embeddings, self._analyse(classes))
 
     def _predict(self, latents: Latents, embeddings: Tensor) -> tuple[Cond, AcousticPrediction | None]:
@@ -187,7 +216,7 @@ class VQVAE(nn.Module):
         return torch.cat([context, embeddings[:, :, None].expand(-1, -1, latents.shape[2])], dim=1), prediction
 
     def _analyse(self, classes: Classes) -> Analysis | None:
-        """What the outline is asked for; None without one."""
+        """Targets of the acoustic model; None without one."""
         if not self.acoustic_model:
             return None
         wave = _wave(classes)
@@ -201,11 +230,11 @@ class VQVAE(nn.Module):
         return self.acoustic_model.losses(prediction, embeddings, analysis.log_mel, analysis.f0)
 
     def loss(self, batch: Batch) -> Loss:
-        """Bits per sample and the commitment; equation 3 of the paper, the likelihood averaged over samples.
+        """Negative log-likelihood per sample and commitment loss: equation 3 of the paper.
 
-        With an outline, how far that is off is added.
+        The losses of the acoustic model are added where there is one.
         """
-        quantised, parts = self._coded(batch)
+        quantised, parts = self._quantise(batch)
         latents, commitment = quantised.latents, quantised.loss
         nats, acoustic_losses = self.nats(
             batch.classes, batch.past, batch.starts, latents, self.speaker(batch.speakers)
@@ -216,14 +245,14 @@ class VQVAE(nn.Module):
         )
 
     def acoustic_loss(self, batch: Batch, heads: PhoneHeads | None = None) -> Loss:
-        """The commitment and the outline alone: what codes are good for, learned before there is any sound.
+        """Pretraining loss: commitment and acoustic losses, no WaveNet.
 
         Args:
-            heads: what else codes are asked for.
+            heads: auxiliary classifiers on the first codebook.
         """
-        assert self.acoustic_model, "this model has no outline"
+        assert self.acoustic_model, "this model has no acoustic model"
         analysis, embeddings = self._analyse(batch.classes), self.speaker(batch.speakers)
-        quantised, parts = self._coded(batch, analysis if self._shares_analysis else None)
+        quantised, parts = self._quantise(batch, analysis if self._shares_analysis else None)
         latents, commitment = quantised.latents, quantised.loss
         acoustic_losses = self._acoustic_losses(self._predict(latents, embeddings)[1], embeddings, analysis)
         if heads and analysis:
@@ -237,14 +266,14 @@ class VQVAE(nn.Module):
 
     @property
     def _shares_analysis(self) -> bool:
-        """Whether spectra and pitch that the outline is asked for are those that the encoder hears."""
+        """Whether the targets of the acoustic model are what the encoder is given."""
         extractor, acoustic_model = self.feature_extractor, self.acoustic_model
         return bool(
             extractor and acoustic_model and extractor.use_f0 and extractor.mel.sizes == acoustic_model.mel.sizes
         )
 
-    def _coded(self, batch: Batch, analysis: Analysis | None = None) -> tuple[ResidualQuantized, dict[str, Tensor]]:
-        """Quantised latents as the decoder is told them, and what is logged of them."""
+    def _quantise(self, batch: Batch, analysis: Analysis | None = None) -> tuple[ResidualQuantized, dict[str, Tensor]]:
+        """Quantised latents of a batch, and what is logged of them."""
         if self.training and not self.quantizer.first.cluster_size.any():
             with torch.no_grad():
                 data_dependent_init_(self.encoder.latents, self.latents(batch.classes))

@@ -56,7 +56,7 @@ def train_vqvae(
     for path, part in zip([*train, *held_out], parts + held, strict=True):
         part.check_sample_rate(settings.model.sample_rate)
         _check_speakers(path, part.speakers, speakers)
-    model = drawn(lambda: VQVAE(settings.model, len(speakers)), settings.training.seed)
+    model = drawn(lambda: VQVAE.from_config(settings.model, len(speakers)), settings.training.seed)
     if settings.training.init_from:
         _take_weights_(model, speakers, settings.training.init_from, checkpoint.load)
     asked = settings.training.phone_weight or settings.training.phone_context_weight
