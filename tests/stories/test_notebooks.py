@@ -35,7 +35,7 @@ def script(path: Path) -> str:
 def test_a_notebook_runs_without_data_and_network(path, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg", "VQSPEECH_MINUTES": "0.1"}
     done = subprocess.run(
-        [sys.executable, "-c", script(path)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
+        [sys.executable, "-c", script(path)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280
     )
     assert done.returncode == 0, done.stderr[-2000:]
 
