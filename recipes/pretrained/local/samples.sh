@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# The sound files of docs/samples: samples.sh MODEL OUT
+#
+# Recordings that training never saw, the same converted by MODEL, and recordings in the speaker's own voice from one
+# and two codebooks and by both vocoders; Opus at 24 kbit/s.  Needs data/pretrained (stage 1 of run.sh), ffmpeg and
+# opusenc.
+set -euo pipefail
+model=$1 out=$2
+data=data/pretrained
+wav=$(mktemp -d)
+trap 'rm -rf "$wav"' EXIT
+
+source_of() {  # DATA_DIR KEY: the utterance as $wav/KEY.wav, without its edge silence
+  local path start end
+  path=$(awk -v key="$2" '$1 == key { print $2 }' "$1/wav.scp")
+  read -r start end < <(awk -v key="$2" '$1 == key { print $3, $4 }' "$1/segments")
+  ffmpeg -nostdin -loglevel error -i "$path" -af "atrim=$start:$end" -ar 16000 "$wav/$2.wav"
+}
+
+converted() {  # KEY SPEAKER
+  vqspeech convert --model "$model" --speaker "$2" "$wav/$1.wav"
+}
+
+own_voice() {  # KEY SPEAKER CODEBOOKS VOCODER NAME
+  vqspeech encode --model "$model" --speaker "$2" --codebooks "$3" "$wav/$1.wav" --out "$wav/$1.vqs" --force
+  vqspeech decode --model "$model" --vocoder "$4" "$wav/$1.vqs" --out "$wav/$1.$5.wav"
+}
+
+source_of $data/vctk/test p225_224
+source_of $data/vctk/dev p241_120
+source_of $data/librispeech/unseen li_ls118-118-121721-0000
+source_of $data/librispeech/unseen li_ls7312-7312-92432-0000
+converted p225_224 p226
+converted p241_120 kokoro_af_heart
+converted li_ls118-118-121721-0000 p228
+converted li_ls7312-7312-92432-0000 kokoro_bm_george
+
+source_of $data/vctk/test p239_489
+own_voice p239_489 p239 1 source-filter 1-codebook
+own_voice p239_489 p239 2 source-filter 2-codebooks
+own_voice p239_489 p239 2 wavenet wavenet
+vqspeech convert --model "$model" --speaker p226 --vocoder wavenet "$wav/p225_224.wav" --out "$wav/p225_224.p226.wavenet.wav"
+
+mkdir -p "$out"
+for path in "$wav"/*.wav; do  # a serial number of its own: the same bytes every time
+  opusenc --quiet --bitrate 24 --serial 1 "$path" "$out/$(basename "$path" .wav).opus"
+done
