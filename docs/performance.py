@@ -26,7 +26,7 @@ def main() -> None:
         told = f"{number} stream" + "s" * (number > 1)
         width.plot(widths, [microseconds(bench.decoder(r, 4 * r, 30), number) for r in widths], mark, label=told)
         depth.plot(layers, [microseconds(bench.decoder(64, 256, n), number) for n in layers], mark, label=told)
-    for precision in ("bfloat16", "float32", "int8"):
+    for precision in ("bfloat16", "float32"):
         times = [microseconds(bench.decoder(), number, precision) for number in streams]
         together.plot(streams, times, "o-", label=precision)
     together.set_xscale("log", base=2)

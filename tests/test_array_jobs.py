@@ -87,7 +87,7 @@ def test_array_jobs_pack_and_tokenize_a_corpus_as_one_process_does(directory, ru
     vqspeech = f"{sys.executable} -m vqspeech"
 
     def submit(command: str) -> None:
-        wrapped = f"{vqspeech} {command} --split $SLURM_ARRAY_TASK_ID/3"
+        wrapped = f"{vqspeech} {command} --shard $SLURM_ARRAY_TASK_ID/3"
         subprocess.run(["sbatch", "--array", "1-3", "--wait", "--wrap", wrapped], env=environment, check=True)
 
     submit(f"data pack {directory}")

@@ -14,7 +14,7 @@ def test_the_bench_measures_every_engine_and_precision():
         rows[0]
     )
     assert {(row["engine"], row["precision"]) for row in rows} == {
-        ("torch", "float32"), ("numba", "bfloat16"), ("numba", "float32"), ("numba", "int8")
+        ("torch", "float32"), ("numba", "bfloat16"), ("numba", "float32")
     }  # fmt: skip
     assert {1, 4, 8, 16, 32} <= {row["streams"] for row in rows}
     assert all(0 < row["percent_of_peak"] < 150 for row in rows)

@@ -131,7 +131,7 @@ def test_a_file_coded_with_a_prior_says_the_same_and_wants_its_own(run, prior, s
     model, wave = vqspeech.load(run), speech(0.5)
     sampler = PriorSampler(prior, model)
     plain, coded = (
-        b"".join(vqs_files.encode_blocks(model, [wave], "alice", entropy, sampler)) for entropy in ("packed", "prior")
+        b"".join(vqs_files.encode_blocks(model, [wave], "alice", coder, sampler)) for coder in ("packed", "prior")
     )
     assert len(coded) <= len(plain)
     monkeypatch.setattr(entropy_coding, "min", lambda payloads, key: payloads[-1], raising=False)  # the longest, too
@@ -186,11 +186,11 @@ def test_the_commands_make_codes_and_speak_from_nothing(run, prior, data, tmp_pa
             ("sample", "--model", run, "--prior", "nowhere", "--speaker", "alice", "--force"),
             "nowhere: is no run directory",
         ),
-        (("tokenize", data, "--model", run, "--split", "3"), "--split 3 is no part"),
-        (("tokenize", data, "--model", run, "--split", "1/2", "--merge"), "makes one part"),
+        (("tokenize", data, "--model", run, "--shard", "3"), "--shard 3 is not a part"),
+        (("tokenize", data, "--model", run, "--shard", "1/2", "--merge"), "makes one part"),
         (("tokenize", "nowhere", "--model", run), "nowhere/wav.scp"),
-        (("encode", "0.wav", "--model", run, "--entropy", "prio"), "entropy 'prio' is unknown"),
-        (("encode", "0.wav", "--model", run, "--entropy", "prior", "--prior", run), "holds no prior"),
+        (("encode", "0.wav", "--model", run, "--coder", "prio"), "coder 'prio' is unknown"),
+        (("encode", "0.wav", "--model", run, "--coder", "prior", "--prior", run), "holds no prior"),
     ]:
         done = command(*wrong)
         assert done.returncode == 2, wrong

@@ -181,7 +181,7 @@ def test_causal_blocks_begin_as_nothing_and_see_the_past_alone():
 
 def test_one_sample_spoils_no_corpus(data, tmp_path):
     soundfile.write(tmp_path / "b.wav", np.zeros(1), 16000)
-    assert call("data", "cut", data).exit_code == 0
+    assert call("data", "trim", data).exit_code == 0
     assert len(corpus.read(data)) == 2
 
 

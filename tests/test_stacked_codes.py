@@ -142,7 +142,7 @@ def test_a_prior_composes_what_the_parallel_pass_says_and_codes_both_codebooks(m
     prior = sampler.run.model
     assert torch.equal(prior.logits(whole, prior.condition(torch.tensor([0])))[0, :, 10:].argmax(0), whole[0, 10:])
     wave = speech(0.1)
-    data = encoded(model, wave, entropy="prior", prior=sampler)
+    data = encoded(model, wave, coder="prior", prior=sampler)
     assert np.array_equal(decoded(model, data, prior=sampler), decoded(model, encoded(model, wave)))
     with pytest.raises(InputError, match="the prior knows 2 codebooks, not 1"):
-        encoded(model, wave, entropy="prior", prior=sampler, codebooks=1)
+        encoded(model, wave, coder="prior", prior=sampler, codebooks=1)

@@ -396,7 +396,7 @@ def hostile_vqs(files: int, seed: int) -> Outcome:
         model = speech_codec.SpeechCodec(str(Path(home) / "origin/model"))
         wave = _voiced(np.random.default_rng(0), np.arange(RATE) / RATE)
         kinds = ("packed", "adaptive")
-        good = [(f"{kind}.vqs", b"".join(vqs_files.encode_blocks(model, [wave], entropy=kind))) for kind in kinds]
+        good = [(f"{kind}.vqs", b"".join(vqs_files.encode_blocks(model, [wave], coder=kind))) for kind in kinds]
         said = model.encode(wave)
 
         def read(path: Path) -> None:

@@ -77,13 +77,13 @@ for one in ${extra[@]+"${extra[@]}"}; do parts+=("$data/extra/$(basename "$one")
 make_data() {
   [ -n "$vctk" ] || $cpu_cmd data mini downloads/mini
   python egs/vctk/local/prepare_vctk.py "${vctk:-downloads/mini}" "$data/all"
-  $cpu_cmd data cut "$data/all" --nj "$nj" ${labels:+--labels "$labels"}
+  $cpu_cmd data trim "$data/all" --nj "$nj" ${labels:+--labels "$labels"}
   $cpu_cmd data split "$data/all" "$data" --force
 }
 
 make_extra() {  # make_extra FROM TO
   $cpu_cmd data combine "$1" --out "$2" --force
-  $cpu_cmd data cut "$2" --nj "$nj"
+  $cpu_cmd data trim "$2" --nj "$nj"
 }
 
 learned=(--data "$data/train")
@@ -103,7 +103,7 @@ make_codes() {  # make_codes DATA: in $nj processes, or in $code_jobs jobs on a 
   if [ "$code_jobs" -gt 1 ]; then
     local pids=() pid
     for job in $(seq "$code_jobs"); do
-      $cpu_cmd tokenize "$1" --model "$model" --split "$job/$code_jobs" & pids+=($!)
+      $cpu_cmd tokenize "$1" --model "$model" --shard "$job/$code_jobs" & pids+=($!)
     done
     for pid in "${pids[@]}"; do wait "$pid"; done
     $cpu_cmd tokenize "$1" --model "$model" --merge

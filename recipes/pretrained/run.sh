@@ -29,17 +29,17 @@ parts=(vctk/train all/npvcc librispeech/train speechocean/train)
 if [ ! -e $data/.done ]; then
   for corpus in npvcc librispeech speechocean; do
     vqspeech data combine "$speech/$corpus" --out $data/all/$corpus --force
-    vqspeech data cut $data/all/$corpus --nj "$nj"
+    vqspeech data trim $data/all/$corpus --nj "$nj"
   done
   for corpus in librispeech speechocean; do
     python $here/local/hold_out.py $data/all/$corpus $here/conf/unseen.txt $data/$corpus
   done
   python egs/vctk/local/prepare_vctk.py "$speech/vctk-16k" $data/all/vctk
-  vqspeech data cut $data/all/vctk --nj "$nj" --labels "$speech/vctk-16k/lab"
+  vqspeech data trim $data/all/vctk --nj "$nj" --labels "$speech/vctk-16k/lab"
   vqspeech data split $data/all/vctk $data/vctk --force
   if [ -n "$synthetic" ]; then
     vqspeech data combine "$synthetic" --out $data/all/synthetic --force
-    vqspeech data cut $data/all/synthetic --nj "$nj"
+    vqspeech data trim $data/all/synthetic --nj "$nj"
   fi
   for part in vctk/train vctk/dev vctk/test; do vqspeech data align $data/$part --labels "$speech/vctk-16k/lab"; done
   vqspeech data align $data/speechocean/train --labels "$speech/speechocean/lab"

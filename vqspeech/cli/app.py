@@ -1,4 +1,4 @@
-"""The command line: one command = its arguments + one call; heavy imports inside the command."""
+"""Command line: each command is its arguments and one call; heavy imports are inside the commands."""
 
 import _thread
 import gc
@@ -44,7 +44,7 @@ from vqspeech.models.hub import DEFAULT
 from vqspeech.system.refusals import refusal
 
 STOPPED = 130
-"""The exit code of who was asked to end."""
+"""Exit code after a signal that asks to end."""
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(codes)
 app.add_typer(measures)
@@ -53,7 +53,7 @@ app.add_typer(data, name="data")
 
 
 def main() -> None:
-    """Runs a command; what a person can mend is one line on stderr and exit code 2."""
+    """Run a command; an error that a user can fix is one line on stderr and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name is bytes, and is shown as well as may be
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def _run() -> Any:
-    """Runs the command; returns its exit code."""
+    """Run the command; returns its exit code."""
     try:
         return app()
     except (KeyboardInterrupt, SystemExit) as ended:
@@ -87,14 +87,14 @@ def _run() -> Any:
 
 
 def _asked_again(lost: Any) -> None:
-    """A request to end that came where nothing can be raised, as in a callback of a library, is made again."""
+    """Repeat a signal that arrived where nothing can be raised, as in a callback of a library."""
     if not isinstance(lost.exc_value, KeyboardInterrupt):
         return sys.__unraisablehook__(lost)
-    return threading.Thread(target=_interrupt_when_it_can_be_heard, daemon=True).start()
+    return threading.Thread(target=_interrupt_when_possible, daemon=True).start()
 
 
-def _interrupt_when_it_can_be_heard() -> None:
-    """Interrupts the main thread once it has left `_asked_again`, where what is raised would be lost again."""
+def _interrupt_when_possible() -> None:
+    """Interrupt the main thread once it has left `_asked_again`, where an exception would be lost again."""
     inside = True
     while inside:
         time.sleep(0.01)
@@ -116,29 +116,31 @@ def _about(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Speech as discrete codes: train a codec, convert voices, measure what the codes know."""
+    """Speech as discrete codes: convert voices, encode and decode, train and measure models."""
 
 
 @app.command()
 def convert(
     sources: Annotated[list[Path], typer.Argument(help="Recordings: WAV, FLAC, Ogg, Opus, MP3.", metavar="IN...")],
-    speaker: Annotated[str, typer.Option(help="The voice, one of `vqspeech speakers`.")],
+    speaker: Annotated[str, typer.Option(help="Target speaker, one of `vqspeech speakers`.")],
     model: ModelName = DEFAULT,
     out: Out = None,
-    out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.SPEAKER.wav; made if missing.")] = None,
+    out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.SPEAKER.wav; created if missing.")] = None,
     force: Force = False,
     temperature: Temperature = 1.0,
     top_p: TopP = 1.0,
     seed: Seed = 0,
-    level: Annotated[str, typer.Option(help="As loud as the voice or the source; raw: as decoded.")] = "voice",
+    level: Annotated[
+        str, typer.Option(help="Output level: voice (the speaker's), source, or raw (as decoded).")
+    ] = "voice",
     vocoder: Vocoder = None,
     engine: Engine = None,
     device: Device = "cpu",
     precision: Precision = None,
     threads: Threads = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of what was done.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of the results.")] = False,
 ) -> None:
-    """Say recordings again in another voice: in.wav becomes in.p225.wav, and again if nobody changed that since."""
+    """Convert recordings to another voice: in.wav becomes in.p225.wav."""
     from vqspeech.inference import conversion
     from vqspeech.inference.sampling_config import SamplingConfig
     from vqspeech.inference.speech_codec import SpeechCodec
@@ -171,24 +173,28 @@ def convert(
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="A YAML such as egs/vctk/conf/vctk64.yaml.", metavar="CONFIG")],
+    config: Annotated[Path, typer.Argument(help="Config file, such as egs/vctk/conf/vctk64.yaml.", metavar="CONFIG")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(help="Such as training.batch_size=8.", metavar="KEY=VALUE")
+        list[str] | None,
+        typer.Argument(help="Overrides of config keys, such as training.batch_size=8.", metavar="KEY=VALUE"),
     ] = None,
     data: Annotated[
         list[str],
-        typer.Option("--data", help="A data directory, packed (or its URL) or tokenized; may be given again."),
+        typer.Option("--data", help="Data directory, packed (or its URL) or tokenized; repeatable."),
     ] = [],  # noqa: B006
-    held_out: Annotated[list[str], typer.Option("--held-out", help="To measure on; may be given again.")] = [],  # noqa: B006
-    out: Annotated[Path, typer.Option("-o", "--out", help="The run directory; a run in it goes on.")] = Path(
+    held_out: Annotated[list[str], typer.Option("--held-out", help="Data directory to evaluate on; repeatable.")] = [],  # noqa: B006
+    out: Annotated[Path, typer.Option("-o", "--out", help="Run directory; a run that is in it resumes.")] = Path(
         "exp/vqvae"
     ),
-    max_steps: Annotated[int | None, typer.Option(min=1, help="Instead of the config's.")] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of steps. [default: the config's]")
+    ] = None,
     max_minutes: Annotated[
-        float | None, typer.Option(help="Training ends after these, resumed parts included.")
+        float | None,
+        typer.Option(help="Maximum training time in minutes, resumed parts included. [default: the config's]"),
     ] = None,
 ) -> None:
-    """Train a VQ-VAE, a vocoder or a prior; with `accelerate launch -m vqspeech train ...` on several processes."""
+    """Train a VQ-VAE, a vocoder or a prior; for several processes use `accelerate launch -m vqspeech train`."""
     from vqspeech import config as configs
     from vqspeech.data import outputs
     from vqspeech.training import tasks, vocoder_tasks
@@ -214,7 +220,7 @@ def train(
 
 
 def _seconds(source: Path) -> float:
-    """Those of a recording; none of one that cannot be read, which is told when its turn comes."""
+    """Duration of a recording; 0 of one that cannot be read, which fails when its turn comes."""
     from vqspeech import audio
 
     try:
@@ -224,7 +230,7 @@ def _seconds(source: Path) -> float:
 
 
 def _progress_line(now) -> str:
-    """A training's state in one line."""
+    """State of a training in one line."""
     names = {"bits_per_sample": "bits", "held_out_bits_per_sample": "held out", "epoch_code_perplexity": "perplexity"}
     names |= {"bits_per_code": "bits a code", "held_out_bits_per_code": "held out"}
     return f"step {now.step} " + " ".join(

@@ -1,4 +1,4 @@
-"""The command line of codes: recordings and corpora as codes, speech from them; heavy imports inside the command."""
+"""Commands of codes: encode, decode, thin, tokenize, sample."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +15,7 @@ from vqspeech.cli.options import (
     Precision,
     PriorName,
     Seed,
-    Split,
+    Shard,
     Temperature,
     Threads,
     TopP,
@@ -38,15 +38,21 @@ codes = typer.Typer()
 def encode(
     sources: Annotated[list[Path], typer.Argument(help="Recordings; - is a 16-bit WAV on stdin.", metavar="IN...")],
     model: ModelName = DEFAULT,
-    speaker: Annotated[str, typer.Option(help="Its default voice; else the nearest one; none: leave it out.")] = "",
-    codebooks: Annotated[int | None, typer.Option(min=1, help="Only the first ones: fewer bits.")] = None,
+    speaker: Annotated[
+        str, typer.Option(help="Default speaker that the file names; none: no speaker. [default: the nearest one]")
+    ] = "",
+    codebooks: Annotated[
+        int | None, typer.Option(min=1, help="Number of codebooks to use, the first ones. [default: all]")
+    ] = None,
     out: Out = None,
-    out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.vqs; made if missing.")] = None,
+    out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.vqs; created if missing.")] = None,
     force: Force = False,
-    entropy: Annotated[str, typer.Option(help="packed, adaptive or prior: how hard to make it small.")] = "adaptive",
+    coder: Annotated[
+        str, typer.Option(help="Entropy coder: packed, adaptive or prior (smallest, slowest).")
+    ] = "adaptive",
     prior: PriorName = "",
 ) -> None:
-    """Write recordings as codes: in.wav becomes in.vqs."""
+    """Encode recordings as small files of codes: in.wav becomes in.vqs."""
     from vqspeech.codec import entropy_coding, vqs_files
     from vqspeech.inference.prior_sampler import PriorSampler
     from vqspeech.inference.speech_codec import SpeechCodec
@@ -54,10 +60,10 @@ def encode(
 
     paths, faults = targets_of(sources, out, out_dir, ".vqs", force), Faults()
     loaded = SpeechCodec(model)
-    sampler = PriorSampler(hub.resolve_prior(prior, model), loaded) if entropy == "prior" else None
-    entropy_coding.check_coding(loaded, speaker if speaker != vqs_files.NOBODY else "", entropy, sampler, codebooks)
+    sampler = PriorSampler(hub.resolve_prior(prior, model), loaded) if coder == "prior" else None
+    entropy_coding.check_coding(loaded, speaker if speaker != vqs_files.NOBODY else "", coder, sampler, codebooks)
     make_folder(folder_of(out, out_dir))
-    options = {"speaker": speaker, "entropy": entropy, "prior": sampler, "codebooks": codebooks}
+    options = {"speaker": speaker, "coder": coder, "prior": sampler, "codebooks": codebooks}
     for source, path in zip(sources, paths, strict=True):
         try:
             vqs_files.encode_file(loaded, source, path, **options)
@@ -72,10 +78,12 @@ def encode(
 def decode(
     sources: Annotated[list[Path], typer.Argument(help=".vqs files; - is stdin.", metavar="IN...")],
     model: ModelName = DEFAULT,
-    speaker: Annotated[str, typer.Option(help="Another voice than the file names.")] = "",
-    codebooks: Annotated[int | None, typer.Option(min=1, help="Only the first ones.")] = None,
+    speaker: Annotated[str, typer.Option(help="Speaker. [default: the one that the file names]")] = "",
+    codebooks: Annotated[
+        int | None, typer.Option(min=1, help="Number of codebooks to decode, the first ones. [default: all]")
+    ] = None,
     out: Out = None,
-    out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.decoded.wav; made if missing.")] = None,
+    out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.decoded.wav; created if missing.")] = None,
     force: Force = False,
     temperature: Temperature = 1.0,
     top_p: TopP = 1.0,
@@ -85,10 +93,14 @@ def decode(
     device: Device = "cpu",
     precision: Precision = None,
     threads: Threads = None,
-    prior: Annotated[str, typer.Option("--prior", help="Of files that were encoded with one.", metavar="PRIOR")] = "",
-    conceal: Annotated[bool, typer.Option("--conceal", help="Damaged chunks become silence, not an error.")] = False,
+    prior: Annotated[
+        str, typer.Option("--prior", help="The prior with which a file was encoded.", metavar="PRIOR")
+    ] = "",
+    conceal: Annotated[
+        bool, typer.Option("--conceal", help="Replace damaged chunks by silence instead of failing.")
+    ] = False,
 ) -> None:
-    """Speak codes again: in.vqs becomes in.decoded.wav, exactly as long as what was encoded."""
+    """Decode files of codes: in.vqs becomes in.decoded.wav, exactly as long as its source."""
     from vqspeech.codec import vqs_files
     from vqspeech.inference.prior_sampler import PriorSampler
     from vqspeech.inference.sampling_config import SamplingConfig
@@ -109,12 +121,12 @@ def decode(
 @codes.command()
 def thin(
     sources: Annotated[list[Path], typer.Argument(help=".vqs files; - is stdin.", metavar="IN...")],
-    codebooks: Annotated[int, typer.Option(min=1, help="How many stay, the first ones.")] = 1,
+    codebooks: Annotated[int, typer.Option(min=1, help="Number of codebooks to keep, the first ones.")] = 1,
     out: Out = None,
-    out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.1.vqs; made if missing.")] = None,
+    out_dir: Annotated[Path | None, typer.Option(help="Folder for IN.1.vqs; created if missing.")] = None,
     force: Force = False,
 ) -> None:
-    """Leave out the upper codebooks of .vqs files, without decoding: in.vqs becomes in.1.vqs."""
+    """Drop the upper codebooks of .vqs files without decoding: in.vqs becomes in.1.vqs."""
     from vqspeech.codec import vqs_files
 
     paths, faults = targets_of(sources, out, out_dir, f".{codebooks}.vqs", force), Faults()
@@ -133,28 +145,30 @@ def thin(
 def tokenize(
     directory: Annotated[Path, typer.Argument(help="A Kaldi data directory.", metavar="DATA_DIR")],
     model: ModelName = DEFAULT,
-    nj: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    split: Split = "",
-    merge: Annotated[bool, typer.Option("--merge", help="Only write codes.scp, when all parts are there.")] = False,
-    text: Annotated[str | None, typer.Option(help="Also as text, an utterance a line.", metavar="PATH")] = None,
+    nj: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 1,
+    shard: Shard = "",
+    merge: Annotated[bool, typer.Option("--merge", help="Write codes.scp from the parts of all shards.")] = False,
+    text: Annotated[
+        str | None, typer.Option(help="Also write the codes as text, one utterance per line.", metavar="PATH")
+    ] = None,
     parquet: Annotated[
-        str | None, typer.Option(help="Also as Parquet, for Hugging Face datasets.", metavar="PATH")
+        str | None, typer.Option(help="Also write the codes as Parquet, for Hugging Face datasets.", metavar="PATH")
     ] = None,
     force: Force = False,
 ) -> None:
-    """Encode a corpus: adds codes.scp to a data directory; goes on where it was interrupted."""
+    """Encode a corpus: adds codes.scp to a data directory; running it again resumes."""
     from vqspeech.data import outputs
     from vqspeech.inference import tokens
 
     places = {tokens.write_text: outputs.place(text, "codes.txt")}
     places |= {tokens.write_parquet: outputs.place(parquet, "codes.parquet")}
     outputs.check([directory, model], [path for path in places.values() if path], force)
-    if split and (merge or text or parquet):
-        raise InputError("--split makes one part; merge, and export, when all of them are there")
+    if shard and (merge or text or parquet):
+        raise InputError("--shard makes one part; use --merge, --text and --parquet when all parts are there")
     if not merge:
         with bar(f"codes of {directory}", 1.0, "") as update:
-            tokens.encode_corpus(model, directory, nj, part_of(split), lambda done, total: update(done / total))
-    if split:
+            tokens.encode_corpus(model, directory, nj, part_of(shard), lambda done, total: update(done / total))
+    if shard:
         return
     skipped = tokens.merge_shards(model, directory)
     for one in skipped:
@@ -168,20 +182,20 @@ def tokenize(
 
 @codes.command()
 def sample(
-    speaker: Annotated[str, typer.Option(help="The voice, one of `vqspeech speakers`.")],
+    speaker: Annotated[str, typer.Option(help="Target speaker, one of `vqspeech speakers`.")],
     model: ModelName = DEFAULT,
     prior: PriorName = "",
-    seconds: Annotated[float, typer.Option(help="Of each; 2.56 are the paper's 40,960 samples.")] = 2.56,
-    n: Annotated[int, typer.Option("--n", min=1, max=1000, help="How many.")] = 1,
-    prompt: Annotated[Path | None, typer.Option(help="A recording to go on from.", metavar="IN")] = None,
-    out_dir: Annotated[Path, typer.Option(help="Folder for SPEAKER-1.wav...; made if missing.")] = Path("samples"),
+    seconds: Annotated[float, typer.Option(help="Duration of each sample in seconds.")] = 2.56,
+    n: Annotated[int, typer.Option("--n", min=1, max=1000, help="Number of samples.")] = 1,
+    prompt: Annotated[Path | None, typer.Option(help="Recording that each sample continues.", metavar="IN")] = None,
+    out_dir: Annotated[Path, typer.Option(help="Folder for SPEAKER-1.wav...; created if missing.")] = Path("samples"),
     force: Force = False,
     temperature: Temperature = 1.0,
     top_p: TopP = 1.0,
-    decoder_temperature: Annotated[float, typer.Option(help="Of the samples, not the codes.")] = 1.0,
+    decoder_temperature: Annotated[float, typer.Option(help="Temperature of the vocoder.")] = 1.0,
     seed: Seed = 0,
 ) -> None:
-    """Speak from nothing: the prior composes codes in a voice, the decoder says them."""
+    """Sample new codes from the prior, and decode them in a speaker's voice."""
     from vqspeech.data import outputs
     from vqspeech.inference import prior_speech
     from vqspeech.inference.prior_sampler import PriorSampler

@@ -1,24 +1,24 @@
-"""The command line of data directories, `vqspeech data`; heavy imports inside the command."""
+"""Commands of data directories: `vqspeech data`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vqspeech.cli.options import Force, Split, part_of, tell
+from vqspeech.cli.options import Force, Shard, part_of, tell
 from vqspeech.cli.progress import bar
 from vqspeech.errors import InputError
 from vqspeech.system.files import made_from
 
-data = typer.Typer(no_args_is_help=True, help="Kaldi data directories: check, split, cut, pack.")
+data = typer.Typer(no_args_is_help=True, help="Prepare Kaldi data directories.")
 
-Jobs = Annotated[int, typer.Option(min=1, help="Processes.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Number of processes.")]
 Directory = Annotated[Path, typer.Argument(help="A Kaldi data directory.", metavar="DATA_DIR")]
 
 
 @data.command()
-def mini(out: Annotated[Path, typer.Argument(help="Where it shall lie.", metavar="OUT_DIR")]) -> None:
-    """Make the mini corpus: synthetic voices in the layout of VCTK 0.92, with exact phone times."""
+def mini(out: Annotated[Path, typer.Argument(help="The new directory.", metavar="OUT_DIR")]) -> None:
+    """Make the mini corpus: synthetic speech in the layout of VCTK 0.92, with exact phone times."""
     from vqspeech.data import synthetic
 
     with bar("mini corpus", 1.0, "") as update:
@@ -43,11 +43,13 @@ def validate(directory: Directory) -> None:
 def split(
     directory: Directory,
     out: Annotated[Path, typer.Argument(help="Folder for train/, dev/, test/ and split.tsv.", metavar="OUT_DIR")],
-    seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
-    unseen_speakers: Annotated[int, typer.Option(min=0, help="Speakers to hold out whole, in unseen/.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the split.")] = 0,
+    unseen_speakers: Annotated[
+        int, typer.Option(min=0, help="Number of speakers to hold out entirely, in unseen/.")
+    ] = 0,
     force: Force = False,
 ) -> None:
-    """Split into train, dev and test without a common sentence, by a rule with a seed."""
+    """Split a data directory into train, dev and test that share no sentence."""
     from vqspeech.data import corpus, outputs, splits
 
     table, names = out / "split.tsv", [*splits.PARTS, *(["unseen"] if unseen_speakers else [])]
@@ -70,7 +72,7 @@ def combine(
     out: Annotated[Path, typer.Option("-o", "--out", help="The new directory.")],
     force: Force = False,
 ) -> None:
-    """Write several data directories, or a copy of one, as one."""
+    """Combine data directories into one."""
     from vqspeech.data import corpus, outputs
 
     outputs.check(directories, [], force, [out])
@@ -80,12 +82,15 @@ def combine(
 
 
 @data.command()
-def cut(
+def trim(
     directory: Directory,
-    labels: Annotated[Path | None, typer.Option(help="HTK phone labels, SPEAKER/KEY.lab.", metavar="DIR")] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Folder of HTK phone labels, SPEAKER/KEY.lab; default: trim by level.", metavar="DIR"),
+    ] = None,
     nj: Jobs = 1,
 ) -> None:
-    """Cut the silence at both ends of every utterance, by writing `segments`."""
+    """Trim the silence at both ends of each utterance, by writing `segments`."""
     from vqspeech.data import packing
 
     with bar("edges", 1.0, "") as update:
@@ -96,12 +101,12 @@ def cut(
 @data.command()
 def pack(
     directory: Directory,
-    sample_rate: Annotated[int, typer.Option(min=1000, help="Hz.")] = 16000,
+    sample_rate: Annotated[int, typer.Option(min=1000, help="Sample rate of the shards in Hz.")] = 16000,
     nj: Jobs = 1,
-    split: Split = "",
-    bits: Annotated[int, typer.Option(help="A sample: 8 (mu-law) or, for a vocoder, 16 (linear).")] = 8,
+    shard: Shard = "",
+    bits: Annotated[int, typer.Option(help="Bits per sample: 8 (mu-law), or 16 (linear) for a vocoder.")] = 8,
 ) -> None:
-    """Write shards of samples to DATA_DIR/packed; what cannot be read is skipped and told."""
+    """Write shards of samples to DATA_DIR/packed; unreadable recordings are skipped and listed."""
     from vqspeech.data import archives, packing
 
     if bits not in archives.STORED:
@@ -109,21 +114,21 @@ def pack(
 
     with bar("packing", 1.0, "") as update:
         report = lambda done, total: update(done / total)  # noqa: E731
-        if split:
-            shards = packing.pack_part(directory, sample_rate, part_of(split), nj, report, bits)
-            typer.echo(f"{directory}: {shards} shards of part {split}; when all parts are there, pack without --split")
+        if shard:
+            shards = packing.pack_part(directory, sample_rate, part_of(shard), nj, report, bits)
+            typer.echo(f"{directory}: {shards} shards of part {shard}; when all parts are there, pack without --shard")
             return
         done = packing.pack(directory, sample_rate, nj, report, bits)
     _tell_skipped(done.skipped, f"skipped, for they could not be read; see {directory / 'packed' / 'skipped.tsv'}")
     typer.echo(f"{directory}: {done.utterances} utterances, {done.hours:.2f} hours packed")
 
 
-Asr = Annotated[str, typer.Option(help="A faster-whisper model.", metavar="NAME_OR_FOLDER")]
+Asr = Annotated[str, typer.Option(help="Name or folder of a faster-whisper model.", metavar="NAME_OR_FOLDER")]
 
 
 @data.command()
 def transcribe(directory: Directory, asr: Asr = "tiny.en", nj: Jobs = 1) -> None:
-    """Add `text` to a data directory without one, by a speech recogniser (pip install 'vqspeech[asr]')."""
+    """Add `text` to a data directory by speech recognition (pip install 'vqspeech[asr]')."""
     from vqspeech.data import recognition
 
     with bar("transcribing", 1.0, "") as update:
@@ -136,10 +141,12 @@ def transcribe(directory: Directory, asr: Asr = "tiny.en", nj: Jobs = 1) -> None
 def posteriors(
     directories: Annotated[list[Path], typer.Argument(help="Kaldi data directories.", metavar="DATA_DIR...")],
     asr: Asr = "tiny.en",
-    layer: Annotated[Path | None, typer.Option(help="One that was fitted before, instead of to phones.ctm.")] = None,
+    layer: Annotated[
+        Path | None, typer.Option(help="A layer.safetensors that was fitted before; default: fit one to phones.ctm.")
+    ] = None,
     nj: Jobs = 1,
 ) -> None:
-    """Add phone posteriors, by a recogniser's encoder and a linear layer that is fitted to phones.ctm."""
+    """Add phone posteriors: a recogniser's encoder and a linear layer fitted to phones.ctm."""
     from vqspeech.data import posteriors
 
     with bar("posteriors", 1.0, "") as update:
@@ -159,13 +166,16 @@ def _tell_skipped(skipped: list, fate: str) -> None:
 def align(
     directory: Directory,
     labels: Annotated[
-        Path | None, typer.Option(help="What is there: a folder of KEY.lab or KEY.TextGrid, or a CTM.", metavar="PATH")
+        Path | None,
+        typer.Option(help="Existing labels: a folder of KEY.lab or KEY.TextGrid, or a CTM file.", metavar="PATH"),
     ] = None,
-    aligner: Annotated[str, typer.Option(help="Without labels: pocketsphinx or torchaudio.")] = "pocketsphinx",
+    aligner: Annotated[
+        str, typer.Option(help="Forced aligner where there are no labels: pocketsphinx or torchaudio.")
+    ] = "pocketsphinx",
     nj: Jobs = 1,
     force: Force = False,
 ) -> None:
-    """Add phones.ctm: where each phone is, from labels that there are or by forced alignment of `text`."""
+    """Add phones.ctm, phone times, from existing labels or by forced alignment of `text`."""
     from vqspeech.data import alignment, outputs
 
     path, sources = directory / "phones.ctm", [labels] if labels else [directory / "wav.scp"]

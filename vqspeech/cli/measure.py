@@ -1,4 +1,4 @@
-"""The command line of measuring: speed, what codes know, how good speech is; heavy imports inside the command."""
+"""Commands of evaluation: bench, probe, evaluate, report."""
 
 import json
 from pathlib import Path
@@ -28,17 +28,20 @@ measures = typer.Typer()
 
 @measures.command()
 def bench(
-    model: Annotated[str, typer.Option(help="A trained one; else an untrained decoder.", metavar="MODEL")] = "",
-    residual: Annotated[int, typer.Option(min=1, help="Channels of the untrained decoder.")] = 64,
-    skip: Annotated[int, typer.Option(min=1, help="Its skip channels.")] = 256,
-    layers: Annotated[int, typer.Option(min=1, help="Its layers.")] = 30,
+    model: Annotated[
+        str, typer.Option(help="Model whose decoder is measured. [default: an untrained decoder]", metavar="MODEL")
+    ] = "",
+    residual: Annotated[int, typer.Option(min=1, help="Residual channels of the untrained decoder.")] = 64,
+    skip: Annotated[int, typer.Option(min=1, help="Skip channels of the untrained decoder.")] = 256,
+    layers: Annotated[int, typer.Option(min=1, help="Layers of the untrained decoder.")] = 30,
     data: Annotated[
-        Path | None, typer.Option(help="Packed speech; with --model: what 16- and 8-bit weights cost.")
+        Path | None,
+        typer.Option(help="Packed speech on which the cost of bfloat16 weights is measured; needs --model."),
     ] = None,
-    seconds: Annotated[float, typer.Option(help="For each measurement.")] = 1.0,
+    seconds: Annotated[float, typer.Option(help="Duration of each measurement in seconds.")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of the rows.")] = False,
 ) -> None:
-    """Measure the engines on this machine, beside the limits of its cores."""
+    """Measure the speed of the engines on this machine, beside the limits of its cores."""
     from vqspeech.data.archives import MulawShards
     from vqspeech.evaluation import bench
     from vqspeech.models import checkpoint
@@ -66,17 +69,24 @@ def bench(
 
 @measures.command()
 def probe(
-    train: Annotated[Path, typer.Option(help="Where codes are mapped to phones.", metavar="DATA_DIR")],
-    test: Annotated[Path, typer.Option(help="Where that is scored; no sentence in common.", metavar="DATA_DIR")],
+    train: Annotated[
+        Path, typer.Option(help="Data directory on which codes are mapped to phones.", metavar="DATA_DIR")
+    ],
+    test: Annotated[
+        Path,
+        typer.Option(
+            help="Data directory on which the map is scored; it shares no sentence with --train.", metavar="DATA_DIR"
+        ),
+    ],
     model: ModelName = DEFAULT,
-    minutes: Annotated[float, typer.Option(min=0.01, help="Of each part at most.")] = 120.0,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Maximum speech of each part in minutes.")] = 120.0,
     seed: Seed = 0,
     out: Annotated[
-        str | None, typer.Option("-o", "--out", help="JSON; RUN_DIR/probe.json by default.", metavar="PATH")
+        str | None, typer.Option("-o", "--out", help="JSON file. [default: RUN_DIR/probe.json]", metavar="PATH")
     ] = None,
     force: Force = False,
 ) -> None:
-    """What do the codes know of phones and speakers? Both parts need phones.ctm (`vqspeech data align`)."""
+    """Probe codes for phones and speakers; both parts need phones.ctm (`vqspeech data align`)."""
     from vqspeech.data import corpus, outputs
     from vqspeech.evaluation import probe, tables
     from vqspeech.inference.speech_codec import SpeechCodec
@@ -87,40 +97,45 @@ def probe(
     loaded = SpeechCodec(model)
     make_folder(None if out else results_of(model))  # before the minutes that it takes
     with bar("probe", 1.0, "") as update:
-        found = probe.probe(loaded, train, test, minutes, seed, update)
+        results = probe.probe(loaded, train, test, minutes, seed, update)
     with made_from(*sources):
-        corpus.write_text_atomic(path, json.dumps(found, indent=1) + "\n")
+        corpus.write_text_atomic(path, json.dumps(results, indent=1) + "\n")
     if path == STDOUT:
         return
-    for name, phone in found["conditions"]["map"].items():
+    for name, phone in results["conditions"]["map"].items():
         if name != phone:
             typer.echo(f"phone {name} counts as {phone}")
-    typer.echo(tables.markdown(tables.probed(found)))
+    typer.echo(tables.markdown(tables.probed(results)))
 
 
 @measures.command()
 def evaluate(
-    pairs: Annotated[Path, typer.Argument(help="Rows of `source voice [reference]`.", metavar="PAIRS")],
+    pairs: Annotated[
+        Path, typer.Argument(help="Table of conversions: rows of `source speaker [reference]`.", metavar="PAIRS")
+    ],
     model: ModelName = DEFAULT,
     voices: Annotated[
-        Path | None, typer.Option(help="Recordings of the voices: how near do conversions come?", metavar="DATA_DIR")
+        Path | None, typer.Option(help="Recordings of the target speakers, for speaker similarity.", metavar="DATA_DIR")
     ] = None,
     held_out: Annotated[
-        Path | None, typer.Option(help="Packed speech: bits per sample on it.", metavar="DATA_DIR")
+        Path | None, typer.Option(help="Packed speech on which bits per sample are measured.", metavar="DATA_DIR")
     ] = None,
     asr: Annotated[
-        str, typer.Option(help="A faster-whisper model, for word error rates.", metavar="NAME_OR_FOLDER")
+        str,
+        typer.Option(help="Name or folder of a faster-whisper model, for word error rates.", metavar="NAME_OR_FOLDER"),
     ] = "",
     temperature: Temperature = 1.0,
     top_p: TopP = 1.0,
     seed: Seed = 0,
     vocoder: Vocoder = None,
-    codebooks: Annotated[int | None, typer.Option(min=1, help="Only the first ones: fewer bits.")] = None,
-    codecs: Annotated[bool, typer.Option(help="Whether mu-law and other codecs are measured too.")] = True,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder; RUN_DIR by default.")] = None,
+    codebooks: Annotated[
+        int | None, typer.Option(min=1, help="Number of codebooks to use, the first ones. [default: all]")
+    ] = None,
+    codecs: Annotated[bool, typer.Option(help="Measure mu-law and installed codecs too.")] = True,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder of the results. [default: RUN_DIR]")] = None,
     force: Force = False,
 ) -> None:
-    """How good are conversions? Measures them beside the recordings, mu-law and the codecs that are installed."""
+    """Measure conversions, beside the recordings, mu-law and the codecs that are installed."""
     from vqspeech.data import outputs
     from vqspeech.data.recognition import Recogniser
     from vqspeech.evaluation import evaluate, tables
@@ -129,27 +144,27 @@ def evaluate(
     from vqspeech.inference.speech_codec import SpeechCodec
 
     rows, folder, faults = evaluate.read_pairs(pairs), out or results_of(model), Faults()
-    heard = [path for row in rows for path in (row.source, row.reference) if path]
+    recordings = [path for row in rows for path in (row.source, row.reference) if path]
     sources = [pairs, model, *(one for one in (voices, held_out) if one)]
     paths = [folder / name for name in evaluate.FILES]
-    outputs.check([*sources, *heard], paths, force=True)  # what is read is never replaced
+    outputs.check([*sources, *recordings], paths, force=True)  # what is read is never replaced
     outputs.check(sources, paths, force or not out, [] if out is None or out.is_dir() else [out])
     loaded, recogniser = SpeechCodec(model, vocoder, codebooks=codebooks), Recogniser(asr) if asr else None
     make_folder(folder)
     bits = evaluate.bits_per_sample(loaded.run, held_out) if held_out else {}
     sampling = SamplingConfig(temperature, top_p, seed)
     with bar("evaluation", 1.0, "") as update:
-        found = evaluate.evaluate(loaded, rows, voices, sampling, update, faults, recogniser, codecs)
+        results = evaluate.evaluate(loaded, rows, voices, sampling, update, faults, recogniser, codecs)
     if bits:
-        found["held_out"] = bits
-        typer.echo(", ".join(f"{name} {value:.4g}" for name, value in found["held_out"].items()))
+        results["held_out"] = bits
+        typer.echo(", ".join(f"{name} {value:.4g}" for name, value in results["held_out"].items()))
     with made_from(*sources):
-        evaluate.write(found, folder)
-    summary = evaluate.summary(found)
+        evaluate.write(results, folder)
+    summary = evaluate.summary(results)
     typer.echo(f"{len(rows) - faults.number} recordings; means, with 95 % intervals over them\n")
     typer.echo(tables.markdown([tables.evaluated(summary, {one.name: one.unit for one in MEASURES})]))
-    if found["missing"]:
-        without = ", ".join(sorted(found["missing"]))
+    if results["missing"]:
+        without = ", ".join(sorted(results["missing"]))
         typer.echo(f"vqspeech: left out {without}: pip install 'vqspeech[measure]'", err=True)
     faults.end()
 
@@ -158,15 +173,15 @@ def evaluate(
 def report(
     model: Annotated[Path, typer.Argument(help="Run directory of a trained model.", metavar="RUN_DIR")],
     pairs: Annotated[
-        Path | None, typer.Option(help="Recordings to be heard: rows of `source voice`.", metavar="PAIRS")
+        Path | None, typer.Option(help="Table of recordings to include: rows of `source speaker`.", metavar="PAIRS")
     ] = None,
     temperature: Temperature = 1.0,
     out: Annotated[
-        str | None, typer.Option("-o", "--out", help="RUN_DIR/report.html by default.", metavar="PATH")
+        str | None, typer.Option("-o", "--out", help="HTML file. [default: RUN_DIR/report.html]", metavar="PATH")
     ] = None,
     force: Force = False,
 ) -> None:
-    """Write one HTML file of a run: curves, codebook, what `probe` and `evaluate` found, recordings to listen to."""
+    """Write a run as one HTML file: curves, codebook, results of `probe` and `evaluate`, recordings."""
     from vqspeech.data import outputs
     from vqspeech.evaluation import report
     from vqspeech.inference.sampling_config import SamplingConfig

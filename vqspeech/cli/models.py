@@ -1,4 +1,4 @@
-"""The command line of models: their voices, new ones, and sharing; heavy imports inside the command."""
+"""Commands of models: speakers, enrol, export, demo."""
 
 import json
 import math
@@ -18,9 +18,9 @@ models = typer.Typer()
 @models.command()
 def speakers(
     model: ModelName = DEFAULT,
-    as_json: Annotated[bool, typer.Option("--json", help="With what is known of each.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list with the metadata of each.")] = False,
 ) -> None:
-    """List the voices of a model, one a line."""
+    """List the speakers of a model, one per line."""
     from vqspeech.models import checkpoint, speaker_table
 
     run = checkpoint.load(model)
@@ -41,13 +41,15 @@ def speakers(
 @models.command()
 def enrol(
     recordings: Annotated[list[Path], typer.Argument(help="10 to 60 s of speech of one person.", metavar="IN...")] = [],  # noqa: B006
-    name: Annotated[str, typer.Option(help="What the voice shall be called.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the new speaker.")] = "",
     model: ModelName = DEFAULT,
-    remove: Annotated[bool, typer.Option("--remove", help="Remove the voice again.")] = False,
-    max_steps: Annotated[int, typer.Option(min=1, help="It ends earlier when nothing is gained.")] = 100,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the speaker.")] = False,
+    max_steps: Annotated[
+        int, typer.Option(min=1, help="Maximum number of steps; it stops earlier when nothing improves.")
+    ] = 100,
     seed: Seed = 0,
 ) -> None:
-    """Add a voice from some seconds of speech: one vector is fitted, and all verbs know its name."""
+    """Add a speaker from 10 to 60 seconds of speech, for all other commands to use."""
     from vqspeech.inference import speaker_enrolment
     from vqspeech.inference.speech_codec import SpeechCodec
 
@@ -68,13 +70,19 @@ def enrol(
 
 @models.command()
 def export(
-    model: Annotated[str, typer.Argument(help="A run directory, of a model, a prior or a vocoder.", metavar="MODEL")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="A new folder.")],
-    speaker: Annotated[list[str], typer.Option(help="A voice to keep, or a pattern (p22*); repeatable.")] = [],  # noqa: B006
-    at_least_s: Annotated[float, typer.Option(min=0, help="Leave out voices trained on less speech.")] = 0.0,
-    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Half the bytes.")] = False,
+    model: Annotated[str, typer.Argument(help="Run directory of a model, a prior or a vocoder.", metavar="MODEL")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The new folder.")],
+    speaker: Annotated[
+        list[str], typer.Option(help="Speaker to keep, or a pattern such as p22*; repeatable. [default: all]")
+    ] = [],  # noqa: B006
+    at_least_s: Annotated[
+        float, typer.Option(min=0, help="Minimum training speech of a speaker to keep, in seconds.")
+    ] = 0.0,
+    bfloat16: Annotated[
+        bool, typer.Option("--bfloat16", help="Store weights in bfloat16, which halves the file.")
+    ] = False,
 ) -> None:
-    """Write a model as a folder to share: upload it, and others say --model hf:owner/name."""
+    """Export a model as a folder to share; once uploaded, others use it as --model hf:owner/name."""
     from vqspeech.data import outputs
     from vqspeech.models import exporting
 
@@ -85,14 +93,20 @@ def export(
 
 @models.command()
 def demo(
-    model: Annotated[list[str], typer.Option(help="One or more; the first is for what needs only one.")] = [DEFAULT],  # noqa: B006
-    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in; then think of --auth.")] = "127.0.0.1",
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="The first free one from 7860 on.")] = None,
-    auth: Annotated[str, typer.Option(help="Who may come in.", metavar="USER:PASSWORD")] = "",
-    seconds: Annotated[float, typer.Option(min=1, help="Of a recording, at most.")] = 60.0,
-    megabytes: Annotated[float, typer.Option(min=0.1, help="Of an upload, at most.")] = 20.0,
-    enrolment: Annotated[bool, typer.Option(help="Whether voices can be added and removed.")] = True,
-    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open a browser.")] = False,
+    model: Annotated[list[str], typer.Option(help="Model to serve; repeatable, the first is the default.")] = [DEFAULT],  # noqa: B006
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 admits other machines, then set --auth.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port. [default: the first free one from 7860]")
+    ] = None,
+    auth: Annotated[
+        str, typer.Option(help="User and password that the page asks for. [default: none]", metavar="USER:PASSWORD")
+    ] = "",
+    seconds: Annotated[float, typer.Option(min=1, help="Maximum duration of a recording in seconds.")] = 60.0,
+    megabytes: Annotated[float, typer.Option(min=0.1, help="Maximum size of an upload in megabytes.")] = 20.0,
+    enrolment: Annotated[bool, typer.Option(help="Allow adding and removing speakers.")] = True,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Serve a web page: convert, enrol, encode and decode, sample, explore the codebook."""
     from vqspeech.demo import page

@@ -1,4 +1,4 @@
-"""Options that several commands share, and where their results go."""
+"""Options that several commands share, and output paths."""
 
 import os
 import re
@@ -12,69 +12,74 @@ from vqspeech.errors import InputError
 from vqspeech.system.files import STDOUT
 
 ModelName = Annotated[
-    str, typer.Option("--model", help="One that ships, a run directory, or hf:owner/name.", metavar="MODEL")
+    str, typer.Option("--model", help="Name of a model that ships, a run directory, or hf:owner/name.", metavar="MODEL")
 ]
 Temperature = Annotated[
     float,
-    typer.Option(help="Of the WaveNet's distribution: 1 samples it as it is, less is smoother, 0 takes the likeliest."),
+    typer.Option(help="Sampling temperature: 1 is the model's distribution, less is smoother, 0 takes the likeliest."),
 ]
 TopP = Annotated[float, typer.Option(help="Nucleus sampling: share of the probability that is sampled from.")]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 Vocoder = Annotated[
-    str | None, typer.Option(help="source-filter (fast) or wavenet. [default: source-filter, if the model has it]")
+    str | None,
+    typer.Option(help="Vocoder: source-filter (fast) or wavenet. [default: source-filter, if the model has it]"),
 ]
-Engine = Annotated[str | None, typer.Option(help="Of the WaveNet: numba (CPU) or torch (any device).")]
+Engine = Annotated[
+    str | None,
+    typer.Option(help="Engine of the WaveNet: numba (CPU) or torch (any device). [default: numba on the CPU]"),
+]
 Device = Annotated[str, typer.Option(help="Torch device, such as cpu or cuda.")]
 Precision = Annotated[
-    str | None, typer.Option(help="Weights of the numba engine: bfloat16, float32 or int8. [default: bfloat16]")
+    str | None, typer.Option(help="Precision of the numba engine's weights: bfloat16 or float32. [default: bfloat16]")
 ]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the numba engine. [default: one a core]")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the numba engine. [default: one per core]")]
 Out = Annotated[
-    str | None, typer.Option("-o", "--out", help="Where to write; - is stdout, a final slash a folder.", metavar="PATH")
+    str | None,
+    typer.Option("-o", "--out", help="Output path; - is stdout, a final slash means a folder.", metavar="PATH"),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace existing files, whoever made them.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
 PriorName = Annotated[
-    str, typer.Option("--prior", help="A prior's run directory; by default the model's own.", metavar="PRIOR")
+    str, typer.Option("--prior", help="Run directory of the prior. [default: the model's own]", metavar="PRIOR")
 ]
 
-Split = Annotated[
-    str, typer.Option("--split", help="Only the i-th of n parts of the work, an array job.", metavar="I/N")
+Shard = Annotated[
+    str, typer.Option("--shard", help="Do only the i-th of n parts of the work, for array jobs.", metavar="I/N")
 ]
 
 
-def part_of(split: str) -> tuple[int, int]:
-    """What --split says."""
-    number, _, parts = (split or "1/1").partition("/")
+def part_of(shard: str) -> tuple[int, int]:
+    """The numbers (i, n) of --shard I/N."""
+    number, _, parts = (shard or "1/1").partition("/")
     if not (number.isdecimal() and parts.isdecimal()):
-        raise InputError(f"--split {split} is no part; write it as 3/8")
+        raise InputError(f"--shard {shard} is not a part; write it as 3/8")
     return int(number), int(parts)
 
 
 def results_of(model: str) -> Path:
-    """Where results of a model go: its run directory, or, where it is none of the user's own, exp/NAME."""
+    """Folder of a model's results: its run directory, or exp/NAME where the user does not own that."""
     return Path(model) if Path(model).is_dir() else Path("exp") / re.sub(r"[^\w.-]+", "-", model.removeprefix("hf:"))
 
 
 def targets_of(sources: list[Path], out: str | None, out_dir: Path | None, suffix: str, force: bool) -> list[Path]:
-    """Where each result goes: `out`, or beside its source or in a folder, with another suffix; see `outputs.check`."""
+    """Output paths: `out`, or beside each source or in a folder, with another suffix; see `outputs.check`."""
     if not out_dir and (out_dir := folder_of(out)):
         out = None
     if out and (out_dir or len(sources) > 1):
         raise InputError("-o names one file; for several recordings or a folder use --out-dir")
     if STDOUT in sources and not out:
         raise InputError("what comes from stdin has no name; say with -o where it shall go")
-    found = [Path(out) if out else (out_dir or source.parent) / (source.stem + suffix) for source in sources]
-    outputs.check(sources, found, force, each=True)
-    return found
+    paths = [Path(out) if out else (out_dir or source.parent) / (source.stem + suffix) for source in sources]
+    outputs.check(sources, paths, force, each=True)
+    return paths
 
 
 def folder_of(out: str | None, out_dir: Path | None = None) -> Path | None:
-    """The folder that -o or --out-dir names, if one of them does."""
+    """The folder that -o or --out-dir names, if any."""
     return out_dir or (Path(str(out)) if outputs.is_folder(out) else None)
 
 
 def make_folder(out_dir: Path | None) -> None:
-    """Makes a folder for results, if one was given."""
+    """Create the folder of results, if one was given."""
     try:
         if out_dir:
             out_dir.mkdir(parents=True, exist_ok=True)
@@ -83,23 +88,23 @@ def make_folder(out_dir: Path | None) -> None:
 
 
 def tell(target: Path) -> None:
-    """Prints where a result went: the bytes of its name, which need not be text."""
+    """Print the path of a result: the bytes of its name, which need not be text."""
     if target != STDOUT:
         typer.echo(os.fsencode(target))
 
 
 class Faults:
-    """Tells what failed, of many, on stderr as it comes; the others go on, and the exit code is 2 at the end."""
+    """Print each error of a batch on stderr; the others go on, and the exit code is 2 at the end."""
 
     def __init__(self) -> None:
         self.number = 0
 
     def __call__(self, fault: InputError) -> None:
-        """Tells one."""
+        """Print an error."""
         self.number += 1
         typer.echo(f"vqspeech: {' '.join(str(fault).split())}", err=True)
 
     def end(self) -> None:
-        """Ends the command, when all else is done."""
+        """Exit with code 2 if anything failed."""
         if self.number:
             raise typer.Exit(2)

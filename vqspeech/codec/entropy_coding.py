@@ -26,19 +26,19 @@ class ChunkCoder(NamedTuple):
     speaker: str
     prior: PriorSampler | None
 
-    def write(self, entropy: str, number: int, codes: NDArray[np.integer], length: int | None) -> bytes:
-        """The chunks of codes, (frames, codebooks), the shortest that `entropy` admits.
+    def write(self, coder: str, number: int, codes: NDArray[np.integer], length: int | None) -> bytes:
+        """The chunks of codes, (frames, codebooks), the shortest that `coder` admits.
 
         Each codebook has a chunk of its own.  A prior's codes are in one, and decoded again before it is trusted.
         """
         chunks = b""
         for codebook, column in enumerate(codes.T):
             payloads = [(PACKED, bitstream.pack(column, self._sizes[codebook]))]
-            if entropy != "packed":
+            if coder != "packed":
                 payloads += [(ADAPTIVE, bitstream.encode(column, self._adaptive(codebook)))]
             kind, payload = min(payloads, key=lambda one: len(one[1]))
             chunks += bitstream.write_chunk(Chunk(number, kind, payload, length, codebook))
-        if entropy == "prior" and self.prior:
+        if coder == "prior" and self.prior:
             flat = codes.ravel()
             words = bitstream.encode(flat, self.prior.symbol_model(self.speaker))
             if np.array_equal(bitstream.decode(words, len(flat), self.prior.symbol_model(self.speaker)), flat):
@@ -83,7 +83,7 @@ class ChunkCoder(NamedTuple):
         if _signature(self.prior, codes) != signature:
             raise InputError(
                 f"the prior expects something else here than where chunk {chunk.number} was encoded (another processor "
-                "or version); decode it there, or encode it again with --entropy adaptive"
+                "or version); decode it there, or encode it again with --coder adaptive"
             )
         return codes.reshape(frames, self.prior.codebooks)
 
@@ -113,17 +113,17 @@ def _signature(prior: PriorSampler, codes: NDArray[np.integer]) -> bytes:
 
 
 def check_coding(
-    model: SpeechCodec, speaker: str = "", entropy: str = "adaptive", prior: PriorSampler | None = None,
+    model: SpeechCodec, speaker: str = "", coder: str = "adaptive", prior: PriorSampler | None = None,
     codebooks: int | None = None,
 ) -> None:  # fmt: skip
     """Whether anything can be encoded so; raises as `codec.encode_blocks`."""
     if speaker:
         model.speaker_index(speaker)
-    if entropy not in CODERS:
-        raise InputError(f"entropy {entropy!r} is unknown; choose from {', '.join(CODERS)}")
-    if entropy == "prior" and prior is None:
-        raise InputError("entropy 'prior' needs a prior; give its run directory with --prior")
+    if coder not in CODERS:
+        raise InputError(f"coder {coder!r} is unknown; choose from {', '.join(CODERS)}")
+    if coder == "prior" and prior is None:
+        raise InputError("coder 'prior' needs a prior; give its run directory with --prior")
     codebooks = model.codebooks if codebooks is None else codebooks
     check_codebooks(codebooks, model.codebooks, "the model")
-    if prior and entropy == "prior" and prior.codebooks != codebooks:
-        raise InputError(f"the prior knows {prior.codebooks} codebooks, not {codebooks}; choose --entropy adaptive")
+    if prior and coder == "prior" and prior.codebooks != codebooks:
+        raise InputError(f"the prior knows {prior.codebooks} codebooks, not {codebooks}; choose --coder adaptive")

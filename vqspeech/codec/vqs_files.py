@@ -30,7 +30,7 @@ _PIPE = Path("-")
 
 
 def encode_blocks(
-    model: SpeechCodec, blocks: Iterable[Wave], speaker: str = "", entropy: str = "adaptive",
+    model: SpeechCodec, blocks: Iterable[Wave], speaker: str = "", coder: str = "adaptive",
     prior: PriorSampler | None = None, codebooks: int | None = None, gain_db: float = 0.0,
 ) -> Iterator[bytes]:  # fmt: skip
     """A wave that arrives in blocks of any size, as the bytes of a .vqs.
@@ -40,13 +40,13 @@ def encode_blocks(
 
     Args:
         speaker: whose voice it is, for whoever decodes it; empty if it is none of the model's.
-        entropy: one of ENTROPIES, the most that may be done to make the file small.
+        coder: one of CODERS, the most that may be done to make the file small.
         prior: what "prior" expects codes with.
         codebooks: the first ones, that are written; none: all.
         gain_db: what the wave is made louder by when it is decoded.
 
     Raises:
-        InputError: an unknown speaker or entropy, no prior where one is needed, more codebooks than there are.
+        InputError: an unknown speaker or coder, no prior where one is needed, more codebooks than there are.
     """
     samples = 0
 
@@ -57,19 +57,19 @@ def encode_blocks(
             yield block
 
     pieces = model.encode_blocks(counted())
-    yield from encode_pieces(model, pieces, lambda: samples, speaker, entropy, prior, codebooks, gain_db)
+    yield from encode_pieces(model, pieces, lambda: samples, speaker, coder, prior, codebooks, gain_db)
 
 
 def encode_pieces(
     model: SpeechCodec, pieces: Iterable[Codes], n_samples: Callable[[], int], speaker: str = "",
-    entropy: str = "adaptive", prior: PriorSampler | None = None, codebooks: int | None = None, gain_db: float = 0.0,
+    coder: str = "adaptive", prior: PriorSampler | None = None, codebooks: int | None = None, gain_db: float = 0.0,
 ) -> Iterator[bytes]:  # fmt: skip
     """Codes that arrive in pieces, (frames, codebooks) each, as the bytes of a .vqs; the rest is as in `encode_blocks`.
 
     Args:
         n_samples: the length of the wave in samples, when the last piece has arrived.
     """
-    check_coding(model, speaker, entropy, prior, codebooks)
+    check_coding(model, speaker, coder, prior, codebooks)
     codebooks = model.codebooks if codebooks is None else codebooks
     coders = ChunkCoder(model, speaker, prior)
     held, number = np.zeros((0, codebooks), np.int64), 0
@@ -78,9 +78,9 @@ def encode_pieces(
     for codes in pieces:
         held = np.concatenate([held, codes[:, :codebooks]])
         while len(held) > bitstream.CHUNK_FRAMES:  # more than: there is always something left for the last chunk
-            yield coders.write(entropy, number, held[: bitstream.CHUNK_FRAMES], None)
+            yield coders.write(coder, number, held[: bitstream.CHUNK_FRAMES], None)
             held, number = held[bitstream.CHUNK_FRAMES :], number + 1
-    yield coders.write(entropy, number, held, n_samples())
+    yield coders.write(coder, number, held, n_samples())
 
 
 def decode_blocks(

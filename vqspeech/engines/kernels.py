@@ -18,6 +18,7 @@ import numpy as np
 
 from vqspeech.engines.simd import (
     WIDTH,
+    add,
     clamp,
     divide,
     fill,
@@ -84,7 +85,7 @@ def exp(x):
 
 
 @jit
-def _add_one_(out, x, matrices, scales, at, column):
+def _add_one_(out, x, matrices, at):
     """Out += x @ matrix, for one stream: two panels at a time, for one alone would wait for its own sums."""
     inputs, outputs, zero = x.shape[1], out.shape[1], fill(np.float32(0))
     for panel in range(0, outputs, 2 * COLUMN_TILE):
@@ -99,13 +100,13 @@ def _add_one_(out, x, matrices, scales, at, column):
             b0, b1, b2, b3 = sums(one, w0, w1, w2, w3, b0, b1, b2, b3)
             at += COLUMN_TILE
         at += beside
-        add_sums_(out, panel, scales, column + panel, a0, a1, a2, a3)
+        add_sums_(out, panel, a0, a1, a2, a3)
         if beside:
-            add_sums_(out, panel + COLUMN_TILE, scales, column + panel + COLUMN_TILE, b0, b1, b2, b3)
+            add_sums_(out, panel + COLUMN_TILE, b0, b1, b2, b3)
 
 
 @jit
-def _add_many_(out, x, matrices, scales, at, column):
+def _add_many_(out, x, matrices, at):
     """Out += x @ matrix, for a multiple of four streams a, b, c, d: each weight that is loaded serves four."""
     streams, inputs = x.shape
     outputs, zero = out.shape[1], fill(np.float32(0))
@@ -126,10 +127,10 @@ def _add_many_(out, x, matrices, scales, at, column):
                 d0, d1, d2, d3 = sums(d, w0, w1, w2, w3, d0, d1, d2, d3)
                 place += COLUMN_TILE
             row = stream * outputs + panel
-            add_sums_(out, row, scales, column + panel, a0, a1, a2, a3)
-            add_sums_(out, row + outputs, scales, column + panel, b0, b1, b2, b3)
-            add_sums_(out, row + 2 * outputs, scales, column + panel, c0, c1, c2, c3)
-            add_sums_(out, row + 3 * outputs, scales, column + panel, d0, d1, d2, d3)
+            add_sums_(out, row, a0, a1, a2, a3)
+            add_sums_(out, row + outputs, b0, b1, b2, b3)
+            add_sums_(out, row + 2 * outputs, c0, c1, c2, c3)
+            add_sums_(out, row + 3 * outputs, d0, d1, d2, d3)
         at += COLUMN_TILE * inputs
 
 
@@ -140,22 +141,22 @@ def sums(x, w0, w1, w2, w3, s0, s1, s2, s3):
 
 
 @jit
-def add_sums_(out, place, scales, column, s0, s1, s2, s3):
-    """out.flat[place : place + 64] += scales * sums."""
-    store(out, place, multiply_add(s0, load(scales, column), load(out, place)))
-    store(out, place + 16, multiply_add(s1, load(scales, column + 16), load(out, place + 16)))
-    store(out, place + 32, multiply_add(s2, load(scales, column + 32), load(out, place + 32)))
-    store(out, place + 48, multiply_add(s3, load(scales, column + 48), load(out, place + 48)))
+def add_sums_(out, place, s0, s1, s2, s3):
+    """out.flat[place : place + 64] += sums."""
+    store(out, place, add(s0, load(out, place)))
+    store(out, place + 16, add(s1, load(out, place + 16)))
+    store(out, place + 32, add(s2, load(out, place + 32)))
+    store(out, place + 48, add(s3, load(out, place + 48)))
 
 
 @jit
-def add_product_(out, x, matrices, scales, at, column):
-    """Out += x @ matrix: rows of streams.  Returns where the next matrix and its columns begin."""
+def add_product_(out, x, matrices, at):
+    """Out += x @ matrix: rows of streams.  Returns where the next matrix begins."""
     if len(x) == 1:
-        _add_one_(out, x, matrices, scales, at, column)
+        _add_one_(out, x, matrices, at)
     else:
-        _add_many_(out, x, matrices, scales, at, column)
-    return at + x.shape[1] * out.shape[1], column + out.shape[1]
+        _add_many_(out, x, matrices, at)
+    return at + x.shape[1] * out.shape[1]
 
 
 @jit
@@ -221,7 +222,7 @@ def generate_kernel_(
     Where symbols are `taught`, they are followed instead of drawn and the logits are written to `heard`.
     """
     past, ab, z, flow, hidden, head, logits = scratch
-    matrices, scales, embed, residual_bias, skip_bias, head_bias, logits_bias, _, _, _, dilations, rings = weights
+    matrices, embed, residual_bias, skip_bias, head_bias, logits_bias, _, _, dilations, rings = weights
     streams, frames, width = gates.shape
     layers, residual, skip = residual_bias.shape[0], z.shape[1], hidden.shape[1]
     bands = previous.shape[1]
@@ -229,7 +230,7 @@ def generate_kernel_(
     rows = embed.shape[0] // bands
     reach, depth = past.shape[1], memory.shape[1]
     for now in range(time):
-        frame, at, column = now * frames // time, 0, 0
+        frame, at = now * frames // time, 0
         for s in range(streams):
             _copy_(flow, s * flow.shape[1], embed, previous[s, 0] * residual, residual)
             for band in range(1, bands):
@@ -250,7 +251,7 @@ def generate_kernel_(
                     place = ring + (clock + now) % size
                     _copy_(memory, (s * depth + place) * residual, flow, x, residual)
                 _copy_(ab, s * ab.shape[1], gates, (s * frames + frame) * width + layer * double, double)
-            at, column = add_product_(ab, past, matrices, scales, at, column)
+            at = add_product_(ab, past, matrices, at)
             # z = tanh(a) * sigmoid(b)
             for s in range(streams):
                 a = s * ab.shape[1]
@@ -259,16 +260,16 @@ def generate_kernel_(
             # [x | skips] += [residual | skip] z
             for s in range(streams):
                 _add_(flow, s * flow.shape[1], residual_bias, layer * residual, residual)
-            at, column = add_product_(flow, z, matrices, scales, at, column)
+            at = add_product_(flow, z, matrices, at)
         # logits = 1x1 relu 1x1 relu skips
         for s in range(streams):
             _rectify_(hidden, s * skip, flow, s * flow.shape[1] + residual, skip)
             _copy_(head, s * head.shape[1], head_bias, 0, skip)
-        at, column = add_product_(head, hidden, matrices, scales, at, column)
+        at = add_product_(head, hidden, matrices, at)
         for s in range(streams):
             _rectify_(hidden, s * skip, head, s * head.shape[1], skip)
             _copy_(logits, s * logits.shape[1], logits_bias, 0, len(logits_bias))
-        add_product_(logits, hidden, matrices, scales, at, column)
+        add_product_(logits, hidden, matrices, at)
         for s in range(streams):
             for band in range(bands):
                 likely, symbol = logits[s, band * alphabet : (band + 1) * alphabet], now * bands + band

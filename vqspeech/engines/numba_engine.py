@@ -14,7 +14,7 @@ from vqspeech.engines.simd import WIDTH
 from vqspeech.nn.wavenet import WaveNet
 
 Array = NDArray[np.float32]
-PRECISIONS = {"bfloat16": 2, "float32": 4, "int8": 1}
+PRECISIONS = {"bfloat16": 2, "float32": 4}
 """In which weights may be stored, and the bytes of one."""
 NEVER = -1e30
 """The logit of the classes with which an alphabet is filled up to whole lanes."""
@@ -23,20 +23,17 @@ NEVER = -1e30
 class Weights(NamedTuple):
     """A WaveNet's weights, copied.
 
-    `matrices`: all panels one after another, in float32, bfloat16 (as uint16) or int8; `scales`: what the columns
-    are multiplied by, of all matrices; `skip_bias`: of all layers together; `rings` (layers + 1): where in the
+    `matrices`: all panels one after another, in float32 or bfloat16 (as uint16); `skip_bias`: of all layers together; `rings` (layers + 1): where in the
     memory each layer's past begins.
     """
 
     matrices: NDArray
-    scales: Array
     embed: Array
     residual_bias: Array
     skip_bias: Array
     head_bias: Array
     logits_bias: Array
     cond: Array
-    cond_scales: Array
     cond_bias: Array
     dilations: NDArray[np.int64]
     rings: NDArray[np.int64]
@@ -71,7 +68,7 @@ def generate(
     """The same function as `torch_engine.generate`, compiled.
 
     Args:
-        precision: in which the weights are stored ("float32", "bfloat16", "int8"); sums are float32.  A state
+        precision: in which the weights are stored ("float32", "bfloat16"); sums are float32.  A state
             keeps the one it began with.
         threads: over which the streams are spread; they change no symbol.
     """
@@ -151,23 +148,21 @@ def pack(wavenet: WaveNet, precision: str = "float32") -> Weights:
         ]
     logits = wavenet.logits.weight[:, :, 0].t().unflatten(1, (wavenet.bands, wavenet.classes))
     matrices += [_whole(wavenet.head.weight[:, :, 0].t(), 0, 1), _whole(logits, 0, 2).flatten(1)]
-    panels, scales = zip(*(_panels(matrix.detach().float().cpu(), precision) for matrix in matrices), strict=True)
+    panels = [_panels(matrix.detach().float().cpu(), precision) for matrix in matrices]
     gates = wavenet.cond.weight[:, :, 0].t().unflatten(1, (-1, residual))  # (cond, layer and a or b, residual)
-    cond, cond_scales = _panels(_whole(gates.detach().float().cpu(), 2).flatten(1), "float32")
+    cond = _panels(_whole(gates.detach().float().cpu(), 2).flatten(1), "float32")
     cond_bias = cast("Tensor", wavenet.cond.bias).detach().float().cpu().unflatten(0, (-1, residual))
     logits_bias = cast("Tensor", wavenet.logits.bias).unflatten(0, (wavenet.bands, wavenet.classes))
     biases = torch.stack([layer.bias for layer in wavenet.out])
     reach = [(wavenet.kernel - 1) * dilation for dilation in wavenet.dilations]
     return Weights(
         matrices=aligned(np.concatenate(panels)),
-        scales=aligned(np.concatenate(scales)),
         embed=_numbers(wavenet.embed.weight, 1),
         residual_bias=_numbers(biases[:, :residual], 1),
         skip_bias=_numbers(biases[:, residual:].sum(0), 0),
         head_bias=_numbers(cast("Tensor", wavenet.head.bias), 0),
         logits_bias=_numbers(F.pad(logits_bias, (0, -wavenet.classes % WIDTH), value=NEVER).flatten(), 0),
         cond=aligned(cond),
-        cond_scales=aligned(cond_scales),
         cond_bias=_numbers(cond_bias, 1).flatten(),
         dilations=np.array(wavenet.dilations),
         rings=np.cumsum([0, *reach]),
@@ -223,9 +218,9 @@ def _gates(weights: Weights, conditioning: Array) -> Array:
     """What the frames tell every layer, (streams, frames, layers of [a|b]): as sums that no number of cores changes."""
     streams, frames, _ = conditioning.shape
     rows = np.pad(conditioning.reshape(streams * frames, -1), ((0, -streams * frames % STREAM_TILE), (0, 0)))
-    gates = aligned(np.zeros((len(rows), len(weights.cond_scales)), np.float32))
+    gates = aligned(np.zeros((len(rows), weights.cond.size // rows.shape[1]), np.float32))
     gates[:, : len(weights.cond_bias)] = weights.cond_bias
-    add_product_(gates, rows, weights.cond, weights.cond_scales, 0, 0)
+    add_product_(gates, rows, weights.cond, 0)
     return gates[: streams * frames].reshape(streams, frames, -1)
 
 
@@ -245,19 +240,15 @@ def _scratch(weights: Weights, kernel: int, streams: int) -> Scratch:
     )
 
 
-def _panels(matrix: Tensor, precision: str) -> tuple[NDArray, Array]:
-    """A matrix [in, out] in panels, flat, and the scales of its columns."""
+def _panels(matrix: Tensor, precision: str) -> NDArray:
+    """A matrix [in, out] in panels, flat."""
     matrix = F.pad(matrix, (0, -matrix.shape[1] % COLUMN_TILE))
-    scales = torch.ones(matrix.shape[1])
-    if precision == "int8":
-        scales = (matrix.abs().amax(0) / 127).clamp_min(1e-30)
-        matrix = (matrix / scales).round().to(torch.int8)
-    elif precision == "bfloat16":
+    if precision == "bfloat16":
         matrix = matrix.to(torch.bfloat16).view(torch.uint16)
         pairs = matrix.view(len(matrix), -1, 2, WIDTH)  # columns c and c + 16 are the halves of one uint32
         matrix = pairs.transpose(2, 3).reshape(matrix.shape)
     panels = matrix.view(len(matrix), -1, COLUMN_TILE).transpose(0, 1)
-    return panels.flatten().numpy(), scales.numpy()
+    return panels.flatten().numpy()
 
 
 def _whole(tensor: Tensor, *dims: int) -> Tensor:

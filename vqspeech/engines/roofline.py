@@ -21,9 +21,9 @@ def multiply_often(numbers, times):
         s0, s1, s2, s3 = sums(a, b, b, b, b, s0, s1, s2, s3)
         s4, s5, s6, s7 = sums(a, b, b, b, b, s4, s5, s6, s7)
         s8, s9, s10, s11 = sums(a, b, b, b, b, s8, s9, s10, s11)
-    add_sums_(numbers, 0, numbers, 0, s0, s1, s2, s3)
-    add_sums_(numbers, 64, numbers, 0, s4, s5, s6, s7)
-    add_sums_(numbers, 128, numbers, 0, s8, s9, s10, s11)
+    add_sums_(numbers, 0, s0, s1, s2, s3)
+    add_sums_(numbers, 64, s4, s5, s6, s7)
+    add_sums_(numbers, 128, s8, s9, s10, s11)
 
 
 @jit
@@ -36,5 +36,5 @@ def read_all(numbers, times):
             w0, w1, w2, w3 = load_panel(numbers, at)
             s0, s1, s2, s3 = sums(one, w0, w1, w2, w3, s0, s1, s2, s3)
     total = np.zeros(COLUMN_TILE, np.float32)
-    add_sums_(total, 0, numbers, 0, s0, s1, s2, s3)
+    add_sums_(total, 0, s0, s1, s2, s3)
     return total

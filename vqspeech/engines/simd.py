@@ -54,9 +54,6 @@ def load(typing_context, array, place):
 @intrinsic
 def load_panel(typing_context, array, place):
     """array.flat[place : place + 64] as float32, four times sixteen numbers, from weights as `panel` stores them."""
-    number, size = {
-        types.float32: (ir.FloatType(), 4), types.uint16: (ir.IntType(16), 2), types.int8: (ir.IntType(8), 1)
-    }[array.dtype]  # fmt: skip
 
     def generate(context, builder, signature, arguments):
         where = _where(context, builder, signature, arguments)
@@ -67,10 +64,8 @@ def load_panel(typing_context, array, place):
             ints = [bits for pair in pairs for bits in (builder.shl(pair, half), builder.and_(pair, upper))]
             values = [builder.bitcast(bits, _FLOATS) for bits in ints]
         else:
-            first = builder.bitcast(where, _pointer(number))
-            values = [builder.load(builder.gep(first, [ir.Constant(ir.IntType(64), k)]), align=size) for k in range(4)]
-            if array.dtype == types.int8:
-                values = [builder.sitofp(value, _FLOATS) for value in values]
+            first = builder.bitcast(where, _pointer(ir.FloatType()))
+            values = [builder.load(builder.gep(first, [ir.Constant(ir.IntType(64), k)]), align=4) for k in range(4)]
         return context.make_tuple(builder, signature.return_type, values)
 
     return types.UniTuple(lanes, 4)(array, types.intp), generate
@@ -108,6 +103,12 @@ def multiply_add(typing_context, a, b, c):
         return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
 
     return lanes(lanes, lanes, lanes), generate
+
+
+@intrinsic
+def add(typing_context, a, b):
+    """A + b."""
+    return lanes(lanes, lanes), lambda context, builder, signature, arguments: builder.fadd(*arguments)
 
 
 @intrinsic
