@@ -34,15 +34,15 @@ lint: setup
 SECONDS_OF_FUZZ ?= 60
 fuzz: setup
 	@$(BIN)/python -c 'import atheris' 2> /dev/null || $(BIN)/python -m pip install --quiet --constraint constraints.txt atheris
-	$(BIN)/python tests/fuzz/fuzz_vqs.py -max_total_time=$(SECONDS_OF_FUZZ) -verbosity=0
+	$(BIN)/python tests/campaigns/fuzz/fuzz_vqs.py -max_total_time=$(SECONDS_OF_FUZZ) -verbosity=0
 
 # hours: what docs/reliability.md reports
 torture: setup
-	$(BIN)/python tests/torture.py kill
-	$(BIN)/python tests/torture.py disk
-	$(BIN)/python tests/torture.py hostile
-	$(BIN)/python tests/torture.py memory
-	$(BIN)/python tests/crowd.py
+	$(BIN)/python tests/campaigns/torture.py kill
+	$(BIN)/python tests/campaigns/torture.py disk
+	$(BIN)/python tests/campaigns/torture.py hostile
+	$(BIN)/python tests/campaigns/torture.py memory
+	$(BIN)/python tests/campaigns/crowd.py
 
 format: setup
 	$(BIN)/ruff check --fix .

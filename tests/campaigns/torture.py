@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Campaigns against what a person trusts: python tests/torture.py kill --rounds 100; `make torture` runs all.
+"""Campaigns against what a person trusts: python tests/campaigns/torture.py kill --rounds 100; `make torture` runs all.
 
 Each prints a table for docs/reliability.md and ends with 1 if something was lost, torn or untold.  The suite runs a
-short form of each: tests/test_torture.py.
+short form of each: tests/stories/test_torture.py.
 """
 
 import contextlib
@@ -103,7 +103,7 @@ def workplace(folder: Path) -> None:
         audio.write(folder / f"wav/VCTK/wav48/{name}.wav", _voiced(rng, time_s[: RATE // 2]), RATE)
         (folder / f"wav/VCTK/txt/{name}.txt").write_text(f"Sentence {at}.\n")
     (folder / "my.yaml").write_text(CONFIG)
-    shutil.copytree(Path(__file__).parents[1] / "egs", folder / "egs")
+    shutil.copytree(Path(__file__).parents[2] / "egs", folder / "egs")
     (folder / ".venv").symlink_to(sys.prefix)
     for verb in ("data pack packed", "train config.yaml --data packed --held-out packed --out model --max-steps 5"):
         done = run(verb, folder)
@@ -452,7 +452,7 @@ def hostile_configs(files: int, seed: int) -> Outcome:
     """Mutated settings through `config.load`: settings within their limits, or one line."""
     from vqspeech import config
 
-    here = Path(__file__).parents[1]
+    here = Path(__file__).parents[2]
     paths = [here / "egs/vctk/conf/vctk64.yaml", here / "recipes/pretrained/conf/codes.yaml"]
     good = [(path.name, path.read_bytes()) for path in [*paths, here / "egs/vctk/conf/prior.yaml"]]
 

@@ -17,7 +17,7 @@ from vqspeech.demo.service import DemoService
 from vqspeech.demo.uploads import Limits
 from vqspeech.models import checkpoint
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "campaigns"))
 import crowd
 
 gradio = pytest.importorskip("gradio", reason="the page needs gradio: pip install 'vqspeech[demo]'")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The page under load: python tests/crowd.py --people 50 --minutes 3, on this machine alone.
+"""The page under load: python tests/campaigns/crowd.py --people 50 --minutes 3, on this machine alone.
 
 Everybody converts a recording of their own, over and over, and compares what comes back, byte by byte, with what must;
 others send halves of requests, rubbish, and a byte a second.  Prints a table for docs/reliability.md and ends with 1 if

@@ -13,7 +13,7 @@ import torch
 
 from vqspeech import InputError
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "recipes/image"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "recipes/image"))
 import likelihood
 import networks
 import pictures

@@ -12,7 +12,7 @@ import soundfile
 from vqspeech import InputError
 from vqspeech.data import corpus
 
-SCRIPT = Path(__file__).parent.parent / "egs/vctk/local/prepare_vctk.py"
+SCRIPT = Path(__file__).parents[2] / "egs/vctk/local/prepare_vctk.py"
 SPEC = spec_from_file_location("prepare_vctk", SCRIPT)
 prepare_vctk = module_from_spec(SPEC)
 SPEC.loader.exec_module(prepare_vctk)

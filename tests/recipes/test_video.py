@@ -10,14 +10,14 @@ import torch
 
 from vqspeech import InputError
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "recipes/image"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "recipes/video"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "recipes/image"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "recipes/video"))
 import dreams
 import episodes
 import measures
 import worlds
 
-spec = importlib.util.spec_from_file_location("video_run", Path(__file__).parents[1] / "recipes/video/run.py")
+spec = importlib.util.spec_from_file_location("video_run", Path(__file__).parents[2] / "recipes/video/run.py")
 run = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(run)
 

@@ -18,7 +18,7 @@ from typing import ClassVar
 import pytest
 import soundfile
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def bash(*words: str | Path, workdir: Path) -> subprocess.CompletedProcess[str]:
