@@ -10,7 +10,6 @@ import pytest
 import soundfile
 
 from vqspeech import InputError, audio
-from vqspeech.audio.preprocessing import preprocessed
 
 RATE = 16000
 
@@ -46,12 +45,6 @@ def heard(tmp_path, data: bytes):
     return len(audio.read(path, RATE)), sum(map(len, blocks)) * RATE / rate, round(audio.info(path)[1] * RATE)
 
 
-@pytest.mark.parametrize("sizes", [(0, 0), (36, 0), (0xFFFFFFFF,) * 2, (0x7FFFFFFF, 0x7FFFF000), (16036, 16000)])
-def test_a_wav_whose_header_knows_less_is_read_to_its_end(tmp_path, speech, sizes):
-    wave = speech(2.0)
-    assert heard(tmp_path, sized(encoded(wave), *sizes)) == (32000,) * 3
-
-
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
 def test_joined_recordings_are_read_as_one(tmp_path, speech, kind):
     one, other = encoded(speech(1.0), kind), encoded(speech(1.5, seed=1), kind)
@@ -79,15 +72,6 @@ def test_less_than_was_promised_is_an_error_that_names_both(tmp_path, speech, ki
         list(audio.piped(io.BytesIO(data))[1])
 
 
-@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "IMA_ADPCM"])
-def test_a_wav_of_any_samples_comes_alike_from_file_and_pipe(tmp_path, speech, subtype):
-    data = encoded(speech(1.0), subtype=subtype)
-    (tmp_path / "a.wav").write_bytes(data)
-    wave = np.concatenate(list(audio.piped(io.BytesIO(data))[1]))
-    assert np.allclose(audio.read(tmp_path / "a.wav", RATE), wave, atol=1e-6)
-    assert np.allclose(wave[:RATE], soundfile.read(io.BytesIO(data))[0][:RATE], atol=1e-6)
-
-
 def test_what_libsndfile_cannot_read_is_read_by_ffmpeg_or_it_is_said_how(tmp_path, speech, monkeypatch):
     (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(1000))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
@@ -111,25 +95,6 @@ def test_what_libsndfile_cannot_read_is_read_by_ffmpeg_or_it_is_said_how(tmp_pat
             assert np.allclose(audio.read(tmp_path / "a.m4a", RATE)[:RATE], speech(1.0), atol=1e-6)
 
 
-def test_channels_that_cancel_are_told_and_the_louder_one_is_taken(tmp_path, speech, capsys):
-    wave = speech(1.0)
-    data = encoded(np.stack([wave, -0.8 * wave], 1), subtype="FLOAT")
-    (tmp_path / "a.wav").write_bytes(data)
-    assert np.allclose(audio.read(tmp_path / "a.wav", RATE), wave, atol=1e-6)
-    assert "a.wav: its channels cancel" in capsys.readouterr().err
-    assert np.allclose(np.concatenate(list(audio.piped(io.BytesIO(data))[1])), wave, atol=1e-6)
-    assert "channels cancel" in capsys.readouterr().err
-
-
-def test_a_float_file_in_the_range_of_int16_is_scaled_and_another_is_refused(tmp_path, speech):
-    wave = speech(1.0)
-    soundfile.write(tmp_path / "a.wav", wave * 32768, RATE, subtype="FLOAT")
-    assert np.allclose(audio.read(tmp_path / "a.wav", RATE), wave, atol=1e-6)
-    soundfile.write(tmp_path / "b.wav", wave * 1e8, RATE, subtype="FLOAT")
-    with pytest.raises(InputError, match="scale them"):
-        audio.read(tmp_path / "b.wav", RATE)
-
-
 def test_silence_is_told_and_speech_is_not(tmp_path, speech, capsys):
     audio.write(tmp_path / "speech.wav", speech(0.5), RATE)
     audio.write(tmp_path / "offset.wav", np.full(8000, 0.1), RATE)
@@ -138,36 +103,3 @@ def test_silence_is_told_and_speech_is_not(tmp_path, speech, capsys):
     told = capsys.readouterr().err
     assert "offset.wav: nothing is heard" in told
     assert "speech.wav" not in told
-
-
-def prepared(*blocks):
-    return np.concatenate(list(preprocessed(blocks, RATE)))
-
-
-def test_all_usual_types_and_shapes_become_the_same_wave(speech):
-    wave = np.rint(speech(1.0) * 32767).astype(np.int16)
-    floats = (wave / 32768).astype(np.float32)
-    same = [wave, wave.astype(np.int32) << 16, floats.astype(np.float64), wave.astype(np.float32)]
-    same += [np.stack([wave, wave], 1), np.stack([floats, floats]), floats[:, None]]
-    for one in same:
-        assert np.allclose(prepared(one), prepared(floats), atol=1e-6)
-        assert prepared(one).dtype == np.float32
-
-
-@pytest.mark.parametrize(
-    "wave",
-    [np.array([0.0, np.nan]), np.array([np.inf]), np.zeros(9, np.uint8), np.zeros((2, 3, 4)), np.array(["a"]),
-     np.zeros(4, complex), np.float32(1), np.zeros((99, 99)), np.full(9, 1e9) * np.arange(9)],
-)  # fmt: skip
-def test_what_is_no_wave_is_refused_in_a_line(wave):
-    with pytest.raises(InputError, match="the wave: ") as caught:
-        prepared(wave)
-    assert "\n" not in str(caught.value)
-
-
-def test_an_offset_leaves_no_trace_and_blocks_no_seam(speech):
-    wave = speech(1.0)
-    assert np.abs(prepared(wave + np.float32(0.02)) - prepared(wave)).max() < 1e-6
-    pieces = np.split(wave, [1, 700, 701, 9000])
-    assert np.array_equal(prepared(*pieces), prepared(wave))
-    assert np.abs(prepared(wave) - wave).max() < 0.1

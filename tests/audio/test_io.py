@@ -88,21 +88,6 @@ def test_a_bad_file_is_told_in_one_line_that_names_it(tmp_path, name, told):
     assert "\n" not in str(caught.value)
 
 
-def test_an_error_while_writing_leaves_nothing_behind(tmp_path):
-    def interrupted():
-        with audio.Writer(tmp_path / "a.wav", 16000) as file:
-            file.write(np.zeros(100))
-            raise RuntimeError("in the middle")
-
-    with pytest.raises(RuntimeError):
-        interrupted()
-    assert not list(tmp_path.iterdir())
-    with pytest.raises(InputError, match=r"end the name in \.wav or \.flac"):
-        audio.write(tmp_path / "a.mp3", np.zeros(10), 16000)
-    with pytest.raises(InputError, match="cannot be written"):
-        audio.write(tmp_path / "no" / "folder.wav", np.zeros(10), 16000)
-
-
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3", "AIFF", "CAF", "W64"])
 def test_a_part_of_a_recording_is_that_part_in_every_format(tmp_path, speech, kind):
     path = tmp_path / f"in.{kind.lower()}"

@@ -7,19 +7,9 @@ import soundfile
 
 import vqspeech
 from vqspeech import InputError, SamplingConfig, audio
-from vqspeech.codec import bitstream, streaming, vqs_files
+from vqspeech.codec import bitstream, vqs_files
 
 SEED = SamplingConfig(seed=3)
-
-
-@pytest.fixture
-def model(run):
-    return vqspeech.load(run)
-
-
-@pytest.fixture
-def short_chunks(monkeypatch):
-    monkeypatch.setattr(bitstream, "CHUNK_FRAMES", 50)
 
 
 def command(*arguments: object, data: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
@@ -45,27 +35,6 @@ def test_a_file_costs_no_more_than_packed_codes_and_one_per_cent_and_64_bytes(mo
         len(bitstream.write_chunk(bitstream.Chunk(0, bitstream.PACKED, bitstream.pack(np.zeros(1024, int), 512), None)))
         <= 1.01 * 1152
     )
-
-
-def test_streaming_is_offline_for_any_cutting(model, short_chunks, speech):
-    wave = speech(1.0)
-    whole = b"".join(vqs_files.encode_blocks(model, [wave], "alice"))
-    said = np.concatenate([*vqs_files.decode_blocks(model, [whole])])
-    rng = np.random.default_rng(0)
-    for _ in range(5):
-        encoder, decoder = streaming.StreamingEncoder(model, "alice"), streaming.StreamingDecoder(model)
-        cuts = np.sort(rng.integers(0, len(wave), 6))
-        pieces = [encoder.push(block) for block in np.split(wave, cuts)] + [encoder.finish()]
-        assert b"".join(pieces) == whole
-        cuts = np.sort(rng.integers(0, len(whole), 6))
-        blocks = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
-        heard = [decoder.push(block) for block in blocks] + [decoder.finish()]
-        assert np.array_equal(np.concatenate(heard), said)
-
-
-def test_a_fault_reaches_whoever_pushed_it(model):
-    with pytest.raises(InputError, match=r"is no \.vqs file"):
-        streaming.StreamingDecoder(model).push(b"rubbish")
 
 
 def test_damage_is_an_error_or_is_concealed_as_silence(model, short_chunks, speech):

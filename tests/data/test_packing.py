@@ -9,7 +9,7 @@ import soundfile
 from vqspeech import InputError, audio
 from vqspeech.audio import mulaw
 from vqspeech.audio.preprocessing import preprocessed
-from vqspeech.data import archives, corpus, packing, phones
+from vqspeech.data import corpus, packing, phones
 from vqspeech.data.archives import MulawShards
 from vqspeech.data.corpus import Utterance
 
@@ -208,22 +208,3 @@ def test_silence_with_the_rumble_of_a_room_is_cut(directory: Path, tmp_path: Pat
         soundfile.write(path, soundfile.read(path)[0] + rumble, RATE)
     packing.trim_corpus(directory)
     assert all((start, end) == pytest.approx((0.45, 1.05), abs=0.1) for start, end in bounds(directory))
-
-
-def test_a_shard_that_was_taken_away_is_missed(packed: Path):
-    for part in packed.glob("shard-00000.*"):
-        part.unlink()
-    with pytest.raises(
-        InputError, match=r"shard-00000.tsv: is no table of a shard \(.*\); delete the shard and pack again"
-    ):
-        MulawShards(packed)
-
-
-def test_of_many_shards_few_are_mapped_at_a_time(tmp_path: Path):
-    for number in range(40):
-        (tmp_path / f"{number}").write_bytes(bytes([number, number]))
-    maps = archives.MemmapPool(lambda number: tmp_path / f"{number}", "u1", 5)
-    before = len(list(Path("/dev/fd").iterdir()))
-    for number in [*range(40), *range(40)]:
-        assert maps[number].tolist() == [number, number]
-    assert len(list(Path("/dev/fd").iterdir())) <= before + 5

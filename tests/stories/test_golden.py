@@ -1,8 +1,8 @@
 """What the model that ships made of two recordings when it was released: a change of words changes no number.
 
-`python tests/stories/test_golden.py` writes the files in `golden/` anew, where a change of numbers is meant.  With `--digests`
-it prints the sha256 of everything instead, to be compared before and after a change on one machine: across machines
-the last bits differ, so the test allows for one code in fifty and for a tenth of what two voices differ by.
+`python tests/stories/test_golden.py` writes the files in `golden/` anew, where a change of numbers is meant.  With
+`--digests` it prints the sha256 of everything instead, to be compared before and after a change on one machine: across
+machines the last bits differ, so the test allows for one code in fifty and for a tenth of what two voices differ by.
 """
 
 import hashlib
