@@ -145,12 +145,12 @@ class Training(_Section):
     """Noise in that input, in classes; of a prior, the share of codes that are random."""
     phone_weight: float = Field(default=0.0, ge=0)
     phone_context_weight: float = Field(default=0.0, ge=0)
-    """Of the cross entropy of phone posteriors told by each code of the first codebook alone, and with neighbours."""
+    """Weights of the phone heads: cross entropy of each first code alone, and with its neighbours."""
     phone_labels: bool = False  # whether this run, or one that it began with, learned from them; training fills it in
     gain_db: float = Field(default=0.0, ge=0)
     """Of a vocoder's segments: each is made louder or softer at random by up to this."""
     predicted_features: float = Field(default=0.0, ge=0, le=1)
-    """Share of a vocoder's segments that are told what `acoustic_model`, a run, predicts from their codes."""
+    """Share of a vocoder's segments that are conditioned on predictions of `acoustic_model`, a run."""
     acoustic_model: str = ""
     muon_lr_ratio: float = Field(default=0.0, ge=0)
     """Rate of the steps that Muon takes, in learning_rates; 0: Adam for all.  See `muon.Muon`."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vqspeech.nn.encoder import Encoder
 from vqspeech.nn.quantizer import Quantizer
-from vqspeech.shapes import Loss
+from vqspeech.nn.shapes import Loss
 
 
 class Sizes(NamedTuple):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vqspeech.nn.encoder import Encoder
 from vqspeech.nn.pixelcnn import PixelCNN
 from vqspeech.nn.quantizer import Quantizer, data_dependent_init_
-from vqspeech.shapes import Loss
+from vqspeech.nn.shapes import Loss
 
 
 class CodeBatch(NamedTuple):

@@ -10,7 +10,7 @@ from learning import shuffled
 from torch import Tensor, nn
 
 from vqspeech.nn.pixelcnn import PixelCNN
-from vqspeech.shapes import Loss
+from vqspeech.nn.shapes import Loss
 
 PAST = 6
 """Frames that are given; the paper's."""

@@ -103,7 +103,7 @@ def test_archives_and_exports_keep_codebooks_apart(model, speech, tmp_path):
     corpus.write(tmp_path / "data", [corpus.Utterance("u", "alice", str(tmp_path / "a.wav"))])
     tokens.encode_corpus(tmp_path / "run", tmp_path / "data")
     tokens.merge_shards(tmp_path / "run", tmp_path / "data")
-    (codes,) = archives.Codes(tmp_path / "data")
+    (codes,) = archives.CodeShards(tmp_path / "data")
     assert codes.shape == (200, 2)
     tokens.write_text(tmp_path / "data", tmp_path / "codes.txt")
     words = (tmp_path / "codes.txt").read_text().split()

@@ -137,7 +137,7 @@ def test_an_error_is_a_sentence_and_the_page_lives_on(page, tmp_path, wav):
 
 @browser_only
 def test_a_voice_is_heard_learned_and_removed(page, tmp_path, speech, monkeypatch):
-    monkeypatch.setattr("vqspeech.inference.speaker_enrolment.EVERY", 1)
+    monkeypatch.setattr("vqspeech.inference.speaker_enrolment.EVALUATE_EVERY", 1)
     monkeypatch.setattr("vqspeech.inference.speaker_enrolment.PATIENCE", 1)
     audio.write(tmp_path / "me.wav", speech(5.0), 16000)
     _tab(page, "Voices")

@@ -69,7 +69,7 @@ def test_what_strangers_send_is_refused_in_a_sentence(demo_service, wav, tmp_pat
         (lambda: demo_service.decode(str(tmp_path / "cut.vqs")), "the file is cut short"),
         (lambda: demo_service.decode(str(tmp_path / "other.vqs")), "the file is no .vqs file"),
         (lambda: demo_service.enrol(str(wav), "../x"), "cannot name a voice"),
-        (lambda: demo_service.enrol(str(wav), "bob"), "s of speech in all"),
+        (lambda: demo_service.enrol(str(wav), "bob"), "s of speech; give"),
         (lambda: demo_service.remove("p225"), "no voice 'p225' was enrolled"),
         (lambda: demo_service.sample("p225", 99.0), "99 s of speech"),
         (lambda: demo_service.say_codes([], "p225"), "there is nothing to say"),
@@ -94,7 +94,7 @@ def test_work_that_takes_too_long_ends_and_what_was_made_goes_again(run, wav):
 
 
 def test_a_voice_is_added_for_all_and_removed_and_that_can_be_switched_off(run, tmp_path, speech, monkeypatch):
-    monkeypatch.setattr("vqspeech.inference.speaker_enrolment.EVERY", 1)
+    monkeypatch.setattr("vqspeech.inference.speaker_enrolment.EVALUATE_EVERY", 1)
     monkeypatch.setattr("vqspeech.inference.speaker_enrolment.PATIENCE", 1)
     audio.write(tmp_path / "me.wav", speech(5.0), 16000)
     demo_service = DemoService([str(run)])

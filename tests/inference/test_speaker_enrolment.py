@@ -25,7 +25,7 @@ def command(*arguments: object, **environment: str) -> subprocess.CompletedProce
 
 def test_enrolling_finds_the_voice_that_said_it(run, speech, tmp_path, monkeypatch):
     """A voice with a vector of its own speaks; enrolling on what it said makes that likelier than any known voice."""
-    monkeypatch.setattr(speaker_enrolment, "CROP", 1600)
+    monkeypatch.setattr(speaker_enrolment, "CROP_SAMPLES", 1600)
     # without the high-pass: this test is about what an untrained model says, which is no speech
     monkeypatch.setattr(preprocessing.HighPass, "__call__", lambda self, block: block)
     for name in ("DRIFT_DB", "NOISE"):  # a model that was drawn has not learned to mistrust its past
@@ -54,7 +54,7 @@ def test_enrolling_finds_the_voice_that_said_it(run, speech, tmp_path, monkeypat
     new = torch.from_numpy(speaker_enrolment.mulaw.compress(wave)[None, -16000:])
     crops = speaker_enrolment._Crops(new, new, torch.from_numpy(again.encode(wave)[None, -16000 // again.hop :]))
     with torch.inference_mode():
-        nats = [float(speaker_enrolment._nats(again, crops, vector)) for vector in again.net.speaker.weight]
+        nats = [float(speaker_enrolment._loss(again, crops, vector)) for vector in again.net.speaker.weight]
     assert np.argmin(nats) == 3
     with pytest.raises(InputError, match="there is a voice 'bob' already"):
         speaker_enrolment.enrol(again, "bob", [tmp_path / "0.wav"])
@@ -63,12 +63,12 @@ def test_enrolling_finds_the_voice_that_said_it(run, speech, tmp_path, monkeypat
 
 
 def test_enrolling_warns_of_few_noisy_and_clipped_seconds_and_refuses_less(run, speech, tmp_path, monkeypatch):
-    monkeypatch.setattr(speaker_enrolment, "CROP", 1600)
+    monkeypatch.setattr(speaker_enrolment, "CROP_SAMPLES", 1600)
     model, warned = vqspeech.load(run), []
     audio.write(tmp_path / "short.wav", speech(1.0), 16000)
     audio.write(tmp_path / "silence.wav", np.zeros(160000), 16000)
     for name in ("short", "silence"):
-        with pytest.raises(InputError, match="s of speech in all; give at least 10 s"):
+        with pytest.raises(InputError, match="s of speech; give at least 10 s"):
             speaker_enrolment.enrol(model, "bob", [tmp_path / f"{name}.wav"])
     noise = np.random.default_rng(0).normal(0, 0.05, 96000)
     audio.write(tmp_path / "noisy.wav", speech(6.0) + noise, 16000)

@@ -33,7 +33,7 @@ def corpus_of_five(tmp_path, speech, monkeypatch):
 def test_codes_of_a_corpus_are_those_of_its_utterances_one_by_one(run, corpus_of_five):
     assert tokens.encode_corpus(run, corpus_of_five) == 3
     assert tokens.merge_shards(run, corpus_of_five) == []
-    codes, model = archives.Codes(corpus_of_five), vqspeech.load(run)
+    codes, model = archives.CodeShards(corpus_of_five), vqspeech.load(run)
     assert codes.about["model"] == model.run.digest
     assert [row.speaker for row in codes.rows] == ["p225"] * 3 + ["alice"] * 2
     for one, found in zip(corpus.read(corpus_of_five), codes, strict=True):
@@ -67,7 +67,7 @@ def test_what_is_done_is_kept_and_what_changed_is_made_anew(run, corpus_of_five,
     after = {path.name: path.stat().st_mtime_ns for path in (corpus_of_five / "codes").glob("*.u16")}
     assert len(after) == len(before) == 3
     assert len(after.items() & before.items()) == 2
-    assert archives.Codes(corpus_of_five).rows[4].length == 300
+    assert archives.CodeShards(corpus_of_five).rows[4].length == 300
 
 
 def test_what_cannot_be_read_is_told_and_left_out(run, corpus_of_five):
@@ -76,7 +76,7 @@ def test_what_cannot_be_read_is_told_and_left_out(run, corpus_of_five):
     (skipped,) = tokens.merge_shards(run, corpus_of_five)
     assert skipped.key == "u1"
     assert "1.wav" in skipped.reason
-    assert [row.key for row in archives.Codes(corpus_of_five).rows] == ["u0", "u2", "u3", "u4"]
+    assert [row.key for row in archives.CodeShards(corpus_of_five).rows] == ["u0", "u2", "u3", "u4"]
 
 
 def test_exports_hold_the_codes(run, corpus_of_five, tmp_path):
@@ -85,7 +85,7 @@ def test_exports_hold_the_codes(run, corpus_of_five, tmp_path):
     tokens.merge_shards(run, corpus_of_five)
     tokens.write_text(corpus_of_five, tmp_path / "codes.txt")
     tokens.write_parquet(corpus_of_five, tmp_path / "codes.parquet")
-    codes = archives.Codes(corpus_of_five)
+    codes = archives.CodeShards(corpus_of_five)
     rows = [line.split() for line in (tmp_path / "codes.txt").read_text().splitlines()]
     table = parquet.read_table(tmp_path / "codes.parquet")
     assert table.column_names == ["id", "speaker", "text", "codes"]
@@ -112,4 +112,4 @@ def test_damaged_codes_are_told(run, corpus_of_five, harm, told):
     tokens.merge_shards(run, corpus_of_five)
     harm(corpus_of_five)
     with pytest.raises(InputError, match=told):
-        archives.Codes(corpus_of_five)
+        archives.CodeShards(corpus_of_five)

@@ -9,7 +9,7 @@ import torch
 import vqspeech
 from vqspeech import InputError, config
 from vqspeech.data import corpus
-from vqspeech.data.archives import Codes
+from vqspeech.data.archives import CodeShards
 from vqspeech.evaluation import likelihood
 from vqspeech.inference import tokens
 from vqspeech.models import checkpoint
@@ -60,7 +60,7 @@ def test_training_a_prior_lowers_its_bits_and_names_its_model(run, data, tmp_pat
     done = checkpoint.load_prior(tmp_path / "prior")
     assert done.config.prior.model == vqspeech.load(run).run.digest
     assert done.config.prior.codebook_size == 16
-    places = [(Codes(data), at) for at in range(6)]
+    places = [(CodeShards(data), at) for at in range(6)]
     (bits,) = likelihood.measure_prior(done.model, places, done.speakers)
     assert numbers["held_out_bits_per_code"] == pytest.approx(bits)
     assert numbers["uniform_bits_per_code"] == 4
@@ -70,7 +70,7 @@ def test_training_a_prior_lowers_its_bits_and_names_its_model(run, data, tmp_pat
 def test_crops_of_codes_leave_out_what_is_not_there(data):
     from vqspeech.data.batches import UNKNOWN, CodeCrops
 
-    crops = CodeCrops([Codes(data)], ["alice", "p225"], 400, 0, 16, noise=0.25)
+    crops = CodeCrops([CodeShards(data)], ["alice", "p225"], 400, 0, 16, noise=0.25)
     codes, past, _ = crops[0]
     assert (codes[300:] == UNKNOWN).all()
     assert ((codes[:300] >= 0) & (codes[:300] < 16)).all()

@@ -74,7 +74,7 @@ def test_an_enrolled_voice_is_one_of_the_models_for_every_verb(run, tmp_path):
 
 @pytest.mark.parametrize("tiny", [{"channels": 8}], indirect=True)
 def test_an_enrolled_voice_keeps_its_manner_and_so_does_an_export(run, speech, tmp_path, monkeypatch):
-    monkeypatch.setattr(speaker_enrolment, "CROP", 1600)
+    monkeypatch.setattr(speaker_enrolment, "CROP_SAMPLES", 1600)
     plain = vqspeech.load(run)
     assert plain.net.adaptations is None
     audio.write(tmp_path / "a.wav", speech(5.0), 16000)

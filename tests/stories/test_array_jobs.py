@@ -94,9 +94,9 @@ def test_array_jobs_pack_and_tokenize_a_corpus_as_one_process_does(directory, ru
     submit(f"tokenize {directory} --model {run}")
     subprocess.run(f"{vqspeech} data pack {directory}", shell=True, check=True)
     subprocess.run(f"{vqspeech} tokenize {directory} --model {run} --merge", shell=True, check=True)
-    codes = [list(one) for one in tokens.archives.Codes(directory)]
+    codes = [list(one) for one in tokens.archives.CodeShards(directory)]
     (directory / "codes.scp").unlink()
     tokens.encode_corpus(run, directory)
     tokens.merge_shards(run, directory)
-    assert all(np.array_equal(a, b) for a, b in zip(codes, tokens.archives.Codes(directory), strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(codes, tokens.archives.CodeShards(directory), strict=True))
     assert (directory / "packed/packed.json").exists()

@@ -25,7 +25,7 @@ from vqspeech.errors import InputError
 
 BLOCK_FRAMES = 1 << 15
 ENDLESS_BYTES = 1 << 40
-"""The size that libsndfile is told of a file, so that it believes the header and not the file."""
+"""Size of a file as reported to libsndfile, so that it trusts the header and not the file."""
 MP3_SLACK_FRAMES = 2 * 1152
 W64_SLACK_FRAMES = 8
 """Its chunks are padded to eight bytes."""
@@ -133,13 +133,13 @@ def _libsndfile(path: Path) -> list[Stream]:
         promised = frames if counted and frames < ENDLESS_BYTES >> 10 else None
         slack = {"MP3": MP3_SLACK_FRAMES, "W64": W64_SLACK_FRAMES}.get(kind, 0)
         read = partial(_decoded, path, part, kind) if counted or kind != "MP3" else partial(_piped, path, part)
-        seeks = counted and kind != "FLAC"  # which looks for a frame by the size that it is told
+        seeks = counted and kind != "FLAC"  # libsndfile seeks a FLAC frame by the reported size
         found.append(Stream(rate, channels, promised, slack, None, floats, seeks, read))
     return found
 
 
 def _claimed(kind: str) -> int:
-    """The bytes that libsndfile is told of a file of this kind; 0: those that are there, which it looks for."""
+    """Size in bytes that is reported to libsndfile for a file of this kind; 0: the true one."""
     return 0 if kind in ("OGG", "MP3", "W64") else ENDLESS_BYTES
 
 

@@ -23,6 +23,7 @@ from vqspeech.audio.writing import PipeWriter as PipeWriter
 from vqspeech.audio.writing import Writer as Writer
 from vqspeech.audio.writing import write as write
 from vqspeech.errors import InputError, warn
+from vqspeech.shapes import Wave
 from vqspeech.system.jit import load_librosa
 
 EDGE_DB = 35.0
@@ -32,8 +33,6 @@ SILENCE_DB = -70.0
 DECISION_S = 10.0
 """How channels from a pipe are mixed is decided after these."""
 PIPE = "what comes in"
-
-Wave = NDArray[np.float32]
 
 
 def info(path: str | Path) -> tuple[int, float]:
@@ -65,7 +64,7 @@ def blocks(
 
     The blocks together have exactly round(duration * sample_rate) samples, whatever the file's own rate.  A recording
     is read until its decoder ends, through all streams that were joined; what its header promises must come.  Channels
-    that cancel, and a recording in which nothing is heard, are told on stderr.
+    that cancel, and a silent recording, give a warning on stderr.
     """
     recording = _opened(path)
     rate, name = recording.rate, str(path)
@@ -191,7 +190,7 @@ def _of_size(waves: Iterable[Wave], size: int) -> Iterator[Wave]:
 
 
 def _listened(waves: Iterable[Wave], rate: int, line: str) -> Iterator[Wave]:
-    """The same wave; at its end a line is told if no frame of it was louder than SILENCE_DB, offsets apart."""
+    """Pass a wave through, and warn at its end if no frame exceeded SILENCE_DB, offset removed."""
     size, loudest = max(2, rate // 50), 0.0
     for wave in waves:
         frames = wave[: len(wave) // size * size].reshape(-1, size) if len(wave) >= size else wave[None]
@@ -277,7 +276,7 @@ class _Kept:
 def edges(wave: Wave, sample_rate: int) -> tuple[float, float]:
     """Where the sound starts and ends, in seconds: librosa's trim at EDGE_DB; the whole of a silent wave.
 
-    Pre-emphasis takes the rumble of the room away: without it the silence of VCTK is only some 25 dB below
+    Pre-emphasis removes low-frequency rumble: without it the silence of VCTK is only some 25 dB below
     speech, and little of it would be cut.
     """
     with warnings.catch_warnings():

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Wave = NDArray[np.float32]
+from vqspeech.shapes import Wave
+
 FRAME_S = 0.02
 QUIET_DB = 30.0
 """Frames that are further below the loud ones are no speech."""

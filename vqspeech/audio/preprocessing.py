@@ -1,4 +1,4 @@
-"""A wave as the encoder takes it: float32 in [-1, 1], mono, finite, with nothing below hearing.
+"""Preprocessing of waves for the encoder: float32 in [-1, 1], mono, finite, high-passed.
 
 Every wave goes through `preprocessed` before it becomes codes or is packed to train on, from wherever it comes.
 """
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqspeech.errors import InputError
+from vqspeech.shapes import Wave
 
 CUTOFF_HZ = 5.0
 """Below lies no speech, but the offset of a converter.  The phase of a voice's pitch changes little so far above:
@@ -20,8 +21,6 @@ WIDE = 8.0
 """A float recording with a peak beyond this is not in [-1, 1]."""
 INT16 = 32768.0
 MOST_CHANNELS = 64
-
-Wave = NDArray[np.float32]
 
 
 class Mixing(NamedTuple):
@@ -114,7 +113,7 @@ def preprocessed(blocks: Iterable[Any], sample_rate: int, warn: Any = lambda _: 
     Args:
         blocks: (time,) or (time, channels), floats in [-1, 1] or in the range of int16, int16 or int32.
         sample_rate: Hz.
-        warn: told, in a line, if channels cancel.
+        warn: is called with a line if channels cancel.
 
     Raises:
         InputError: another type or shape, or samples that are not numbers.

@@ -56,7 +56,9 @@ class Writer:
         try:
             yield
         except soundfile.LibsndfileError:
-            raise InputError(f"{self.path}: cannot be written; check that the folder exists and has room") from None
+            raise InputError(
+                f"{self.path}: cannot be written; check that the folder exists and the disk is not full"
+            ) from None
 
 
 class PipeWriter:

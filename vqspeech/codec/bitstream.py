@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqspeech.errors import InputError
+from vqspeech.shapes import Codes
 
 MAGIC, VERSION = b"\x89VQS", 2
 CHUNK_FRAMES = 1024
@@ -35,8 +36,6 @@ _SCALE = 1 << 16
 _GAP = 1 << 16  # chunks that may be missing in a row
 _MOST = 2 * CHUNK_FRAMES  # bytes of the codes of a codebook: none are larger than packed
 GAIN_STEP_DB = 0.5
-
-Codes = NDArray[np.integer]
 
 
 class Header(NamedTuple):

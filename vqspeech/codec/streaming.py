@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from vqspeech.codec import vqs_files
-from vqspeech.inference.speech_codec import SpeechCodec, Wave
+from vqspeech.inference.speech_codec import SpeechCodec
+from vqspeech.shapes import Wave
 
 
 class StreamingEncoder:

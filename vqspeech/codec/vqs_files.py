@@ -21,7 +21,8 @@ from vqspeech.inference.prior_sampler import PriorSampler
 from vqspeech.inference.sampling_config import SamplingConfig
 from vqspeech.inference.saving import OnFailure, save_each, stop
 from vqspeech.inference.speech_codec import SpeechCodec
-from vqspeech.inference.vocoder import Codes, Request, Wave
+from vqspeech.inference.vocoder import Request
+from vqspeech.shapes import Codes, Wave
 from vqspeech.system.files import atomic_path, made_from
 
 NOBODY = "none"
@@ -99,7 +100,7 @@ def decode_blocks(
         speaker: another voice than the file names.
         codebooks: the first ones, that are heard; none: all that the file has.
         prior: that of the file, if it was encoded with one.
-        conceal: whether what is damaged becomes silence, and is told to `report`, instead of an error.
+        conceal: replace damaged chunks by silence, and report them, instead of raising.
 
     Raises:
         InputError: no .vqs, one of another model, a damaged one, or one without a voice where none is given.
@@ -142,7 +143,7 @@ def decode_all(
     Paths are WAV or FLAC; `-` stands for stdin and stdout.  The rest is as in `decode_blocks`.
 
     Args:
-        on_failure: told what is wrong with a file that cannot be decoded, while the others go on.
+        on_failure: is called with the error of a file that cannot be decoded; the others go on.
 
     Raises:
         InputError: as `decode_blocks`, with the file's name; what comes before the fault is decoded first.

@@ -175,7 +175,7 @@ class MulawShards:
             raise InputError(f"{path}: {size} bytes, its table speaks of {self._ends[shard]}; delete it and pack again")
 
 
-class Codes:
+class CodeShards:
     """The codes of a data directory, mapped into memory: what `vqspeech tokenize` made of it.
 
     Args:

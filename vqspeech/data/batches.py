@@ -1,4 +1,4 @@
-"""The seeded crops of packed speech, and of codes, that training sees."""
+"""Random crops of packed speech and of codes, as batches for training."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,22 +10,22 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vqspeech.audio import mulaw
-from vqspeech.data.archives import Codes, MulawShards
+from vqspeech.data.archives import CodeShards, MulawShards
 from vqspeech.data.phones import PHONES
 from vqspeech.data.posteriors import Posteriors
 
 DRIFT_SAMPLES = 320
 UNKNOWN = -100
-"""No code: what cross entropy leaves out."""
+"""No code: the index that cross entropy ignores."""
 
 
 class Batch(NamedTuple):
     """Crops of speech.
 
-    `classes`: (batch, time) mu-law, uint8; `past`: (batch, spoken time), what the decoder is told of a part of them
-    when it predicts the next ones; `starts`: (batch,) frames at which that part begins; `speakers`: (batch,) indices
-    into the speaker table; `uniforms`: (batch, frames) draws in [0, 1), for whatever in the model is random; `phones`:
-    (batch, frames, phones) posteriors, zeros where there are none, if they are asked for.
+    `classes`: (batch, time) mu-law, uint8; `past`: (batch, segment time), the decoder's input for a segment of each;
+    `starts`: (batch,) frames at which the segments begin; `speakers`: (batch,) indices of the speaker table;
+    `uniforms`: (batch, frames) random numbers in [0, 1) for augmentation; `phones`: (batch, frames, phones) posteriors,
+    zeros where there are none, or None.
     """
 
     classes: Tensor
@@ -39,8 +39,8 @@ class Batch(NamedTuple):
 class CodeBatch(NamedTuple):
     """Crops of codes.
 
-    `codes`: (batch, frames, codebooks), UNKNOWN where there is none to predict; `past`: the same as the prior is told
-    them; `speakers`: (batch,) indices into the speaker table.
+    `codes`: (batch, frames, codebooks), the targets, UNKNOWN where there are none; `past`: the input; `speakers`:
+    (batch,) indices of the speaker table.
     """
 
     codes: Tensor
@@ -49,24 +49,23 @@ class CodeBatch(NamedTuple):
 
 
 class CropSampler:
-    """Endless random crops of sequences: crop n is a function of (seed, n) and of nothing else.
+    """Endless random crops of sequences: crop n is a function of (seed, n) alone.
 
-    So a run that is resumed, or spread over more processes, sees the very same crops in the same order.
-    An epoch visits each utterance as often as its length has crops, in random order, at random offsets.
+    So a run that is resumed, or spread over more processes, sees the same crops in the same order.  An epoch visits
+    each utterance as often as its length has crops, in random order, at random offsets.
 
     Args:
-        parts: `MulawShards` or `Codes`; their keys need not differ, and a part that is given twice counts twice.
-        speakers: the speaker table; crop speakers are indices into it.
-        crop: the most symbols in a crop.
-        balance: a speaker is heard in proportion to the length of their speech, to this power: 1 is as recorded, 0
-            is all speakers alike.
-        mixed: how many shards are gone through at a time, those of each time at random; 0: all.
-        step: crops begin at a multiple of it.
+        parts: `MulawShards` or `CodeShards`; their keys need not differ, and a part that is given twice counts twice.
+        speakers: the speaker table; a crop's speaker is an index of it.
+        crop: maximum length in symbols.
+        balance: each speaker's share is the length of their speech to this power: 1 is as recorded, 0 is equal.
+        mixed: number of shards that are sampled from at a time, drawn at random; 0: all.
+        step: crops begin at a multiple of this.
     """
 
     def __init__(
-        self, parts: Sequence[MulawShards | Codes], speakers: list[str], crop: int, seed: int, balance: float = 1.0,
-        mixed: int = 0, step: int = 1,
+        self, parts: Sequence[MulawShards | CodeShards], speakers: list[str], crop: int, seed: int,
+        balance: float = 1.0, mixed: int = 0, step: int = 1,
     ) -> None:  # fmt: skip
         self.parts, self.crop, self.seed, self.mixed, self.step = parts, crop, seed, mixed, step
         index = {speaker: number for number, speaker in enumerate(speakers)}
@@ -92,12 +91,12 @@ class CropSampler:
         return self._epoch
 
     def __getitem__(self, number: int) -> tuple[NDArray, int, np.random.Generator]:
-        """A crop, its speaker, and a generator for whatever else is random about it."""
+        """A crop, its speaker, and a random generator for its augmentation."""
         crop, (_, _, speaker), _, rng = self.at(number)
         return crop, speaker, rng
 
     def at(self, number: int) -> tuple[NDArray, tuple[int, int, int], int, np.random.Generator]:
-        """The same with where it is from: its part, its place in it and its speaker, and its first symbol."""
+        """A crop with its origin (part, utterance, speaker), its offset and a random generator."""
         epoch, place = divmod(number, len(self))
         part, at, speaker = map(int, self._where[self._order(epoch)[place]])
         rng = np.random.default_rng([self.seed, 1, number])
@@ -106,7 +105,7 @@ class CropSampler:
         return symbols[offset : offset + self.crop], (part, at, speaker), offset, rng
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
-        """The visits of an epoch in their order; the last epoch asked for is remembered."""
+        """The utterances of an epoch in order; the last epoch is cached."""
         if self._order_of[0] != epoch:
             rng = np.random.default_rng([self.seed, 0, epoch])
             # systematic sampling: an utterance worth 2.3 visits has 2 or 3, and 2.3 on average over the epochs
@@ -125,9 +124,9 @@ class Crops(Dataset):
     Args:
         packed, speakers, crop, seed, balance, mixed: as in `CropSampler`; the crop is a multiple of the hop.
         hop: samples per code.
-        spoken: samples of each crop, at random, of which the decoder is told the past; 0: all.
-        drift_db, noise: of the past that the decoder is told in half of the crops, see `corrupt_history`.
-        posteriors: of each part, or none: crops then begin at whole frames, and have phones.
+        spoken: length in samples of the decoder's segment of each crop, at a random place; 0: the whole crop.
+        drift_db, noise: corruption of the decoder's input in half of the crops, see `corrupt_history`.
+        posteriors: phone posteriors of each part; crops then begin at whole frames.
     """
 
     def __init__(
@@ -150,20 +149,20 @@ class Crops(Dataset):
         frames, spoken = len(crop) // self.hop, self.spoken // self.hop
         crop = np.pad(crop, (0, self.crop - len(crop)), constant_values=mulaw.SILENCE)
         uniforms = rng.random(self.crop // self.hop, dtype=np.float32)
-        unsure = (self.drift_db or self.noise) and rng.random() < 0.5  # the other half is told the truth
+        corrupted = (self.drift_db or self.noise) and rng.random() < 0.5  # the other half is teacher-forced
         start = int(rng.integers(frames - spoken + 1)) if frames > spoken else 0
         past = crop[start * self.hop :][: self.spoken]
-        past = corrupt_history(past, rng, self.drift_db, self.noise) if unsure else past
+        past = corrupt_history(past, rng, self.drift_db, self.noise) if corrupted else past
         phones = self._phones(where, offset) if self.posteriors else torch.zeros(0, len(PHONES))
         return torch.from_numpy(crop), torch.from_numpy(past), start, where[2], torch.from_numpy(uniforms), phones
 
     def _phones(self, where: tuple[int, int, int], offset: int) -> Tensor:
         """The posteriors of a crop, (frames, phones)."""
-        known, row = self.posteriors[where[0]], self.schedule.parts[where[0]].rows[where[1]]
+        posteriors, row = self.posteriors[where[0]], self.schedule.parts[where[0]].rows[where[1]]
         phones = np.zeros((self.crop // self.hop, len(PHONES)), np.float32)
-        if known is not None and row.key in known:
-            found = known[row.key][offset // self.hop :][: len(phones)]
-            phones[: len(found)] = found
+        if posteriors is not None and row.key in posteriors:
+            rows = posteriors[row.key][offset // self.hop :][: len(phones)]
+            phones[: len(rows)] = rows
         return torch.from_numpy(phones)
 
 
@@ -173,11 +172,11 @@ class CodeCrops(Dataset):
     Args:
         codes, speakers, crop, seed, balance: as in `CropSampler`.
         alphabet: codes in each codebook.
-        noise: share of the codes of the past that are replaced by random ones, so that less is learned by heart.
+        noise: share of the input codes that are replaced by random ones, a regulariser.
     """
 
     def __init__(
-        self, codes: list[Codes], speakers: list[str], crop: int, seed: int, alphabet: int, noise: float,
+        self, codes: list[CodeShards], speakers: list[str], crop: int, seed: int, alphabet: int, noise: float,
         balance: float = 1.0,
     ) -> None:  # fmt: skip
         self.schedule, self.crop = CropSampler(codes, speakers, crop, seed, balance), crop
@@ -212,10 +211,10 @@ def collate_codes(crops: list[tuple[Tensor, Tensor, int]]) -> CodeBatch:
 def corrupt_history(
     classes: NDArray[np.uint8], rng: np.random.Generator, drift_db: float, noise: float
 ) -> NDArray[np.uint8]:
-    """The past as a decoder might have spoken it: at a level that drifts, and a little beside the classes.
+    """Corrupt the input of a decoder: a drifting gain and noise on the classes.
 
-    A decoder that is always told the true past learns loudness from it and not from the codes; when it then speaks
-    by itself, nothing holds its level.  Told a past that drifted, it must learn from the codes where to be.
+    A decoder that is always teacher-forced learns loudness from its input instead of its conditioning, and drifts when
+    it runs by itself (exposure bias).  With a corrupted input it must learn loudness from the codes.
 
     Args:
         classes: (time,).
@@ -227,13 +226,13 @@ def corrupt_history(
     knots = np.arange(0, len(classes) + DRIFT_SAMPLES, DRIFT_SAMPLES)
     gain_db = np.interp(np.arange(len(classes)), knots, rng.normal(0, drift_db, len(knots)))
     wave = np.clip(mulaw.LEVELS[classes] * 10 ** (gain_db / 20), -1, 1)
-    beside = rng.normal(0, noise * rng.random(), len(classes))
-    return np.clip(np.rint(mulaw.formula(wave) + beside), 0, mulaw.MU).astype(np.uint8)
+    error = rng.normal(0, noise * rng.random(), len(classes))
+    return np.clip(np.rint(mulaw.formula(wave) + error), 0, mulaw.MU).astype(np.uint8)
 
 
 def utterance_batch(classes: NDArray[np.uint8], speaker: int, hop: int) -> Batch:
-    """One utterance as a batch, with silence behind it up to a whole frame; for measuring."""
+    """One utterance as a batch, padded with silence to a whole frame."""
     padded = np.pad(classes, (0, -len(classes) % hop), constant_values=mulaw.SILENCE)
-    classes_ = torch.from_numpy(padded)[None]
+    batch = torch.from_numpy(padded)[None]
     start = torch.zeros(1, dtype=torch.long)
-    return Batch(classes_, classes_, start, torch.tensor([speaker]), torch.zeros(1, len(padded) // hop))
+    return Batch(batch, batch, start, torch.tensor([speaker]), torch.zeros(1, len(padded) // hop))

@@ -139,7 +139,7 @@ def validate(directory: str | Path) -> list[Fault]:
     faults, _ = find_faults(where.parent)
     for line, _, path in _readable_rows(where):
         if path.endswith("|") or path.startswith("|"):
-            continue  # told already
+            continue  # reported already
         if not Path(path).is_file():
             faults.append(Fault(where, line, path, "is no file", "paths start at the working directory; mend it"))
         elif Path(path).stat().st_size == 0:

@@ -124,21 +124,21 @@ def pack_part(
 def _begun(
     folder: Path, utterances: corpus.Corpus, sample_rate: int, bits: int, part: bool = False
 ) -> tuple[int, Iterator[tuple[Path, list[Utterance]]]]:
-    """How many shards are to be there, and these one after another; those of other utterances are removed.
+    """The number of shards, and the shards one by one; those of other utterances are removed.
 
-    packed.json is the seal that readers ask for: while shards are missing it goes by another name.  A part of the work
-    leaves it where it is, if the whole was done before.
+    Readers ask for packed.json, which marks a complete folder: while shards are missing it has another name.  A part of
+    the work leaves it in place if everything was packed before.
     """
     total = math.ceil(len(utterances) / SHARD_UTTERANCES)
     about = {"format": archives.FORMAT, "sample_rate": sample_rate, "shards": total}
     about |= {"inputs": corpus.fingerprint(utterances)} | ({"bits": bits} if bits != 8 else {})
-    seal, draft = folder / SUMMARY, folder / INCOMPLETE
-    if not (_describes(seal, about) or _describes(draft, about)):
+    complete, incomplete = folder / SUMMARY, folder / INCOMPLETE
+    if not (_describes(complete, about) or _describes(incomplete, about)):
         for old in folder.glob("shard-*"):
             old.unlink()
-    if not (part and _describes(seal, about)):
-        corpus.write_text_atomic(draft, json.dumps(about) + "\n")
-        seal.unlink(missing_ok=True)
+    if not (part and _describes(complete, about)):
+        corpus.write_text_atomic(incomplete, json.dumps(about) + "\n")
+        complete.unlink(missing_ok=True)
     groups = corpus.batches(utterances, SHARD_UTTERANCES)
     return total, ((folder / f"shard-{number:05d}", group) for number, group in enumerate(groups))
 

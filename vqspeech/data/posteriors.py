@@ -150,7 +150,7 @@ class Encoder:
             try:
                 wave = audio.read(one.path, SAMPLE_RATE, one.start_s, one.end_s)
             except InputError:
-                continue  # told when it was packed
+                continue  # packing reports it
             frames = -(-len(wave) // HOP)
             if held and used + frames > WINDOW_FRAMES:
                 yield from self._heard(held)

@@ -5,18 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
 from vqspeech import audio
 from vqspeech.data import corpus
 from vqspeech.data.corpus import Skipped
 from vqspeech.errors import InputError
+from vqspeech.shapes import Wave
 
 SAMPLE_RATE = 16000
-
-Wave = NDArray[np.float32]
 
 
 class Recogniser:

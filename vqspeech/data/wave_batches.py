@@ -19,7 +19,7 @@ class WaveBatch(NamedTuple):
 
     `waves`: (batch, time) in [-1, 1]; `errors`: (batch, spoken time), int8, what is added to the symbols of the past;
     `starts`: (batch,) acoustic frames at which the spoken part begins; `predicted`: (batch, frames, mels + 1) log-mel
-    spectra and F0 that are told instead of the recording's own, NaN where its own are, if any are.
+    spectra and F0 that replace the recording's own as conditioning, NaN where they do not; or None.
     """
 
     waves: Tensor
@@ -41,7 +41,7 @@ class WaveCrops(Dataset):
         gain_db: of a crop, evenly distributed between minus and plus this.
         predicted: of each part, for each of its utterances, log-mel spectra and F0 that an acoustic model predicts,
             (frames, mels + 1); none at all by default.
-        predicted_share: of the crops, which are told these instead of the recording's own.
+        predicted_share: of the crops, whose conditioning is predicted instead of the recording's own.
 
     Source: the errors are those of LPCNet (Valin and Skoglund, 2019), section 3.5.
     """
@@ -76,7 +76,7 @@ class WaveCrops(Dataset):
     def _predicted(
         self, where: tuple[int, int, int], offset: int, gain: float, rng: np.random.Generator
     ) -> NDArray[np.float32]:
-        """What is predicted of a crop, at its gain; NaN where the recording's own features are to be told."""
+        """Predicted features of a crop, at its gain; NaN where the recording's own are used."""
         known = self.predicted[where[0]][where[1]]
         rows = np.full((self.crop // self.step, known.shape[1]), np.nan, np.float32)
         if rng.random() < self.predicted_share:

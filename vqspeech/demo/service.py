@@ -1,4 +1,4 @@
-"""What a page asks of the models: recordings in, recordings, codes and pictures out; it knows no page."""
+"""Service behind the web page: recordings in, recordings, codes and pictures out."""
 
 import math
 import threading
@@ -18,8 +18,8 @@ from vqspeech.inference import conversion, prior_speech, speaker_enrolment
 from vqspeech.inference.prior_sampler import PriorSampler
 from vqspeech.inference.sampling_config import SamplingConfig
 from vqspeech.inference.speech_codec import SpeechCodec
-from vqspeech.inference.vocoder import Codes, Wave
 from vqspeech.models import hub, speaker_table
+from vqspeech.shapes import Codes, Wave
 
 EXAMPLES = (2, 3)
 """Voices of the mini corpus whose recordings are offered to begin with."""
@@ -28,7 +28,7 @@ REPEATS = 8
 
 
 class ConversionResult(NamedTuple):
-    """Something that was said: a WAV, its codes as a .vqs, a picture, and one line about them."""
+    """A conversion: a WAV, its codes as a .vqs, a picture, and a line of text."""
 
     wav: Path
     vqs: Path
@@ -37,7 +37,7 @@ class ConversionResult(NamedTuple):
 
 
 class DemoService:
-    """Models that are awake, for several people one after the other.
+    """Loaded models that serve several people, one request at a time.
 
     Args:
         models: names as in `hub.resolve`; the first is used unless another is asked for.
@@ -56,7 +56,7 @@ class DemoService:
         self._composers: dict[str, PriorSampler] = {}
 
     def model(self, name: str = "") -> SpeechCodec:
-        """A model that is awake."""
+        """A loaded model."""
         if name and name not in self._codecs:
             raise InputError(f"model {name[:40]!r} is not open here; choose from {', '.join(self.models)}")
         return self._codecs[name or next(iter(self._codecs))]
@@ -97,7 +97,7 @@ class DemoService:
         """A recording in a voice.
 
         Args:
-            progress: told the share that is done.
+            progress: is called with the share that is done.
 
         Raises:
             InputError: no recording, too long a one, or as `conversion.convert`.

@@ -66,7 +66,7 @@ class UploadFolder:
         """A recording that was sent, and its seconds.
 
         Raises:
-            InputError: there is none, it is no audio, or it is too large or too long; its path is not told.
+            InputError: there is none, it is no audio, or it is too large or too long; its path is not shown.
         """
         path = self.file(file)
         with hide_path(path, "the recording"):

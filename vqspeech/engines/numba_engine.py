@@ -1,4 +1,4 @@
-"""The compiled engine: `loops` on as many streams and cores as wanted, with weights in the precision wanted."""
+"""Compiled engine: the kernels on any number of streams and threads, with weights in a choice of precision."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, cast
@@ -17,13 +17,14 @@ Array = NDArray[np.float32]
 PRECISIONS = {"bfloat16": 2, "float32": 4}
 """In which weights may be stored, and the bytes of one."""
 NEVER = -1e30
-"""The logit of the classes with which an alphabet is filled up to whole lanes."""
+"""Logit of the padding classes, which fill an alphabet up to whole SIMD lanes."""
 
 
 class Weights(NamedTuple):
     """A WaveNet's weights, copied.
 
-    `matrices`: all panels one after another, in float32 or bfloat16 (as uint16); `skip_bias`: of all layers together; `rings` (layers + 1): where in the
+    `matrices`: all panels one after another, in float32 or bfloat16 (as uint16); `skip_bias`: of all layers together;
+    `rings` (layers + 1): where in the
     memory each layer's past begins.
     """
 
@@ -49,7 +50,7 @@ class State(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Room for one step of some streams: rows of `past` are [x(t-d) | x(t)], rows of `flow` [x | skips]."""
+    """Buffers of one step of some streams: rows of `past` are [x(t-d) | x(t)], rows of `flow` [x | skips]."""
 
     past: Array
     ab: Array

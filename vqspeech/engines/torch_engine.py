@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vqspeech.nn.shapes import Classes, Cond, Logits, Uniforms
 from vqspeech.nn.wavenet import WaveNet
-from vqspeech.shapes import Classes, Cond, Logits, Uniforms
 
 UNRECORDED = 3
 """Steps on a GPU before one is recorded: in the first, libraries make what they need."""

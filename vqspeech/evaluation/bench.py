@@ -149,7 +149,7 @@ def divergence(model: VQVAE, packed: MulawShards, speakers: list[str], seconds: 
 
 @contextmanager
 def pinned(cores: int) -> Iterator[None]:
-    """Runs on the first `cores` processors only, where the system can be told so, with as many torch threads."""
+    """Pin the process to the first `cores` processors, where the system can, with as many torch threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(cores)
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else None

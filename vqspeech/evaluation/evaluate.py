@@ -32,8 +32,8 @@ from vqspeech.inference.sampling_config import SamplingConfig
 from vqspeech.inference.saving import OnFailure, stop
 from vqspeech.inference.speech_codec import SpeechCodec
 from vqspeech.models import checkpoint
+from vqspeech.shapes import Wave
 
-Wave = NDArray[np.float32]
 FILES = ("evaluation.json", "evaluation.csv")
 VOICE_UTTERANCES = 5
 """What `write` writes; recordings that a voice is averaged over."""
@@ -88,8 +88,8 @@ def evaluate(
     Args:
         voices: a data directory with recordings of the target voices, for how near a conversion comes to them.
         sampling: of the conversions.
-        progress: told the share that is done.
-        failed: told of a pair that cannot be measured, while the others go on.
+        progress: is called with the share that is done.
+        failed: is called with the error of a pair that cannot be measured; the others go on.
         recogniser: for word and character error rates, against what it hears in the source.
         codecs: whether mu-law and other codecs are measured too.
 

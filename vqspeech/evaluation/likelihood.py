@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from vqspeech.audio import mulaw
-from vqspeech.data.archives import Codes, MulawShards
+from vqspeech.data.archives import CodeShards, MulawShards
 from vqspeech.data.batches import utterance_batch
 from vqspeech.evaluation import metrics
 from vqspeech.inference.speech_codec import SpeechCodec
@@ -23,7 +23,7 @@ LISTEN_S = 3.0
 
 
 class EvalResult(NamedTuple):
-    """Figures of a model on held-out data, and waves (time,) to listen to."""
+    """Results of a model on held-out data, with waves (time,) to listen to."""
 
     numbers: dict[str, float]
     recordings: dict[str, NDArray[np.float32]]
@@ -32,10 +32,10 @@ class EvalResult(NamedTuple):
 
 @torch.inference_mode()
 def measure(run: checkpoint.Run, held_out: list[MulawShards], seconds: float, listen: int = 0) -> EvalResult:
-    """Held-out bits per sample, or of a sketch how far the outline is off, and codebook usage; in float32.
+    """Held-out bits per sample (in the acoustic stage: acoustic losses) and codebook usage, in float32.
 
-    Whole utterances, spread evenly over all of them, enough to make up `seconds`; the first `listen` are
-    also spoken again from their codes, LISTEN_S of each, where numba is installed: does their loudness follow?
+    Whole utterances are used, spread evenly over all, that add up to `seconds`.  Of the first `listen` LISTEN_S are
+    decoded from their codes as well, where numba is installed, and the loudness correlation is measured.
     """
     index = {speaker: number for number, speaker in enumerate(run.speakers)}
     heard: dict[str, float] = defaultdict(float)
@@ -66,7 +66,7 @@ def measure(run: checkpoint.Run, held_out: list[MulawShards], seconds: float, li
 
 
 @torch.inference_mode()
-def measure_prior(prior: Prior, places: list[tuple[Codes, int]], speakers: list[str]) -> list[float]:
+def measure_prior(prior: Prior, places: list[tuple[CodeShards, int]], speakers: list[str]) -> list[float]:
     """Bits per code of each codebook, of utterances: each a directory's codes and a place in them; in float32."""
     index, nats, frames = {name: number for number, name in enumerate(speakers)}, torch.zeros(prior.codebooks), 0
     for part, at in places:

@@ -5,10 +5,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from vqspeech.shapes import Codes, Wave
 from vqspeech.system.jit import load_librosa
 
-Wave = NDArray[np.float32]
-Codes = NDArray[np.integer]
 FRAME_S = 0.025
 FLOOR_DB = -60.0
 """Quieter than this, in dB below full scale, is silence."""

@@ -16,10 +16,10 @@ from scipy.fft import dct
 
 from vqspeech.errors import InputError
 from vqspeech.evaluation import metrics
+from vqspeech.shapes import Wave
 from vqspeech.system.jit import load_librosa
 
 librosa = load_librosa()
-Wave = NDArray[np.float32]
 RATE = 16000
 STEP = 160
 """Samples between frames: 10 ms."""

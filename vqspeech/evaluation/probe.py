@@ -62,7 +62,7 @@ def probe(
         train, test: data directories with phones.ctm (`vqspeech data align`).
         minutes: of each at most, chosen at random.
         seed: of what is random: that choice, the clusters, the untrained encoder, the triples of ABX, the bootstrap.
-        progress: told the share that is done.
+        progress: is called with the share that is done.
 
     Raises:
         InputError: no phones, an utterance or a sentence in both parts, scikit-learn is missing.
@@ -261,7 +261,7 @@ def _tokens(one: Heard, features: NDArray, frame_s: float) -> Iterator[abx.Token
 
 
 def _by_phone(heard: Any, symbols: list[list[NDArray]]) -> dict[str, Any]:
-    """Which phones are told, and taken for which, edges cut; and the counts of codes and phones on test."""
+    """Confusions of phones, without utterance edges; and counts of codes and phones on the test part."""
     train, test = (_stretches(part, own, "edges cut") for part, own in zip(heard, symbols, strict=True))
     size, kinds = 1 + max(int(own.max()) for part in symbols for own in part), len(phones.PHONES)
     mapped = information.majority_label(information.counts(train, size, kinds))

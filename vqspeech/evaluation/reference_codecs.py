@@ -10,12 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from vqspeech import audio
+from vqspeech.shapes import Wave
 
 RATE = 16000
-Wave = NDArray[np.float32]
 
 
 class Coded(NamedTuple):

@@ -68,7 +68,7 @@ def write(
 
     Args:
         pairs: rows of `source voice`; the first RECORDINGS are converted and can be listened to.
-        progress: told the share that is done.
+        progress: is called with the share that is done.
 
     Raises:
         InputError: no run there, jinja2 or matplotlib is missing.

@@ -23,8 +23,9 @@ from vqspeech.audio.chunks import chunks_with_context, crossfade
 from vqspeech.engines.protocol import Engine
 from vqspeech.inference.conditioning import Conditioning
 from vqspeech.inference.sampling_config import SamplingConfig
-from vqspeech.inference.vocoder import IndexedRequest, Wave
+from vqspeech.inference.vocoder import IndexedRequest
 from vqspeech.models.vqvae import VQVAE
+from vqspeech.shapes import Wave
 
 SEGMENT_S = 3.75
 OVERLAP_S = 0.064

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vqspeech.audio import mulaw
-from vqspeech.inference.vocoder import Wave
 from vqspeech.models.vqvae import VQVAE
 from vqspeech.models.wavenet_vocoder import AcousticFeatures, WaveNetVocoder
 from vqspeech.nn.acoustic_model import N_MELS
 from vqspeech.nn.f0 import interpolate_f0
+from vqspeech.nn.shapes import Cond, Latents
 from vqspeech.nn.wavenet import WaveNet
-from vqspeech.shapes import Cond, Latents
+from vqspeech.shapes import Wave
 
 
 class Conditioning(Protocol):

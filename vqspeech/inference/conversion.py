@@ -16,7 +16,8 @@ from vqspeech.errors import InputError
 from vqspeech.inference.sampling_config import SamplingConfig
 from vqspeech.inference.saving import OnFailure, save_each, stop
 from vqspeech.inference.speech_codec import SpeechCodec
-from vqspeech.inference.vocoder import Codes, Request, Wave
+from vqspeech.inference.vocoder import Request
+from vqspeech.shapes import Codes, Wave
 from vqspeech.system.files import made_from
 
 LEVELS = ("voice", "source", "raw")

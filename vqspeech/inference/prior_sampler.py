@@ -13,9 +13,9 @@ from vqspeech.engines.torch_engine import choose
 from vqspeech.errors import InputError
 from vqspeech.inference.sampling_config import SamplingConfig
 from vqspeech.inference.speech_codec import SpeechCodec
-from vqspeech.inference.vocoder import Codes
 from vqspeech.models import checkpoint
 from vqspeech.models.prior import Prior
+from vqspeech.shapes import Codes
 
 FREQUENCY_SUM = 1 << 16
 

@@ -12,7 +12,8 @@ from vqspeech.errors import InputError
 from vqspeech.inference.prior_sampler import PriorSampler
 from vqspeech.inference.sampling_config import SamplingConfig
 from vqspeech.inference.speech_codec import SpeechCodec
-from vqspeech.inference.vocoder import Codes, Request
+from vqspeech.inference.vocoder import Request
+from vqspeech.shapes import Codes
 
 MAX_DURATION_S = 3600.0
 

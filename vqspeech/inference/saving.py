@@ -5,7 +5,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from vqspeech.errors import InputError
-from vqspeech.inference.vocoder import Wave
+from vqspeech.shapes import Wave
 
 OnFailure = Callable[[InputError], None]
 """Is called with the error of a request; it may raise it, which stops the rest."""

@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vqspeech.audio.chunks import chunks_with_context
-from vqspeech.inference.vocoder import IndexedRequest, Wave
+from vqspeech.inference.vocoder import IndexedRequest
 from vqspeech.models.vqvae import VQVAE
 from vqspeech.nn.acoustic_model import N_MELS, AcousticModel
 from vqspeech.nn.f0 import f0_to_phase, interpolate_f0
 from vqspeech.nn.source_filter import synthesize
+from vqspeech.shapes import Wave
 
 SEGMENT_S = 4.0
 POSTFILTER_GAIN = 0.2

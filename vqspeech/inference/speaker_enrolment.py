@@ -1,4 +1,4 @@
-"""A new voice from some seconds of speech: its vector and its manner are fitted, all else stays as it was trained."""
+"""Speaker enrolment: an embedding and an adaptation, fitted to seconds of speech; the network stays as it is."""
 
 import math
 from collections.abc import Callable
@@ -16,25 +16,37 @@ from vqspeech.audio.preprocessing import preprocessed
 from vqspeech.data import batches
 from vqspeech.errors import InputError
 from vqspeech.inference.speech_codec import SpeechCodec
-from vqspeech.inference.vocoder import Wave
 from vqspeech.models import speaker_table
 from vqspeech.models.speaker_table import EnrolledSpeaker, SpeakerInfo
+from vqspeech.shapes import Wave
 from vqspeech.system import hardware
 
-LEAST_S, FEW_S, MOST_S = 3.0, 10.0, 60.0
-"""Seconds of speech, pauses not counted: refused below the first, warned below the second, cut at the last."""
+MIN_SPEECH_S = 3.0
+"""Less speech, pauses not counted, is refused."""
+FEW_SPEECH_S = 10.0
+"""Less speech gives a warning."""
+MAX_SPEECH_S = 60.0
+"""More speech is not used."""
 NOISY_DB = 15.0
-"""A recording whose quietest tenth is less than this below its speech is noisy."""
-CLIPPED = 2e-4
+"""A recording whose quietest tenth is less than this below its speech level is noisy."""
+CLIPPED_SHARE = 2e-4
 """Share of samples at full scale above which a recording is clipped."""
-HELD_BACK = 0.2
-CROP, BATCH, MIN_RECORDINGS, EVERY, PATIENCE, LEARNING_RATE = 7680, 32, 4, 10, 3, 0.1
-"""Samples in a crop; crops in a step, and where a WaveNet must say them; steps between looks at what is held back;
-looks without a gain; Adam's rate, as a share of the spread of the known voices' vectors."""
+VALIDATION_SHARE = 0.2
+CROP_SAMPLES = 7680
+BATCH_CROPS = 32
+"""Crops in a step by the acoustic losses."""
+WAVENET_BATCH_CROPS = 4
+"""Crops in a step by the likelihood of the WaveNet, which costs a hundred times as much."""
+EVALUATE_EVERY = 10
+"""Steps between evaluations on the validation crops."""
+PATIENCE = 3
+"""Evaluations without improvement before it stops."""
+LEARNING_RATE = 0.1
+"""Of Adam, as a share of the standard deviation of the known speaker embeddings."""
 DRIFT_DB, NOISE = 6.0, 4.0
-"""Corruption of the WaveNet's input (`data.batches.corrupt_history`): with the true past it would copy the voice."""
-CHOICE_S = 2.5
-"""Seconds on which all voices compete for where to begin."""
+"""Corruption of the WaveNet's input (`data.batches.corrupt_history`): teacher-forced it would copy the speaker."""
+INITIAL_CHOICE_S = 2.5
+"""Speech on which the known speakers compete for the initial embedding."""
 
 
 def enrol(
@@ -46,41 +58,40 @@ def enrol(
     progress: Callable[[float], None] = lambda _: None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Fits a voice to recordings of one person and keeps it; from then on all that takes a speaker takes its name.
+    """Fit a speaker to recordings of one person, and save it; all functions then take its name.
 
-    The vector begins as that of the known voice which finds the recordings likeliest, and follows the gradient
-    of their likelihood, told the codes that the encoder gives them.  A fifth of each is held back: the vector
-    that does best on it is kept, and when nothing has been gained for a while, it is over.  How the voice departs from
-    what is foreseen for this vector, its manner, has a closed form, see `nn.acoustic_model.Outline.adaptation`.
+    The embedding begins as that of the known speaker with the lowest loss on the recordings, and follows the gradient
+    of the loss given the codes of the recordings.  A fifth of each recording validates: the best embedding is kept, and
+    fitting stops when there is no improvement.  The adaptation has a closed form, see `AcousticModel.fit_adaptation`.
 
     Args:
         recordings: 10 to 60 s of speech in all, of one person.
-        max_steps: of Adam, each on BATCH crops of CROP samples.
+        max_steps: of Adam.
         seed: of the crops.
-        progress: told the share that is done.
-        warn: told what is wrong with the recordings, a line each.
+        progress: is called with the share that is done.
+        warn: is called with each warning about the recordings.
 
     Returns:
-        The file of the voice.
+        The file of the speaker.
 
     Raises:
-        InputError: a name that is taken or none, no speech, less than LEAST_S of it, or recordings that cannot be read.
+        InputError: a name that is taken or invalid, less than MIN_SPEECH_S of speech, or unreadable recordings.
     """
     speaker_table.check_name(name)
     if name in model.speakers:
         raise InputError(f"there is a voice {name!r} already; take another name, or --remove it first")
-    waves = [_heard(path, model.sample_rate, warn) for path in recordings]
+    waves = [_read(path, model.sample_rate, warn) for path in recordings]
     level, seconds = _level(waves, model.sample_rate)
-    if math.isnan(level) or seconds < LEAST_S:
-        raise InputError(f"{recordings[0]}: {seconds:.1f} s of speech in all; give at least {FEW_S:g} s of one person")
-    if seconds < FEW_S:
-        warn(f"{seconds:.1f} s of speech are few; with {FEW_S:g} to {MOST_S:g} s the voice comes nearer")
-    speaker_mean = float(np.median([model.level_db(one) for one in model.speakers]))
+    if math.isnan(level) or seconds < MIN_SPEECH_S:
+        raise InputError(f"{recordings[0]}: {seconds:.1f} s of speech; give at least {FEW_SPEECH_S:g} s of one person")
+    if seconds < FEW_SPEECH_S:
+        warn(f"{seconds:.1f} s of speech are few; with {FEW_SPEECH_S:g} to {MAX_SPEECH_S:g} s the voice comes nearer")
+    speaker_mean = float(np.median([model.level_db(speaker) for speaker in model.speakers]))
     gain = 0.0 if math.isnan(speaker_mean) else speaker_mean - level
-    share = min(1.0, MOST_S * model.sample_rate / sum(map(len, waves)))
+    share = min(1.0, MAX_SPEECH_S * model.sample_rate / sum(map(len, waves)))
     waves = [wave[: round(share * len(wave))] for wave in waves]
     classes = [mulaw.compress(wave * np.float32(10 ** (gain / 20))) for wave in waves]
-    vector = _fitted(model, classes, max_steps, seed, progress)
+    vector = _fit_embedding(model, classes, max_steps, seed, progress)
     run, voice = model.run, SpeakerInfo(name, seconds, level + gain)
     return speaker_table.save(
         run.user_data_dir, run.digest, EnrolledSpeaker(voice, vector.numpy(), _fit_adaptation(model, classes, vector))
@@ -88,20 +99,20 @@ def enrol(
 
 
 def remove(model: SpeechCodec, name: str) -> None:
-    """Removes an enrolled voice.
+    """Remove an enrolled speaker.
 
     Raises:
-        InputError: there is none of that name; those that the model was trained on stay.
+        InputError: no enrolled speaker of that name; those of the training data cannot be removed.
     """
     speaker_table.delete(model.run.user_data_dir, name)
 
 
-def _heard(path: Path, sample_rate: int, warn: Callable[[str], None]) -> Wave:
-    """A recording without silent edges; what is wrong with it is told."""
+def _read(path: Path, sample_rate: int, warn: Callable[[str], None]) -> Wave:
+    """Read a recording, trim its silent edges, and warn of clipping and noise."""
     (wave,) = preprocessed([audio.read(path, sample_rate)], sample_rate)
     start, end = audio.edges(wave, sample_rate)
     wave = wave[round(start * sample_rate) : round(end * sample_rate)]
-    if float(np.mean(np.abs(wave) > 0.999)) > CLIPPED:
+    if float(np.mean(np.abs(wave) > 0.999)) > CLIPPED_SHARE:
         warn(f"{path}: is clipped; record it more quietly")
     heard = loudness.analyse_level([wave], sample_rate)
     if heard.level_db - float(np.quantile(heard.levels_db, 0.1)) < NOISY_DB:
@@ -110,43 +121,43 @@ def _heard(path: Path, sample_rate: int, warn: Callable[[str], None]) -> Wave:
 
 
 def _level(waves: list[Wave], sample_rate: int) -> tuple[float, float]:
-    """The level of speech, and how many seconds of it there are."""
+    """Speech level in dB, and duration of the speech in seconds."""
     heard = loudness.analyse_level(iter(waves), sample_rate)
     return heard.level_db, float((~loudness.pauses(heard)).sum()) * loudness.FRAME_S
 
 
-def _fitted(
+def _fit_embedding(
     model: SpeechCodec, classes: list[NDArray[np.uint8]], max_steps: int, seed: int, progress: Callable[[float], None]
 ) -> Tensor:
-    """The vector of a voice, (dim,)."""
+    """The embedding of a speaker, (dim,)."""
     net, hop = model.net, model.hop
     learned, held = [], []
     for recording in classes:
         frames = len(recording) // hop
         codes = model.encode(mulaw.expand(recording[: frames * hop]))  # of the whole: a crop lacks what is around it
-        cut = round(frames * (1 - HELD_BACK))
+        cut = round(frames * (1 - VALIDATION_SHARE))
         if 0 < cut < frames:
             learned.append(_Part(recording[: cut * hop].reshape(-1, hop), codes[:cut]))
             held.append(_Part(recording[cut * hop : frames * hop].reshape(-1, hop), codes[cut:]))
     rng = np.random.default_rng(seed)
-    tests = _batch([part.crop(start) for part in held for start in range(0, max(1, len(part.codes)), CROP // hop)], rng)
+    tests = _batch(
+        [part.crop(start) for part in held for start in range(0, max(1, len(part.codes)), CROP_SAMPLES // hop)], rng
+    )
     table = net.speaker.weight.detach()
     with torch.inference_mode():
-        vector, best = _beginning(model, tests)
+        vector, best = _initial_embedding(model, tests)
     vector, kept = vector.clone().requires_grad_(), vector.clone()
     adam, idle = torch.optim.Adam([vector], LEARNING_RATE * float(table.std(0).mean())), 0
     net.requires_grad_(False)
     for step in range(max_steps):
         adam.zero_grad()
-        for batch in (
-            (BATCH,) if model.uses_source_filter else (1,) * MIN_RECORDINGS
-        ):  # an outline costs a hundredth of a WaveNet
-            _nats(model, _batch([_drawn(learned, rng) for _ in range(batch)], rng), vector).backward()
+        for batch in (BATCH_CROPS,) if model.uses_source_filter else (1,) * WAVENET_BATCH_CROPS:
+            _loss(model, _batch([_random_crop(learned, rng) for _ in range(batch)], rng), vector).backward()
         adam.step()
         progress((step + 1) / max_steps)
-        if (step + 1) % EVERY == 0:
+        if (step + 1) % EVALUATE_EVERY == 0:
             with torch.inference_mode():
-                now = float(_nats(model, tests, vector))
+                now = float(_loss(model, tests, vector))
             if now < best - 1e-4:
                 best, kept, idle = now, vector.detach().clone(), 0
             elif (idle := idle + 1) == PATIENCE:
@@ -156,7 +167,7 @@ def _fitted(
 
 
 def _fit_adaptation(model: SpeechCodec, classes: list[NDArray[np.uint8]], vector: Tensor) -> NDArray[np.float32]:
-    """How the voice departs, of a model that has an outline."""
+    """The adaptation of the speaker; empty without an acoustic model."""
     if not model.net.acoustic_model:
         return np.zeros((0, 0), np.float32)
     recordings = [batches.utterance_batch(one, 0, model.hop).classes.to(model.device) for one in classes]
@@ -170,25 +181,25 @@ class _Part(NamedTuple):
     codes: NDArray[np.integer]
 
     def crop(self, start: int) -> "_Part":
-        """CROP samples from a frame on; the last one is said again where there are fewer."""
-        frames = CROP // self.classes.shape[1]
+        """CROP_SAMPLES from a frame on; the last frame is repeated where there are fewer."""
+        frames = CROP_SAMPLES // self.classes.shape[1]
         chosen = np.arange(start, start + frames).clip(0, max(0, len(self.codes) - 1))
         return _Part(self.classes[chosen], self.codes[chosen])
 
 
 class _Crops(NamedTuple):
-    """Crops, and the past that the decoder is told of them: (crops, time); and their codes, (crops, frames)."""
+    """Crops and the decoder's input, (crops, time); and their codes, (crops, frames, codebooks)."""
 
     classes: Tensor
     past: Tensor
     codes: Tensor
 
 
-def _drawn(parts: list[_Part], rng: np.random.Generator) -> _Part:
-    """A crop at random, of a part as likely as it is long."""
+def _random_crop(parts: list[_Part], rng: np.random.Generator) -> _Part:
+    """A random crop; a part is chosen in proportion to its length."""
     lengths = np.array([len(part.codes) for part in parts], np.float64)
     part = parts[rng.choice(len(parts), p=lengths / lengths.sum())]
-    return part.crop(int(rng.integers(max(1, len(part.codes) - CROP // part.classes.shape[1] + 1))))
+    return part.crop(int(rng.integers(max(1, len(part.codes) - CROP_SAMPLES // part.classes.shape[1] + 1))))
 
 
 def _batch(crops: list[_Part], rng: np.random.Generator) -> _Crops:
@@ -198,18 +209,18 @@ def _batch(crops: list[_Part], rng: np.random.Generator) -> _Crops:
     return _Crops(*map(torch.from_numpy, (classes, past, codes)))
 
 
-def _beginning(model: SpeechCodec, tests: _Crops) -> tuple[Tensor, float]:
-    """The vector among the known voices' and their mean that finds some crops likeliest, and its nats on all."""
+def _initial_embedding(model: SpeechCodec, tests: _Crops) -> tuple[Tensor, float]:
+    """The known embedding, or their mean, with the lowest loss on some crops; and its loss on all."""
     table = model.net.speaker.weight.detach()
     choices = (table.mean(0), *table)
-    every = max(1, round(tests.classes.numel() / (CHOICE_S * model.sample_rate)))
+    every = max(1, round(tests.classes.numel() / (INITIAL_CHOICE_S * model.sample_rate)))
     few = _Crops(*(part[::every] for part in tests))
-    vector = choices[int(np.argmin([float(_nats(model, few, vector)) for vector in choices]))]
-    return vector, float(_nats(model, tests, vector))
+    vector = choices[int(np.argmin([float(_loss(model, few, vector)) for vector in choices]))]
+    return vector, float(_loss(model, tests, vector))
 
 
-def _nats(model: SpeechCodec, crops: _Crops, vector: Tensor) -> Tensor:
-    """What a voice makes of crops, told their codes: how far its outline is off; nats too, if that does not speak."""
+def _loss(model: SpeechCodec, crops: _Crops, vector: Tensor) -> Tensor:
+    """Loss of crops given their codes and an embedding: acoustic losses, and for a WaveNet the likelihood too."""
     net, device = model.net, model.device
     classes, past, codes = (part.to(device) for part in crops)
     embeddings, starts = (

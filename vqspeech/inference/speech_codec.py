@@ -19,9 +19,10 @@ from vqspeech.inference.autoregressive_vocoder import AutoregressiveVocoder
 from vqspeech.inference.conditioning import AcousticConditioning, CodeConditioning
 from vqspeech.inference.sampling_config import SamplingConfig
 from vqspeech.inference.source_filter_vocoder import SourceFilterVocoder
-from vqspeech.inference.vocoder import Codes, IndexedRequest, Request, Vocoder, Wave
+from vqspeech.inference.vocoder import IndexedRequest, Request, Vocoder
 from vqspeech.models import checkpoint, hub
 from vqspeech.nn.quantizer import Quantizer
+from vqspeech.shapes import Codes, Wave
 from vqspeech.system import hardware
 
 CHUNK_FRAMES = 256

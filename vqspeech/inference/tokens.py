@@ -116,7 +116,7 @@ def write_text(directory: str | Path, path: Path) -> None:
     Codes of one codebook are numbers, `12 13`.  Of several they come frame by frame, each codebook with a letter of its
     own, `a12 b7 a13 b9`: words that differ, of which those of one codebook can be picked out.
     """
-    codes = archives.Codes(directory)
+    codes = archives.CodeShards(directory)
     letters = cycle(string.ascii_lowercase[: codes.codebooks] if codes.codebooks > 1 else [""])
     lines = (
         f"{row.key} {' '.join(f'{next(letters)}{code}' for code in one.ravel().tolist())}\n"
@@ -139,7 +139,7 @@ def write_parquet(directory: str | Path, path: Path) -> None:
         import pyarrow.parquet as pq
     except ImportError:
         raise InputError("Parquet needs pyarrow; pip install 'vqspeech[export]'") from None
-    codes = archives.Codes(directory)
+    codes = archives.CodeShards(directory)
     texts = {one.key: one.text for one in corpus.read(directory)}
     about = {"vqspeech": json.dumps(codes.about)}
     fields = [("id", pa.string()), ("speaker", pa.string()), ("text", pa.string())]
@@ -158,7 +158,7 @@ def write_parquet(directory: str | Path, path: Path) -> None:
 
 def summary(directory: str | Path) -> str:
     """What a data directory has of codes, in a line."""
-    codes = archives.Codes(directory)
+    codes = archives.CodeShards(directory)
     frames = int(codes.rows.length.sum())
     minutes = frames * codes.about["hop"] / codes.about["sample_rate"] / 60
     return (

@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vqspeech.inference.sampling_config import SamplingConfig
-
-Wave = NDArray[np.float32]
-Codes = NDArray[np.integer]
+from vqspeech.shapes import Codes, Wave
 
 
 class Request(NamedTuple):

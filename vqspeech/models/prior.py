@@ -1,4 +1,4 @@
-"""The prior: which codes follow which, in a speaker's voice; a WaveNet over codes."""
+"""Prior over codes: an autoregressive WaveNet, conditioned on the speaker."""
 
 import math
 
@@ -8,23 +8,23 @@ from torch import Tensor, nn
 
 from vqspeech import config
 from vqspeech.data.batches import UNKNOWN, CodeBatch
+from vqspeech.nn.shapes import Cond, Indices, Loss, StackedIndices
 from vqspeech.nn.wavenet import WaveNet
-from vqspeech.shapes import Codes, Cond, Loss, StackedCodes
 
 
 class Prior(nn.Module):
     """The distribution of each code given those before it and the speaker.
 
     It is the decoder's class with another alphabet; one frame of conditioning, the speaker, serves a whole sequence.
-    Codes of several codebooks come one after another, frame by frame, each codebook in an alphabet of its own; whose
+    Indices of several codebooks come one after another, frame by frame, each codebook in an alphabet of its own; whose
     turn it is is known, so that the others' codes do not count.  A sequence begins after code 0 of the last codebook,
     which means nothing there.
 
     Args:
         config: sizes, from a `config.yaml`.
-        speakers: how many voices.
+        speakers: the number of speakers.
 
-    Source: van den Oord et al. (2017), sections 3.3 and 4.3; codebooks one after another: "flattening" in Copet et al.,
+    Source: van den Oord et al. (2017), sections 3.3 and 4.3; interleaved codebooks: "flattening" in Copet et al.,
         MusicGen (2023), section 2.2.
     """
 
@@ -40,37 +40,37 @@ class Prior(nn.Module):
 
     @torch.no_grad()
     def init_unigram_bias_(self, counts: Tensor) -> None:
-        """Sets what is expected before anything was learned: each as often as it was counted, (codebooks, codes)."""
+        """Initialise the output bias to the unigram distribution of counts, (codebooks, codes)."""
         assert self.wavenet.logits.bias is not None
         shares = (counts + 1.0) / (counts + 1.0).sum(1, keepdim=True)
         self.wavenet.logits.bias.copy_(torch.log(shares).flatten())
 
     def condition(self, speakers: Tensor) -> Cond:
-        """What the WaveNet is told: (batch,) -> (batch, cond, 1)."""
+        """Conditioning of speakers: (batch,) -> (batch, cond, 1)."""
         return self.speaker(speakers)[:, :, None]
 
     def unknown_speaker(self) -> Cond:
-        """What it is told of a voice that it does not know: the mean of those it does, (1, cond, 1)."""
+        """Conditioning of an unknown speaker, the mean of the known ones: (1, cond, 1)."""
         return self.speaker.weight.mean(0)[None, :, None]
 
-    def symbols(self, codes: StackedCodes) -> Codes:
-        """What the WaveNet hears: (batch, frames, codebooks) -> (batch, frames * codebooks)."""
+    def symbols(self, codes: StackedIndices) -> Indices:
+        """Input symbols of the WaveNet: (batch, frames, codebooks) -> (batch, frames * codebooks)."""
         return (codes + self.codes * torch.arange(self.codebooks, device=codes.device)).flatten(1)
 
-    def logits(self, codes: StackedCodes, cond: Cond) -> Tensor:
-        """Of each code given those before it, among those of its codebook: (batch, codes, frames, codebooks)."""
+    def logits(self, codes: StackedIndices, cond: Cond) -> Tensor:
+        """Logits of each code within its codebook: (batch, codes, frames, codebooks)."""
         logits = self.wavenet(self.symbols(codes), cond).unflatten(2, (-1, self.codebooks))
         return logits.unflatten(1, (self.codebooks, self.codes)).diagonal(dim1=1, dim2=4)
 
-    def nats(self, past: StackedCodes, codes: StackedCodes, speakers: Tensor) -> Tensor:
-        """Nats of each code, (batch, frames, codebooks), 0 where it is UNKNOWN; the past is what is told of them."""
+    def nats(self, past: StackedIndices, codes: StackedIndices, speakers: Tensor) -> Tensor:
+        """Negative log-likelihood of each code in nats, (batch, frames, codebooks); 0 where it is UNKNOWN."""
         logits = self.logits(past, self.condition(speakers)).float()
         return F.cross_entropy(logits, codes, ignore_index=UNKNOWN, reduction="none")
 
     def loss(self, batch: CodeBatch) -> Loss:
         """Bits per code, of all codebooks and of each."""
-        nats, known = self.nats(batch.past, batch.codes, batch.speakers), batch.codes != UNKNOWN
-        each = nats.sum((0, 1)) / known.sum((0, 1)).clamp_min(1)
+        nats, is_code = self.nats(batch.past, batch.codes, batch.speakers), batch.codes != UNKNOWN
+        each = nats.sum((0, 1)) / is_code.sum((0, 1)).clamp_min(1)
         parts = {"bits_per_code": each.mean() / math.log(2)}
         for number, codes in enumerate(batch.codes.unbind(2), 1):
             name = "code_counts" if number == 1 else f"code_{number}_counts"

@@ -91,7 +91,7 @@ def enrolled(user_data_dir: Path, model: str, shapes: Shapes) -> tuple[list[Enro
 
     Args:
         model: its digest.
-        shapes: of a voice's vector and its manner.
+        shapes: of a speaker's embedding and adaptation.
     """
     known, strange = [], []
     for path in sorted((user_data_dir / FOLDER).glob(f"*{SUFFIX}")):

@@ -6,7 +6,7 @@ from vqspeech.data.batches import Batch
 from vqspeech.data.phones import PHONES
 from vqspeech.models.vqvae import VQVAE
 from vqspeech.nn.phone_heads import PhoneHeads
-from vqspeech.shapes import Loss
+from vqspeech.nn.shapes import Loss
 
 
 class AcousticStage(nn.Module):

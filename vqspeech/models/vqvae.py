@@ -24,8 +24,8 @@ from vqspeech.nn.features import (
 )
 from vqspeech.nn.phone_heads import PhoneHeads
 from vqspeech.nn.quantizer import ResidualQuantized, ResidualQuantizer, data_dependent_init_, time_jitter
+from vqspeech.nn.shapes import Classes, Cond, Latents, Loss, Past, StackedIndices, Waves
 from vqspeech.nn.wavenet import WaveNet
-from vqspeech.shapes import Classes, Cond, Latents, Loss, Past, StackedCodes, Wave
 
 EMBEDDING_STD = 0.1
 """Of the initial speaker embeddings: with 1 a speaker with little data never leaves its place, and embeddings that are
@@ -140,7 +140,7 @@ class VQVAE(nn.Module):
             math.ceil(self.feature_extractor.context_samples / self.hop) if self.feature_extractor else 0
         )
 
-    def encode(self, classes: Classes) -> StackedCodes:
+    def encode(self, classes: Classes) -> StackedIndices:
         """Codes: (batch, time) -> (batch, frames, codebooks); time must be a multiple of the hop."""
         return self.quantizer.encode(self.latents(classes))
 
@@ -301,5 +301,5 @@ class VQVAE(nn.Module):
         return quantised, parts
 
 
-def _wave(classes: Classes) -> Wave:
+def _wave(classes: Classes) -> Waves:
     return torch.from_numpy(mulaw.LEVELS).to(classes.device)[classes.long()]

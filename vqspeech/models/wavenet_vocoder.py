@@ -1,4 +1,4 @@
-"""A WaveNet vocoder: acoustic features to a wave, several sub-bands at a time."""
+"""WaveNet vocoder: acoustic features to a wave, in sub-bands."""
 
 import math
 from typing import NamedTuple
@@ -13,31 +13,30 @@ from vqspeech.data.wave_batches import WaveBatch
 from vqspeech.nn.f0 import HIGHEST_HZ, LOWEST_HZ, estimate_f0
 from vqspeech.nn.filterbank import FilterBank
 from vqspeech.nn.mel import LogMel
+from vqspeech.nn.shapes import Classes, Cond, Loss, Pitch, Signal, Waves
 from vqspeech.nn.wavenet import WaveNet
-from vqspeech.shapes import Classes, Cond, Loss, Pitch, Signal, Wave
 
 BAND_RMS = 0.12
-"""Of each sub-band over the training data, after its gain: speech then uses most of the 256 mu-law classes."""
+"""RMS of each sub-band over the training data, after its gain, so that speech uses most mu-law classes."""
 MIDDLE_HZ = math.sqrt(LOWEST_HZ * HIGHEST_HZ)
 
 
 class AcousticFeatures(NamedTuple):
-    """What a vocoder is told: log-mel spectra (batch, bands, frames), and F0 (batch, frames), 0 where unvoiced."""
+    """Input of a vocoder: log-mel spectra (batch, bands, frames), and F0 (batch, frames) in Hz, 0 where unvoiced."""
 
     log_mel: Signal
     f0: Pitch
 
 
 class WaveNetVocoder(nn.Module):
-    """A WaveNet that is told log-mel spectra, log F0 and voicing at 100 Hz, and speaks sub-bands of the wave.
+    """A WaveNet over the sub-bands of a wave, conditioned on log-mel spectra, log F0 and voicing at 100 Hz.
 
     ```
     log-mel, log F0, voicing -> conv 5 -> relu -> conv 3 -> conditioning
                                                                |
     wave -> filter bank -> gains -> mu-law -> symbols  ->   WaveNet  -> symbols -> 1 / gains -> filter bank -> wave
     ```
-    It knows no speakers: what is told of a frame says who speaks.  So a voice that was enrolled yesterday is spoken
-    as well as one of the training data.
+    It has no speaker embedding: the features carry the speaker.  So it serves enrolled speakers, too.
 
     Args:
         config: sizes, from a `config.yaml`.
@@ -65,12 +64,12 @@ class WaveNetVocoder(nn.Module):
         """Acoustic frames on either side of a frame that change its conditioning."""
         return 3
 
-    def features(self, wave: Wave) -> AcousticFeatures:
-        """Those of a recording; time must be a multiple of `step`."""
+    def features(self, wave: Waves) -> AcousticFeatures:
+        """Acoustic features of waves; time must be a multiple of `step`."""
         return AcousticFeatures(self.mel(wave), estimate_f0(wave, self.sample_rate, self.step))
 
     def condition(self, features: AcousticFeatures) -> Cond:
-        """What the WaveNet is told: (batch, conditioning, frames)."""
+        """Conditioning of the WaveNet, (batch, cond, frames)."""
         voiced = features.f0 > 0
         octaves = interpolate_log_f0(features.f0)
         inputs = torch.cat([features.log_mel, octaves[:, None], voiced[:, None].float()], dim=1)
@@ -78,26 +77,26 @@ class WaveNetVocoder(nn.Module):
 
     @torch.no_grad()
     def measure_gains_(self, waves: list[Tensor]) -> None:
-        """Sets the gains of the bands, so that each has BAND_RMS over some recordings, (1, time) each."""
+        """Set the gain of each band so that it has BAND_RMS over recordings, (1, time) each."""
         powers, number = torch.zeros(self.bands), 0
         for wave in waves:
             sub_bands = self.filterbank.analyse(wave)
             powers, number = powers + sub_bands.square().sum((0, 2)), number + sub_bands.shape[2]
         self.gains.copy_(BAND_RMS / (powers / max(1, number)).sqrt().clamp_min(1e-6))
 
-    def symbols(self, wave: Wave) -> Classes:
+    def symbols(self, wave: Waves) -> Classes:
         """The mu-law classes of the sub-bands of a wave, step by step and in a step band by band: (batch, time)."""
         with torch.autocast(wave.device.type, enabled=False):
             sub_bands = self.filterbank.analyse(wave.float()) * self.gains[:, None]
             return mulaw.compress_tensor(sub_bands.transpose(1, 2).flatten(1))
 
-    def wave(self, symbols: Classes) -> Wave:
+    def wave(self, symbols: Classes) -> Waves:
         """The inverse of `symbols`."""
         levels = torch.from_numpy(mulaw.LEVELS).to(symbols.device)[symbols.long()]
         return self.filterbank.synthesise(levels.unflatten(1, (-1, self.bands)).transpose(1, 2) / self.gains[:, None])
 
     def loss(self, batch: WaveBatch) -> Loss:
-        """Bits per sample of the spoken part of each crop, of all bands together."""
+        """Bits per sample of the segment of each crop, mean over the bands."""
         features = self.features(batch.waves)
         if batch.predicted is not None:
             inputs = AcousticFeatures(batch.predicted[:, :, :-1].transpose(1, 2), batch.predicted[:, :, -1])
@@ -114,9 +113,9 @@ class WaveNetVocoder(nn.Module):
 
 
 def interpolate_log_f0(f0: Pitch) -> Tensor:
-    """Octaves above the middle of the range of voices, (batch, frames), along a line through unvoiced frames.
+    """Log2 F0 relative to MIDDLE_HZ, (batch, frames), interpolated linearly through unvoiced frames.
 
-    Before the first voiced frame it is that of the first, after the last that of the last; 0 where none is voiced.
+    The ends repeat the first and the last voiced frame; all is 0 where no frame is voiced.
     """
     frames = f0.shape[1]
     place = torch.arange(frames, device=f0.device).expand_as(f0)

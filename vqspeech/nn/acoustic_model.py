@@ -1,4 +1,4 @@
-"""The outline of what codes say in a voice: its spectra and its pitch, before there is any sound."""
+"""Acoustic model: log-mel spectra, F0 and voicing predicted from codes and a speaker, with speaker adaptation."""
 
 import math
 from collections.abc import Sequence
@@ -11,22 +11,31 @@ from torch import Tensor, nn
 from vqspeech.nn.encoder import CausalBlocks
 from vqspeech.nn.f0 import HIGHEST_HZ, LOWEST_HZ
 from vqspeech.nn.mel import LogMel, dct_basis, sliding_cmn
-from vqspeech.shapes import Cond, Latents, Pitch, Signal
+from vqspeech.nn.shapes import Cond, Latents, Pitch, Signal
 
-N_MELS, STEP_S = 80, 0.01
+N_MELS = 80
+STEP_S = 0.01
+"""Frame shift of the acoustic features."""
 RESIDUAL_BLOCKS = 2
 SLOPE_BANDS = 4
-"""Bands between which a spectrum's slope is looked at."""
-N_MFCC, CMN_WINDOW_S, MFCC_WEIGHT = 13, 2.0, 0.3
-"""Cepstra that are looked at, seconds around whose mean is taken from them, what those of an outline count."""
-N_CONTEXT_FREE, DELTA_WINDOW_S, DELTA_SCALE_S = 2 * N_MFCC - 1, 0.04, 0.06
-"""Numbers that a code tells alone; seconds before and after that slopes are measured over; seconds that they are told
-for, which makes them as large as cepstra."""
-PRIOR_S, MAX_VARIANCE_GAIN = 15.0, 1.0
-"""Weight of the prior of the adaptation (no change), in seconds of speech; the most that the standard deviation of
-spectra is raised by, as a share of it."""
+"""Bands between which the slope of a spectrum is measured."""
+N_MFCC = 13
+MFCC_WEIGHT = 0.3
+"""Of the MFCC loss."""
+CMN_WINDOW_S = 2.0
+"""Window of the sliding mean that is removed from the targets of the context-free loss."""
+N_CONTEXT_FREE = 2 * N_MFCC - 1
+"""Targets of the context-free loss: cepstra 1 and up, and the deltas of all."""
+DELTA_WINDOW_S = 0.04
+"""Regression window of deltas on either side."""
+DELTA_SCALE_S = 0.06
+"""Scale of deltas, which makes them as large as cepstra."""
+PRIOR_S = 15.0
+"""Weight of the prior of the adaptation (no change), as seconds of speech."""
+MAX_VARIANCE_GAIN = 1.0
+"""Maximum increase of the standard deviation of spectra, as a share of it."""
 MEAN_LOG_F0 = math.log(LOWEST_HZ * HIGHEST_HZ) / 2
-"""Where log F0 begins."""
+"""Initial mean of log F0."""
 
 
 class AcousticPrediction(NamedTuple):
@@ -57,32 +66,33 @@ class SpeakerMean(NamedTuple):
 
 
 class AcousticModel(nn.Module):
-    """Convolutions over codes that foresee how each frame will sound: what is usual of the voice, and how it departs.
+    """Convolutions over codes that predict acoustic features as residuals to the mean of the speaker.
 
     ```
-    codes --> conv 3 -+-> blocks -+-> + context -> WaveNet
-                      |           +-> voicing, departures --+
-    voice --> linear -+-------------> what is usual --------+-> log-mel spectra, log F0
+    codes ----> conv 3 -+-> blocks -+-> + context -> WaveNet
+                        |           +-> voicing, residual --+
+    speaker --> linear -+-------------> speaker mean -------+-> log-mel spectra, log F0
     ```
-    A spectrum is learned in minutes where a waveform takes days: the codes need not wait for the WaveNet to find out
-    what they are good for.  Codes are asked for departures only, so another voice is another usual; that a voice has
-    its own way to depart pays only where codes tell nothing of the one that spoke, see `nn.feature_extractor`.
+    Spectra are learned in minutes where a waveform takes days: the codes need not wait for the WaveNet.  Codes predict
+    residuals only, so another speaker is another mean.  A speaker adaptation of the residuals helps only where codes
+    carry nothing of the source speaker, see `nn.features`.
 
     Args:
-        sample_rate, hop: in Hz, and samples per code.
-        context: numbers that tell of a code and its neighbours.
-        voice: numbers in the vector of a voice.
+        sample_rate: in Hz.
+        hop: samples per code.
+        context: channels of the latents with their neighbours.
+        speaker_dim: of the speaker embedding.
         channels: of the hidden layers.
         causal_blocks: see `nn.encoder.CausalBlocks`.
 
-    Source: the pitch as something that codes are asked to tell is after Garbacea et al., Low Bit-Rate Speech Coding
-        with VQ-VAE and a WaveNet Decoder (2019), section 3.3.
+    Source: F0 as a target of the codes is after Garbacea et al., Low Bit-Rate Speech Coding with VQ-VAE and a WaveNet
+        Decoder (2019), section 3.3.
     """
 
     liftered: Tensor
 
     def __init__(
-        self, sample_rate: int, hop: int, context: int, speaker_means: int, channels: int, causal_blocks: int = 0
+        self, sample_rate: int, hop: int, context: int, speaker_dim: int, channels: int, causal_blocks: int = 0
     ) -> None:
         super().__init__()
         self.parts = next(n for n in range(max(1, round(hop / (STEP_S * sample_rate))), hop + 1) if hop % n == 0)
@@ -92,7 +102,7 @@ class AcousticModel(nn.Module):
             "liftered", (F.normalize(dct_basis(N_MELS, N_MFCC)) * weights[:, None]).t(), persistent=False
         )
         self.first = nn.Conv1d(context, channels, 3, padding=1)
-        self.speaker = nn.Linear(speaker_means, channels)
+        self.speaker = nn.Linear(speaker_dim, channels)
         self.blocks = nn.ModuleList(
             nn.Sequential(
                 nn.ReLU(), nn.Conv1d(channels, channels, 3, padding=1), nn.ReLU(), nn.Conv1d(channels, channels, 1)
@@ -101,18 +111,18 @@ class AcousticModel(nn.Module):
         )
         self.causal = CausalBlocks(channels, causal_blocks)
         self.residual = nn.Conv1d(channels, self.parts * N_MELS + 2, 1)
-        self.speaker_mean = nn.Linear(speaker_means, 2 * N_MELS + 1)
+        self.speaker_mean = nn.Linear(speaker_dim, 2 * N_MELS + 1)
         self.to_conditioning = nn.Conv1d(channels, context, 1)
         nn.init.zeros_(self.to_conditioning.weight)
         nn.init.zeros_(self.to_conditioning.bias)  # type: ignore[arg-type]
 
     @property
     def context(self) -> int:
-        """Frames on either side of a frame that change what is foreseen of it."""
+        """Codes on either side of a code that its prediction depends on."""
         return 1 + RESIDUAL_BLOCKS + self.causal.context
 
     def forward(self, context: Cond, speakers: Tensor) -> AcousticPrediction:
-        """How codes, (batch, context, frames), will sound in voices, (batch, voice)."""
+        """Predict from codes with context, (batch, context, frames), and speaker embeddings, (batch, dim)."""
         x = self.first(context) + self.speaker(speakers)[:, :, None]
         for block in self.blocks:
             x = x + block(x)
@@ -120,9 +130,7 @@ class AcousticModel(nn.Module):
         residual, speaker_mean = self.residual(x).transpose(1, 2).float(), self.speaker_means(speakers)
         voicing_logits = residual[:, :, 0]
         voiced = torch.sigmoid(voicing_logits)[:, :, None]
-        spectrum = (
-            speaker_mean.voiced * voiced + speaker_mean.unvoiced * (1 - voiced)
-        ).detach()  # they learn in `loss`
+        spectrum = (speaker_mean.voiced * voiced + speaker_mean.unvoiced * (1 - voiced)).detach()  # trained by `losses`
         return AcousticPrediction(
             self.to_conditioning(x),
             x.transpose(1, 2),
@@ -132,7 +140,7 @@ class AcousticModel(nn.Module):
         )
 
     def speaker_means(self, speakers: Tensor) -> SpeakerMean:
-        """What is usual of voices, (batch, voice)."""
+        """Means of speakers with embeddings (batch, dim)."""
         speaker_mean = self.speaker_mean(speakers)[:, None].float()
         return SpeakerMean(
             speaker_mean[:, :, :N_MELS], speaker_mean[:, :, N_MELS:-1], speaker_mean[:, :, -1] + MEAN_LOG_F0
@@ -140,18 +148,17 @@ class AcousticModel(nn.Module):
 
     @property
     def adaptation_shape(self) -> tuple[int, int]:
-        """The shape of a voice's manner; see `adapt`."""
+        """Shape of a speaker adaptation; see `adapt`."""
         return self.residual.in_channels + 3, self.parts * N_MELS
 
     def adapt(self, prediction: AcousticPrediction, adaptations: Tensor) -> AcousticPrediction:
-        """The same in the manner of voices, (batch, *mannerisms): each departs from what is usual in its own way.
+        """Apply the adaptations of speakers, (batch, *adaptation_shape), to predicted spectra.
 
-        What each number of the hidden layer, and a one, adds to a frame's spectra; then, in the last two lines, how
-        much livelier they are where it sounds, and that share of their mean, which stays.
+        The first rows are a linear transform of the hidden layer, and a bias, that is added to the spectra; the last
+        two rows are the gain and the offset of global variance scaling in voiced frames.
 
-        Source: a linear map for each voice, fitted by least squares, is that of Valbret, Moulines and Tubach, Voice
-            transformation using PSOLA technique (1992), here from the last hidden layer; the variance that a mean lacks
-            is given back after Toda, Black and Tokuda (2007).
+        Source: a linear transform for each speaker, fitted by least squares: Valbret, Moulines and Tubach, Voice
+            transformation using PSOLA technique (1992); global variance: Toda, Black and Tokuda (2007).
         """
         adapted = prediction.log_mel + _append_one(prediction.hidden) @ adaptations[:, :-2]
         variance_gain, variance_offset = adaptations[:, -2:].unsqueeze(2).unbind(1)
@@ -161,21 +168,22 @@ class AcousticModel(nn.Module):
         )
 
     def fit_adaptation(self, predictions: Sequence[AcousticPrediction], log_mel: Sequence[Tensor]) -> Tensor:
-        """The manner of a voice, from what was foreseen of its recordings and their spectra: of `adaptation_shape`.
-
-        The least squares of what was off, pulled towards nothing, in closed form.
+        """Fit the adaptation of a speaker: ridge regression of the prediction error, in closed form.
 
         Args:
-            outlines: of a batch of one each.
-            spectra: (1, bands, steps) each, by `mel`.
+            predictions: of the speaker's recordings, a batch of one each.
+            log_mel: the spectra of the recordings, (1, bands, frames) each, by `mel`.
+
+        Returns:
+            An array of `adaptation_shape`.
         """
-        target = torch.cat([self._by_part(one).flatten(2)[0] for one in log_mel]).double().cpu()
-        residual = torch.cat([one.log_mel[0] for one in predictions]).double().cpu()
-        voiced = torch.cat([one.voicing_logits[0] > 0 for one in predictions]).cpu()
-        hidden = _append_one(torch.cat([one.hidden[0] for one in predictions])).double().cpu()
+        target = torch.cat([self._by_part(spectra).flatten(2)[0] for spectra in log_mel]).double().cpu()
+        residual = torch.cat([prediction.log_mel[0] for prediction in predictions]).double().cpu()
+        voiced = torch.cat([prediction.voicing_logits[0] > 0 for prediction in predictions]).cpu()
+        hidden = _append_one(torch.cat([prediction.hidden[0] for prediction in predictions])).double().cpu()
         prior = torch.full((hidden.shape[1],), PRIOR_S * self.mel.sizes[0] / (self.parts * self.mel.hop_length))
         prior *= hidden.var(0, correction=0).mean()
-        prior[-1] *= 1e-3  # what is added to all frames is known soonest
+        prior[-1] *= 1e-3  # the bias needs the least data
         transform = torch.linalg.solve(hidden.t() @ hidden + (prior + 1e-6).diag(), hidden.t() @ (target - residual))
         adapted = (residual + hidden @ transform)[voiced]
         enough = len(adapted) > 1
@@ -188,14 +196,16 @@ class AcousticModel(nn.Module):
     def losses(
         self, prediction: AcousticPrediction, speakers: Tensor, log_mel: Signal, pitch: Pitch
     ) -> dict[str, Tensor]:
-        """How far it was off: the spectra (mean absolute difference of log10 amplitudes), the pitch, the voicing.
+        """Losses of a prediction, by name.
 
-        `..._formants` is how far off the spectra's slopes are: peaks tell words apart, and the level does not; in
-        `..._mfcc` coarse and fine shapes count alike.  `..._voice_...` is how far a recording is from what is usual
-        of its voice alone.
+        `mel_l1`: mean absolute error of log10 amplitudes; `mel_slope_l1`: of spectral slopes, since formants tell words
+        apart and the level does not; `mfcc_l1`: of liftered cepstra, in which coarse and fine shapes count alike;
+        `log2_f0_l1`: in octaves; `vuv_bce`: of voicing; `speaker_mean_...`: of the speaker means alone.
 
         Args:
-            spectra: of the recordings, by `mel`.
+            speakers: embeddings, (batch, dim).
+            log_mel: of the recordings, by `mel`.
+            pitch: F0 of the recordings.
         """
         log_mel = self._by_part(log_mel)
         voiced, log_f0, speaker_mean = (pitch > 0).float(), pitch.clamp_min(1).log(), self.speaker_means(speakers)
@@ -211,13 +221,13 @@ class AcousticModel(nn.Module):
         }
 
     def context_free_loss(self, predicted: Latents, log_mel: Signal) -> Tensor:
-        """How far off the cepstra are, and how they move, that each code tells by itself: no neighbours, no voice.
+        """Auxiliary loss of each code alone, without neighbours and speaker: mean absolute error of cepstra and deltas.
 
-        A code with neighbours need not say what its own frame is; one that is asked alone must, as a phone would.
+        A code with neighbours need not describe its own frame; one that is asked alone must, as a phone would.
 
         Args:
-            told: (batch, ALONE, frames).
-            spectra: as in `loss`; what stays for seconds is taken from them, and the level is not asked for.
+            predicted: (batch, N_CONTEXT_FREE, frames).
+            log_mel: as in `losses`; a sliding mean and the level are removed.
         """
         rate = self.mel.sizes[0] / self.mel.hop_length  # steps a second
         cepstra = self.liftered.t() @ sliding_cmn(log_mel, round(CMN_WINDOW_S * rate))
@@ -230,9 +240,9 @@ class AcousticModel(nn.Module):
         return log_mel.transpose(1, 2).unflatten(1, (-1, self.parts))  # (batch, frames, parts, bands)
 
     def _mfcc(self, log_mel: Tensor) -> Tensor:
-        """(..., bands) -> (..., CEPSTRA), of a variance of about 1 each, in all corpora that it was looked at in.
+        """Liftered cepstra, (..., bands) -> (..., N_MFCC), of a variance of about 1 each.
 
-        Source: weights that grow with the place are those of Juang et al., On the use of bandpass liftering (1987).
+        Source: weights that grow with the index are those of Juang et al., On the use of bandpass liftering (1987).
         """
         return log_mel @ self.liftered
 
@@ -242,7 +252,7 @@ def _append_one(hidden: Tensor) -> Tensor:
 
 
 def deltas(x: Signal, reach: int) -> Signal:
-    """How each line changes a step, by a straight line through some steps before and after: (batch, lines, steps).
+    """Deltas: the regression slope over `reach` steps before and after, (batch, lines, steps).
 
     Source: the delta coefficients of Furui, Cepstral analysis technique for automatic speaker verification (1981).
     """
@@ -251,6 +261,6 @@ def deltas(x: Signal, reach: int) -> Signal:
     return windows @ (steps / steps.square().sum())
 
 
-def _log2_f0_l1(one: Tensor, other: Tensor, where: Tensor) -> Tensor:
-    """The mean absolute difference of logarithms of pitch, in octaves, where there is one."""
-    return ((one - other).abs() * where).sum() / where.sum().clamp_min(1) / math.log(2)
+def _log2_f0_l1(log_f0: Tensor, target: Tensor, where: Tensor) -> Tensor:
+    """Mean absolute error of log F0, in octaves, where voiced."""
+    return ((log_f0 - target).abs() * where).sum() / where.sum().clamp_min(1) / math.log(2)

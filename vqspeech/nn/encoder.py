@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqspeech.shapes import Latents, PictureLatents, Pictures, Signal
+from vqspeech.nn.shapes import Latents, PictureLatents, Pictures, Signal
 
 
 class CausalBlocks(nn.Module):

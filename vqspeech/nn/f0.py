@@ -5,7 +5,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from vqspeech.shapes import Pitch, Wave
+from vqspeech.nn.shapes import Pitch, Waves
 
 LOWEST_HZ, HIGHEST_HZ = 60.0, 400.0
 WINDOW_S = 0.032
@@ -17,7 +17,7 @@ SILENCE_RMS = 1e-3
 """The amplitude (root mean square) below which there is none."""
 
 
-def estimate_f0(wave: Wave, sample_rate: int, hop: int) -> Pitch:
+def estimate_f0(wave: Waves, sample_rate: int, hop: int) -> Pitch:
     """F0 of each frame, 0 where there is no voice: (batch, time) -> (batch, time / hop).
 
     likeness(lag) = 2 sum x(n) x(n + lag) / sum (x(n)^2 + x(n + lag)^2), over a window about the frame's middle.

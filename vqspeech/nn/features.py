@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vqspeech.nn.f0 import estimate_f0, f0_context_samples
 from vqspeech.nn.mel import LogMel, band_edges, dct_basis, hz_to_mel, sliding_cmn, sliding_sum
-from vqspeech.shapes import Pitch, Signal, Wave
+from vqspeech.nn.shapes import Pitch, Signal, Waves
 
 F0_SCALE = 2.0
 """log2 F0 is scaled by this, to be about as large as a spectrum."""
@@ -115,11 +115,11 @@ class FeatureExtractor(nn.Module):
             log_mel, f0_context_samples(self.sample_rate, self.hop) + self._of(self.hop) * self.hop * self.use_f0
         )
 
-    def analyse(self, wave: Wave) -> Analysis:
+    def analyse(self, wave: Waves) -> Analysis:
         """The analysis of a wave, (batch, time); time must be a multiple of the hop."""
         return Analysis(self.mel(wave), estimate_f0(wave, self.sample_rate, self.hop) if self.use_f0 else None)
 
-    def forward(self, wave: Wave, perturbation: Perturbation | None = None) -> Signal:
+    def forward(self, wave: Waves, perturbation: Perturbation | None = None) -> Signal:
         """(batch, time) -> (batch, bands, time / step); time must be a multiple of the hop."""
         return self.from_analysis(self.analyse(wave), perturbation)
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vqspeech.shapes import Wave
+from vqspeech.nn.shapes import Waves
 
 ORDER = 62
 KAISER_BETA = 9.0
@@ -44,14 +44,14 @@ class FilterBank(nn.Module):
         """Steps on either side of a step that synthesis needs: `synthesise` of a piece with them has no seam."""
         return math.ceil(ORDER / 2 / self.bands) if self.bands > 1 else 0
 
-    def analyse(self, wave: Wave) -> SubBands:
+    def analyse(self, wave: Waves) -> SubBands:
         """(batch, time) -> (batch, bands, time / bands); time must be a multiple of the bands."""
         if self.bands == 1:
             return wave[:, None]
         half = ORDER // 2
         return F.conv1d(F.pad(wave[:, None], (half, half)), self.analysis_filters, stride=self.bands)
 
-    def synthesise(self, sub_bands: SubBands) -> Wave:
+    def synthesise(self, sub_bands: SubBands) -> Waves:
         """(batch, bands, steps) -> (batch, steps * bands), the inverse of `analyse`."""
         if self.bands == 1:
             return sub_bands[:, 0]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqspeech.shapes import Signal, Wave
+from vqspeech.nn.shapes import Signal, Waves
 
 WINDOW_S = 0.025
 AMPLITUDE_FLOOR = 1e-3
@@ -45,7 +45,7 @@ class LogMel(nn.Module):
         """Samples on either side of a step's own that change its spectrum."""
         return math.ceil((self.n_fft - self.hop_length) / 2)
 
-    def forward(self, wave: Wave) -> Signal:
+    def forward(self, wave: Waves) -> Signal:
         """(batch, time) -> (batch, bands, time / step); time must be a multiple of the step."""
         with torch.autocast(wave.device.type, enabled=False):
             padded = F.pad(wave.float(), (self.context_samples, self.context_samples))
@@ -83,7 +83,7 @@ def dct_basis(n_mels: int, number: int) -> Tensor:
 def sliding_cmn(spectra: Signal, steps: int) -> Signal:
     """Log-mel spectra less the mean of those within `steps` before and after, the louder ones weighing more.
 
-    What is the same for seconds, a speaker's timbre, a microphone and a room, goes; what changes stays.
+    What is constant for seconds (a speaker's timbre, a microphone, a room's response) is removed.
 
     Source: the running form of cepstral mean subtraction, Atal (1974).
     """

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqspeech.nn.acoustic_model import N_CONTEXT_FREE
-from vqspeech.shapes import Latents
+from vqspeech.nn.shapes import Latents
 
 
 class PhoneHeads(nn.Module):

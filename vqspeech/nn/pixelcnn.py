@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqspeech.shapes import PictureCond, PictureLogits, Symbols
+from vqspeech.nn.shapes import PictureCond, PictureLogits, Symbols
 
 
 class PixelCNN(nn.Module):
@@ -14,7 +14,7 @@ class PixelCNN(nn.Module):
 
     ```
     v v v v v      v: the vertical stack, rows above, as wide as it reaches: no blind spot
-    h h . - -      h: the horizontal stack, left of the symbol, told what the vertical one knows
+    h h . - -      h: the horizontal stack, left of the symbol, fed by the vertical one
     - - - - -
     ```
     The pictures are shifted before the first layer, down by one for v and right by one for h; so no convolution needs
@@ -30,7 +30,7 @@ class PixelCNN(nn.Module):
         channels: of both stacks.
         layers, kernel: their number and their window, an odd number.
         classes: kinds of pictures; 0 if they have none.
-        cond: channels of what is told for each place; 0 for none.
+        cond: channels of the conditioning of each place; 0 for none.
 
     Source: van den Oord et al., Conditional image generation with PixelCNN decoders (2016), section 2; shifts instead
         of its masks.

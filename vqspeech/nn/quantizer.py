@@ -7,14 +7,14 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqspeech.shapes import Codes, Latents, StackedCodes
+from vqspeech.nn.shapes import Indices, Latents, StackedIndices
 
 
 class Quantized(NamedTuple):
     """Codebook vectors that let gradients straight through, their codes, and what is added to the likelihood."""
 
     latents: Latents
-    codes: Codes
+    codes: Indices
     loss: Tensor
 
 
@@ -23,7 +23,7 @@ class ResidualQuantized(NamedTuple):
 
     latents: Latents
     first: Latents
-    codes: StackedCodes
+    codes: StackedIndices
     loss: Tensor
 
 
@@ -42,7 +42,7 @@ class Quantizer(nn.Module):
     The first training batch lends the codebook its latents.  A code whose count falls below
     `dead_code_threshold` times the average is dead: it is given a latent of the batch, with the count of an
     average code, so that the next moving average starts from there and does not undo it.  Which latents
-    are lent is a rule (evenly spaced over the batch, itself drawn at random), not a draw.  Under
+    are used as replacements is a rule (evenly spaced over the batch, itself drawn at random), not a draw.  Under
     torch.distributed all of this sees the batches of all processes, in the order of their ranks.
 
     The commitment sets in slowly.  At first a decoder that hears the true past can do without the codes, and a
@@ -88,14 +88,14 @@ class Quantizer(nn.Module):
         self.register_buffer("cluster_size", torch.zeros(codes))
         self.register_buffer("steps", torch.zeros(()))
 
-    def encode(self, latents: Latents) -> Codes:
+    def encode(self, latents: Latents) -> Indices:
         """The index of the nearest codebook vector of each frame."""
         flat = latents.transpose(1, 2).float()
         # |z - e|^2 without |z|^2, which is the same for every code
         scores = flat @ self.codebook.t() - 0.5 * self.codebook.square().sum(1)
         return scores.argmax(dim=2)
 
-    def decode(self, codes: Codes) -> Latents:
+    def decode(self, codes: Indices) -> Latents:
         """The codebook vectors of the codes."""
         return F.embedding(codes, self.codebook).transpose(1, 2)
 
@@ -181,7 +181,7 @@ class ResidualQuantizer(nn.Module):
         """How many codes each codebook has."""
         return [len(one.cluster_size) for one in cast("list[Quantizer]", list(self.codebooks))]
 
-    def encode(self, latents: Latents) -> StackedCodes:
+    def encode(self, latents: Latents) -> StackedIndices:
         """The codes of each frame."""
         codes, left = [], latents.float()
         for one in cast("list[Quantizer]", list(self.codebooks)):
@@ -189,7 +189,7 @@ class ResidualQuantizer(nn.Module):
             left = left - one.decode(codes[-1])
         return torch.stack(codes, dim=2)
 
-    def decode(self, codes: StackedCodes) -> Latents:
+    def decode(self, codes: StackedIndices) -> Latents:
         """The sums of the vectors of codes, of all codebooks or of the first few."""
         used = list(zip(cast("list[Quantizer]", list(self.codebooks)), codes.unbind(2), strict=False))
         return torch.stack([one.decode(code) for one, code in used]).sum(0)

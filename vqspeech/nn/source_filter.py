@@ -1,4 +1,4 @@
-"""A draft of speech from its outline: pulses and noise with the spectra foreseen; a vocoder without weights."""
+"""Source-filter synthesis: a pulse train and noise, filtered by log-mel spectra."""
 
 import math
 
@@ -7,13 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vqspeech.nn.mel import AMPLITUDE_FLOOR, LogMel
-from vqspeech.shapes import Pitch, Wave
+from vqspeech.nn.shapes import Pitch, Waves
 
 MAX_VOICED_HZ, VOICED_SLOPE_HZ = 4000.0, 500.0
 """Above the first, a voice is more breath than tone; how softly that changes."""
 
 
-def synthesize(mel: LogMel, log_mel: Tensor, f0: Pitch, phase: Tensor, noise: Tensor, sample_rate: int) -> Wave:
+def synthesize(mel: LogMel, log_mel: Tensor, f0: Pitch, phase: Tensor, noise: Tensor, sample_rate: int) -> Waves:
     """Speech whose log-mel spectra are nearly those given: (batch, time).
 
     Args:
@@ -49,7 +49,7 @@ def _pulse_train(f0: Pitch, phase: Tensor, sample_rate: int) -> Tensor:
     return torch.where(f0 > 0, (sum_ - 1) / whole.sqrt(), 0.0)
 
 
-def _windows(mel: LogMel, wave: Wave) -> Tensor:
+def _windows(mel: LogMel, wave: Waves) -> Tensor:
     """The windows of a wave, transformed: (batch, steps, bins)."""
     return torch.fft.rfft(
         F.pad(wave.float(), (mel.context_samples, mel.context_samples)).unfold(1, mel.n_fft, mel.hop_length)
@@ -81,7 +81,7 @@ def _minimum_phase(gains: Tensor) -> Tensor:
     return torch.fft.rfft(cepstrum * fold).exp()
 
 
-def _overlap_add(mel: LogMel, windows: Tensor, time: int) -> Wave:
+def _overlap_add(mel: LogMel, windows: Tensor, time: int) -> Waves:
     """Windows overlapped and added again: (batch, time)."""
     pieces = torch.fft.irfft(windows, mel.n_fft) * mel.window
     length = mel.n_fft + mel.hop_length * (windows.shape[1] - 1)

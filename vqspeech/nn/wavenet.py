@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqspeech.shapes import Classes, Cond, Logits
+from vqspeech.nn.shapes import Classes, Cond, Logits
 
 
 class WaveNet(nn.Module):

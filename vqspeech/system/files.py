@@ -53,7 +53,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
                 os.setxattr(part, MARK, _note(part, sources))
         part.replace(target)
     except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk
-        kept = "what was there is kept" if os.path.lexists(path) else "check that the folder exists and has room"
+        kept = (
+            "what was there is kept"
+            if os.path.lexists(path)
+            else "check that the folder exists and the disk is not full"
+        )
         raise InputError(f"{path}: cannot be written ({getattr(error, 'strerror', '') or error}); {kept}") from None
     finally:
         with suppress(OSError):

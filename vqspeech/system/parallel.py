@@ -12,7 +12,7 @@ from vqspeech.errors import InputError
 AHEAD = 32
 """Items of each process that wait for it."""
 Progress = Callable[[int, int], None]
-"""Is told how many items are done, of how many."""
+"""Is called with the number of items that are done, and of all."""
 
 
 def shard_range(items: range, part: tuple[int, int]) -> range:

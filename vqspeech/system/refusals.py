@@ -12,7 +12,7 @@ def refusal(error: BaseException) -> str | None:
     """The line about an error, or none if it is not a refusal.
 
     >>> refusal(PermissionError(13, "Permission denied", "data/wav.scp"))
-    'data/wav.scp: Permission denied; check that it is there, may be used and has room'
+    'data/wav.scp: Permission denied; check that it exists, is permitted and the disk is not full'
     >>> refusal(ZeroDivisionError("division by zero"))
     """
     if isinstance(error, InputError):
@@ -21,7 +21,7 @@ def refusal(error: BaseException) -> str | None:
     if isinstance(error, OSError):
         named = [str(one) for one in (error.filename, error.filename2) if one is not None]
         message = f"{' -> '.join(named)}: {error.strerror}" if named else error.strerror or text
-        return f"{message}; check that it is there, may be used and has room"
+        return f"{message}; check that it exists, is permitted and the disk is not full"
     if isinstance(error, UnicodeError):
         return f"a name or a text is not in the encoding that is wanted ({text}); rename or convert it"
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(one in text for one in MEMORY)):

@@ -17,7 +17,7 @@ from vqspeech import config
 from vqspeech.errors import InputError
 from vqspeech.evaluation.likelihood import EvalResult
 from vqspeech.nn.quantizer import codebook_usage, compiled
-from vqspeech.shapes import Loss
+from vqspeech.nn.shapes import Loss
 from vqspeech.system import hardware
 from vqspeech.training import state
 from vqspeech.training.logger import RunLogger

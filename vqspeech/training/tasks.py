@@ -1,4 +1,4 @@
-"""Training stories: a VQ-VAE from packed speech, a prior from codes; and what they are worth on held-out data."""
+"""Training tasks: a VQ-VAE on packed speech, a prior on codes."""
 
 import copy
 import os
@@ -14,7 +14,7 @@ from torch import nn
 
 from vqspeech import config
 from vqspeech.audio import loudness, mulaw
-from vqspeech.data.archives import Codes, MulawShards
+from vqspeech.data.archives import CodeShards, MulawShards
 from vqspeech.data.batches import CodeCrops, Crops, collate, collate_codes, utterance_batch
 from vqspeech.data.posteriors import beside_packed
 from vqspeech.errors import InputError
@@ -29,10 +29,12 @@ from vqspeech.system.files import exclusive_lock
 from vqspeech.training.loop import Progress, fit
 from vqspeech.training.state import drawn
 
-LEVEL_S, ADAPTATION_S = 180.0, 60.0
-"""Seconds of a voice by which its level is known, and its manner."""
+LEVEL_S = 180.0
+"""Speech of each speaker from which the level is measured."""
+ADAPTATION_S = 60.0
+"""Speech of each speaker to which the adaptation is fitted."""
 NEW = "acoustic_model."
-"""A part that a model may have which one that it begins with has not."""
+"""Prefix of the tensors that a model may have and its `init_from` may lack."""
 
 
 def train_vqvae(
@@ -42,11 +44,11 @@ def train_vqvae(
     directory: Path,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> dict[str, float]:
-    """Trains a VQ-VAE on packed folders, or URLs of them, into a run directory; see `fit`.
+    """Train a VQ-VAE on packed folders, or URLs of them, into a run directory; see `fit`.
 
     Raises:
         InputError: no packed speech, another sample rate than the config's, a held-out speaker that
-            training does not know, a WaveNet alone without `init`, or a run directory that holds something else.
+            training does not know, a WaveNet stage without `init_from`, or a run directory that holds something else.
     """
     if settings.training.stage == "wavenet" and not settings.training.init_from:
         raise InputError("a WaveNet alone needs codes that are learned; set training.init_from to a run that has them")
@@ -84,7 +86,7 @@ def train_vqvae(
         run = checkpoint.Run(copy.deepcopy(learned(learner)).cpu().eval(), settings, speakers, digest="")
         return measure(run, held, settings.training.evaluate_s, settings.training.log_audio)
 
-    distinct = list(dict(zip(train, parts, strict=True)).values())  # what is heard twice was not said twice
+    distinct = list(dict(zip(train, parts, strict=True)).values())  # a part that is given twice counts once
     with prepared_run_dir(directory, settings, speakers, distinct) as begin:
         numbers = fit(
             learner, crops, collate, settings.training, directory, begin=begin,
@@ -96,7 +98,7 @@ def train_vqvae(
 
 
 def _fit_adaptations_(directory: Path, speakers: list[str], parts: Sequence[MulawShards]) -> None:
-    """Adds to a run how each of its voices departs, from up to MANNER_S of their speech."""
+    """Fit the adaptation of each speaker to up to ADAPTATION_S of speech, and save it with the run."""
     model = checkpoint.load_trained(directory).model
     if model.adaptations is not None:  # a training that was over already
         return
@@ -108,7 +110,7 @@ def _fit_adaptations_(directory: Path, speakers: list[str], parts: Sequence[Mula
 
 
 def _said(parts: Sequence[MulawShards]) -> dict[str, list[tuple[MulawShards, int]]]:
-    """Where the first MANNER_S of each voice are, by name."""
+    """The first ADAPTATION_S of each speaker: parts and utterance numbers, by name."""
     said: dict[str, list[tuple[MulawShards, int]]] = defaultdict(list)
     samples: dict[str, int] = defaultdict(int)
     for part in parts:
@@ -120,7 +122,7 @@ def _said(parts: Sequence[MulawShards]) -> dict[str, list[tuple[MulawShards, int
 
 
 def known_speakers(parts: Sequence[MulawShards]) -> list[SpeakerInfo]:
-    """How much speech there is of each voice, and its level, by name; of no more than LEVEL_S of each."""
+    """Duration and level of each speaker's speech, by name; the level is that of up to LEVEL_S."""
     seconds: dict[str, float] = defaultdict(float)
     levels: dict[str, list[NDArray]] = defaultdict(list)
     for part in parts:
@@ -142,17 +144,16 @@ def train_prior(
     directory: Path,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> dict[str, float]:
-    """Trains a prior on the codes of data directories into a run directory; see `fit`.
+    """Train a prior on the codes of data directories into a run directory; see `fit`.
 
-    Its held-out bits per code stand beside those of who knows less: `uniform`, log2 of the codebook's size; `unigram`,
-    how often each code comes in training; `order_1`, a coder that counts what follows each code, has read the training
-    data and goes on counting.
+    Held-out bits per code are logged beside three baselines: `uniform`, log2 of the codebook size; `unigram`, the code
+    frequencies of the training data; `order_1`, an adaptive first-order model that has seen the training data.
 
     Raises:
         InputError: no codes, codes of several models or of another codebook size than the config's, or as
             `train_vqvae`.
     """
-    parts, held = [Codes(one) for one in train], [Codes(one) for one in held_out]
+    parts, held = [CodeShards(one) for one in train], [CodeShards(one) for one in held_out]
     speakers, about = sorted({speaker for part in parts for speaker in part.speakers}), parts[0].about
     for path, part in zip(train + held_out, parts + held, strict=True):
         if part.about["model"] != about["model"]:
@@ -198,9 +199,9 @@ def train_prior(
 def prepared_run_dir(
     directory: Path, settings: config.AnyConfig, speakers: list[str], spoken: Sequence[MulawShards] = ()
 ) -> Generator[Callable[[], None], None, None]:
-    """A run directory that no other training writes into; of several processes the first one sees to that, alone.
+    """Lock a run directory against other trainings; of several processes only the first one does.
 
-    Yields what begins the run, for `fit` to call when nothing can be refused any more.
+    Yields a function that initialises the directory, for `fit` to call when all checks have passed.
     """
 
     def begin() -> None:
@@ -224,9 +225,9 @@ def _check_speakers(path: str | Path, speakers: list[str], known: list[str]) -> 
 def _take_weights_(
     model: nn.Module, speakers: list[str], directory: str, load: Callable[[str], checkpoint.Run | checkpoint.PriorRun]
 ) -> None:
-    """Puts the weights of a run into a model of the same sizes, each voice by its name or as the mean of all.
+    """Load the weights of a run into a model of the same sizes; new speakers begin as the mean of all.
 
-    An outline stays as it was drawn where the run has none; manners are learned when all else is.
+    An acoustic model that the run lacks keeps its initial weights; adaptations are fitted after training.
     """
     run = load(directory)
     weights, table = run.model.state_dict(), checkpoint.EMBEDDINGS

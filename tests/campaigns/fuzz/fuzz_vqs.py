@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of the .vqs reader: python tests/campaigns/fuzz/fuzz_vqs.py -max_total_time=60 (as libFuzzer).
+"""Coverage-guided fuzzing of the .vqs reader: python tests/campaigns/fuzz/fuzz_vqs.py -max_total_time=60.
 
 Whatever the bytes, reading them ends in codes or in an InputError; and a file that a changed one still reads as says
 the very codes that it said before.  Needs atheris.
