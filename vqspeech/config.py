@@ -1,4 +1,4 @@
-"""The config of a run: frozen and typed, read from YAML, overridden by key=value; unknown keys are errors.
+"""Configs: frozen and typed, read from YAML, overridden by key=value; unknown keys are errors.
 
 Every default of the project is here and nowhere else.
 """

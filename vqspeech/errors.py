@@ -1,4 +1,4 @@
-"""What a person gave us and we cannot use, or not as it is: one exception, and one kind of warning."""
+"""Errors and warnings that are addressed to the user."""
 
 import functools
 import sys

@@ -1,4 +1,4 @@
-"""Sequences that arrive in pieces of any size: cut anew, and joined without a seam."""
+"""Chunks of sequences that arrive in pieces of any size: with context, and cross-faded."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,4 +1,4 @@
-"""Where the streams of a compressed recording begin and end, and what each promises: Ogg, FLAC and MP3.
+"""Containers of compressed audio (Ogg, FLAC, MP3): where streams begin and end, and the length that each states.
 
 A decoder stops at the end of the first of several streams that were joined (chained), or where an estimate of its
 length is reached.  What is read here are headers of pages and frames, never sound.

@@ -1,4 +1,4 @@
-"""Recordings as streams of samples: libsndfile where it knows the format, ffmpeg where it does not.
+"""Decoding of recordings to streams of samples: by libsndfile, or by ffmpeg for other formats.
 
 A file has one stream, or several that were joined.  Each says how long it promises to be, and is read until its
 decoder ends; who reads it compares the two.

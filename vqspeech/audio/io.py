@@ -1,4 +1,4 @@
-"""Sound out of files and pipes: recordings of any format as one wave.
+"""Reading of recordings: any format, sample rate and channels, from files and pipes, as one mono wave.
 
 A wave is float32 in [-1, 1], mono, shape (time,).  Classes are its 256 mu-law levels, uint8: see `mulaw`.
 """

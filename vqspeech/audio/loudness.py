@@ -1,4 +1,4 @@
-"""How loud speech is, and where its pauses are: of recordings of any length, a block at a time.
+"""Active speech level and pauses of recordings of any length.
 
 The level of speech is its mean power over the frames that are not pauses, as in ITU-T P.56; what counts as one is
 taken from the recording itself: QUIET_DB below its loud frames.

@@ -1,4 +1,4 @@
-"""Mu-law: samples in [-1, 1] as 256 classes and back, the only place where it exists."""
+"""Mu-law companding: samples in [-1, 1] as 256 classes, and back."""
 
 import functools
 import math

@@ -1,4 +1,4 @@
-"""WAV files and pipes, chunk by chunk: sizes that are wrong, unknown or too small, and files joined end to end.
+"""WAV files and pipes, chunk by chunk: wrong, unknown and small sizes, and files joined end to end.
 
 libsndfile corrects a size in the header by what is there, and says nothing; so recordings that are cut short look
 whole.  Here the size that the header promises is kept beside what comes.

@@ -1,4 +1,4 @@
-"""Sound into files and pipes: 16-bit WAV and FLAC."""
+"""Writing of waves to files and pipes: 16-bit WAV and FLAC."""
 
 import struct
 import sys

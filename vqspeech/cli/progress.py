@@ -1,4 +1,4 @@
-"""A progress bar on stderr, or a line a minute where no terminal is."""
+"""Progress on stderr: a bar on a terminal, otherwise a line a minute."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""The .vqs file: codes of speech as a header and chunks that stand alone; `docs/bitstream.md` is its description.
+"""Bitstream of .vqs files: a header, and chunks that can be decoded alone; described in the documentation.
 
 ```
 file    = header  chunk*  last chunk

@@ -1,4 +1,4 @@
-"""How the codes of a chunk become bytes: packed, or by what a count or a prior expects of them."""
+"""Entropy coding of the codes of a chunk: packed, with adaptive frequencies, or with a prior."""
 
 import zlib
 from collections.abc import Sequence

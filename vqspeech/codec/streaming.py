@@ -1,4 +1,4 @@
-"""The codec for sound and bytes that arrive when they like: what is pushed in, and what is complete then."""
+"""Streaming encoder and decoder: push samples or bytes, get what is complete."""
 
 import queue
 import threading

@@ -1,4 +1,4 @@
-"""The first codebooks of a .vqs alone: fewer bits, and nothing decoded."""
+"""Thinning of .vqs files: their first codebooks alone, without decoding."""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain

@@ -1,4 +1,4 @@
-"""Speech as small files: recording -> codes -> .vqs, and back in its voice or another."""
+"""Files of codes: recordings to .vqs, and back in their speaker's voice or another."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Phones of a corpus: labels that there are, or forced alignment of its text."""
+"""Phone alignment of a corpus: existing labels, or forced alignment of its text."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a data directory holds of its utterances, mapped into memory: packed speech, and codes."""
+"""Shards of packed speech and of codes, mapped into memory."""
 
 import csv
 import io

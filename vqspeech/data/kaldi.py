@@ -1,4 +1,4 @@
-"""Kaldi's tables: rows of a key and what follows, sorted by key; and whatever is wrong with them."""
+"""Kaldi tables: rows of a key and values, sorted by key; and their faults."""
 
 import heapq
 import re

@@ -1,4 +1,4 @@
-"""Where results go: looked at beside all sources of a command, before anything begins.
+"""Output paths, checked against all sources of a command before it begins.
 
 ```
 no target is a source       nor the same file by another name, nor a table or recording of a directory that is one

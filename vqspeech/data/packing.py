@@ -1,4 +1,4 @@
-"""A data directory made ready for training: edge silence cut, recordings packed as mu-law shards."""
+"""Packing of a data directory for training: silence trimmed, recordings stored as mu-law shards."""
 
 import json
 import math

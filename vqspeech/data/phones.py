@@ -1,4 +1,4 @@
-"""Phones: their names, where they are in an utterance, and the files that say so.
+"""Phones: names, manners of articulation, times in an utterance, and label files.
 
 ```
 phones.ctm    utterance 1 start_s duration_s phone       in the order of utterances and time

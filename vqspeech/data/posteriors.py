@@ -1,4 +1,4 @@
-"""Phone posteriors: how likely each phone is in each 20 ms, by the encoder of a speech recogniser and a linear layer.
+"""Phone posteriors of 20 ms frames, from a recogniser's encoder and a linear layer.
 
 ```
 posteriors.scp              utterance path:offset:frames, in frames

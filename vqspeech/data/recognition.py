@@ -1,4 +1,4 @@
-"""The words of a recording, by a speech recogniser (faster-whisper), and how many of them are lost."""
+"""Speech recognition by faster-whisper, with word and character error rates."""
 
 import re
 from collections.abc import Callable

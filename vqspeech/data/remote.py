@@ -1,4 +1,4 @@
-"""Folders of shards that are here, or elsewhere: those of a URL are fetched as they are needed, the latest kept."""
+"""Folders of shards, local or remote; shards of a URL are fetched when needed, and the latest are cached."""
 
 import hashlib
 import os

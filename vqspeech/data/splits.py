@@ -1,4 +1,4 @@
-"""Which sentences and which speakers are held out: by a rule, so that everybody holds out the same."""
+"""Splits into train, dev and test: by a rule with a seed, without common sentences."""
 
 import hashlib
 import re

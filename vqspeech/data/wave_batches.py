@@ -1,4 +1,4 @@
-"""The seeded crops of packed speech that a vocoder sees, as waves."""
+"""Random crops of packed speech as waves, for a vocoder."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

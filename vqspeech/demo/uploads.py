@@ -1,4 +1,4 @@
-"""What comes from strangers: files within limits, work that ends, and a folder for each request that goes again."""
+"""Uploads: size and time limits, safe names, and a folder for each request that is removed later."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""The loops of the compiled engine: streams step through a WaveNet together, their sums in registers.
+"""Kernels of the compiled engine: streams step through a WaveNet side by side, with sums in registers.
 
 One symbol meets every weight once.  A single stream is bound by reading the weights (so they may be stored in 16 or
 8 bits), many streams by multiplying (so each weight that is read serves four).  What the layout owes to this:

@@ -1,4 +1,4 @@
-"""What one core can do at most: loops that only multiply, and loops that only read."""
+"""Roofline of one core: peak multiply-adds and memory bandwidth (Williams et al., 2009)."""
 
 # pyright: reportCallIssue=false
 # (an intrinsic is called without the typing context with which it is defined)

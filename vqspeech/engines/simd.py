@@ -1,4 +1,4 @@
-"""Sixteen float32 numbers as one value, which numba keeps in registers, as it does not with its arrays.
+"""SIMD intrinsics for numba: sixteen float32 numbers as one value in registers.
 
 Each function is one instruction where the processor has vectors of 512 bits; elsewhere LLVM makes two, four or
 sixteen of it.  For use inside of compiled functions.

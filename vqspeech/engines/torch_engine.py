@@ -1,4 +1,4 @@
-"""The reference engine: one step of a WaveNet after the other, in torch, on any device."""
+"""Reference engine: a WaveNet step by step in torch, on any device."""
 
 from collections.abc import Callable
 from typing import NamedTuple

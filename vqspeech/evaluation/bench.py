@@ -1,4 +1,4 @@
-"""How fast the engines are on this machine, beside the two limits that the machine sets."""
+"""Benchmark of the engines, beside the limits of the machine's cores."""
 
 import os
 import time

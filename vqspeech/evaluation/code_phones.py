@@ -1,4 +1,4 @@
-"""Which codes are which phones, after what `vqspeech probe` found of a model; and which codes are alike."""
+"""Map between codes and phones, from the results of `vqspeech probe`."""
 
 import json
 from pathlib import Path

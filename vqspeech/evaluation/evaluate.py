@@ -1,4 +1,4 @@
-"""How good conversions are: each beside the untouched recording, mu-law alone, and the codecs that are installed.
+"""Evaluation of conversions, beside the recordings, mu-law and installed codecs.
 
 ```
 pairs file:   in.wav p225                      a source and the voice that shall say it

@@ -1,4 +1,4 @@
-"""Figures from arrays; none of them reads or writes a file."""
+"""Figures from arrays."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any

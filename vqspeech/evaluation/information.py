@@ -1,4 +1,4 @@
-"""Symbols against labels: what each code most likely is, and how much codes know of phones.
+"""Codes against labels: majority labels, accuracy, mutual information.
 
 Everything here is arrays of frames: `symbols` (codes, or clusters of anything) and `labels` (phones, as integers).
 """

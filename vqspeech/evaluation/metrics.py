@@ -1,4 +1,4 @@
-"""Numbers from waves; none of them reads a file."""
+"""Loudness, spectral flatness, and bits of simple coders."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,4 +1,4 @@
-"""How good speech is, against a reference: each measure is a function of two waves at 16 kHz.
+"""Objective measures of speech quality against a reference, at 16 kHz.
 
 Where two recordings differ in time, cepstra and pitch are compared along the best warping path of their cepstra.
 What needs a package that is not there says so and is left out.

@@ -1,4 +1,4 @@
-"""What the codes know: phones and speakers, beside what anything else would know that is as small.
+"""Probes of codes for phones and speakers, beside k-means of MFCC and an untrained encoder.
 
 Each code is mapped to the phone that it most likely is, on one part of a corpus, and scored on another part that has
 no utterance and no sentence of the first (van den Oord et al., 2017, section 4.3).  The same map is made of k-means

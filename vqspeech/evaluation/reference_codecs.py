@@ -1,4 +1,4 @@
-"""Classical codecs, as the programs that are installed: what they make of a recording, at 16 kHz."""
+"""Reference codecs: installed programs (Codec 2, Opus), at 16 kHz."""
 
 import shutil
 import subprocess

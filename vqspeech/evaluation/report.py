@@ -1,4 +1,4 @@
-"""One page that needs no other: of a run, with what `probe` and `evaluate` found; of a recipe, with its own tables."""
+"""Report of a run as one HTML file."""
 
 import base64
 import io

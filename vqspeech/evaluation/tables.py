@@ -1,4 +1,4 @@
-"""What was measured, as tables: for a terminal and a paper in Markdown, for a report in HTML."""
+"""Tables of results in Markdown and HTML."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple

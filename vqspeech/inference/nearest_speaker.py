@@ -1,4 +1,4 @@
-"""What a recording has of a model's voices: whose it is nearest to, and how far it is from their level."""
+"""Nearest known speaker of a recording, and its difference in level."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A corpus as codes: every utterance of a data directory encoded, `codes.scp` beside `wav.scp`, and exports of it.
+"""Tokenisation of a corpus: every utterance encoded, with `codes.scp` and exports.
 
 ```
 data/train/codes.scp                     utterance archive:offset:frames

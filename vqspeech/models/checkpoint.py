@@ -1,4 +1,4 @@
-"""The run directory: config, weights, speaker table and states to resume from.
+"""Run directories: config, weights, speaker table, and states to resume from.
 
 ```
 exp/name/

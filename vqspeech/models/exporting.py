@@ -1,4 +1,4 @@
-"""A model as a folder to share: weights, config, voices and a card; what training left behind stays behind."""
+"""Export of a model as a folder to share: weights, config, speakers and a card."""
 
 import fnmatch
 import math

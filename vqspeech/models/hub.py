@@ -1,4 +1,4 @@
-"""Where a model lies: one that ships with the package, a run directory, or a Hugging Face repository.
+"""Model names: shipped models, run directories, Hugging Face repositories.
 
 ```
 english-16k          the one that ships, the default everywhere

@@ -1,4 +1,4 @@
-"""What is known of a model's voices, and voices that it learned later.
+"""Speaker table: metadata of training speakers, and enrolled speakers.
 
 ```
 exp/name/voices.tsv                 name, seconds of speech it was trained on, level, sex, accent

@@ -1,4 +1,4 @@
-"""Stages of training a VQ-VAE: the acoustic stage and the WaveNet stage."""
+"""Training stages of a VQ-VAE: the acoustic stage and the WaveNet stage."""
 
 from torch import nn
 

@@ -1,4 +1,4 @@
-"""The strided convolutional encoder: a wave, spectra of it, or a picture, to latents."""
+"""Strided convolutional encoder: a wave, spectra or a picture to latents."""
 
 import torch
 import torch.nn.functional as F

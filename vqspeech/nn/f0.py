@@ -1,4 +1,4 @@
-"""The pitch of speech: where each moment finds itself again, one period before."""
+"""F0 estimation by normalised square difference (McLeod & Wyvill, 2005), interpolation and phase."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Features of a wave for the encoder: log-mel or MFCC with sliding CMN, F0, and their perturbation in training."""
+"""Feature extractor: log-mel or MFCC with sliding CMN, F0, and their perturbation (VTLP, cepstral noise)."""
 
 import math
 from typing import NamedTuple

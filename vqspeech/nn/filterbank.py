@@ -1,4 +1,4 @@
-"""A pseudo quadrature mirror filter bank: a wave as 2 or 4 sub-bands at a fraction of its sample rate, and back."""
+"""Pseudo-QMF bank (PQMF): a wave as 2 or 4 sub-bands at a fraction of its sample rate, and back."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Log-mel spectra of a wave, as a layer: what the ear hears of it, without its phase."""
+"""Log-mel spectrogram, DCT basis and sliding cepstral mean normalisation (CMN)."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Heads that codes are asked by while they are learned; left behind afterwards."""
+"""Phone heads: auxiliary classifiers on the codes, used in training only."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn

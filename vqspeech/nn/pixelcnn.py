@@ -1,4 +1,4 @@
-"""A gated PixelCNN over any alphabet: pictures of codes, or of pixels, one symbol after the other."""
+"""Gated PixelCNN over any alphabet: pictures of codes or of pixels."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""The vector quantiser: the nearest of K vectors, learned by gradient or by moving averages."""
+"""Vector quantizer: EMA or gradient codebooks, dead-code replacement, residual quantization."""
 
 from typing import Any, NamedTuple, cast
 

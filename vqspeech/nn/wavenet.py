@@ -1,4 +1,4 @@
-"""A WaveNet over any alphabet: the decoder (256 mu-law classes) and the prior (K codes) are this class."""
+"""WaveNet over any alphabet: mu-law classes in the decoder, codes in the prior."""
 
 from typing import Any, cast
 

@@ -1,4 +1,4 @@
-"""Files that are there whole, or not at all, folders that have one writer, and what this tool wrote itself."""
+"""Atomic files, locked folders, and the record of what this tool wrote."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""What the machine under a training offers: bfloat16, memory that is kept, signals that can wait."""
+"""Hardware: bfloat16 support, memory allocator, and graceful interruption."""
 
 import contextlib
 import ctypes

@@ -1,4 +1,4 @@
-"""numba and librosa with a cache of compiled functions that several processes may fill at once.
+"""Just-in-time compilation: numba and librosa with a cache that several processes may fill at once.
 
 numba's own cache is not safe for that, and whoever loads what two writers have mixed crashes.  `import librosa`
 compiles, so two workers that import it for the first time are enough.  Two things go wrong there, and are mended here:

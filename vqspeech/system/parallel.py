@@ -1,4 +1,4 @@
-"""Work spread over processes."""
+"""Parallel map over processes."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator

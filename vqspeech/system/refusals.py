@@ -1,4 +1,4 @@
-"""What the operating system or a library refuses, as one line; a fault of this program stays a traceback."""
+"""Errors of the operating system and of libraries, as one line."""
 
 from vqspeech.errors import InputError
 

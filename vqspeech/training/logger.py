@@ -1,4 +1,4 @@
-"""What was measured on the way: `log.jsonl` for programs, TensorBoard for eyes and ears."""
+"""Logger of a run: `log.jsonl` and TensorBoard."""
 
 import json
 from collections.abc import Mapping

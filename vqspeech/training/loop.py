@@ -1,4 +1,4 @@
-"""One visible loop, `fit`, for whatever has a loss."""
+"""Training loop: `fit`, for any model with a loss."""
 
 import math
 import time

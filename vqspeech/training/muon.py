@@ -1,4 +1,4 @@
-"""Muon: steps of equal length in all directions of a matrix, where Adam's follow the few loudest ones."""
+"""Muon optimiser: orthogonalised momentum for matrices (Jordan et al., 2024)."""
 
 from collections import defaultdict
 

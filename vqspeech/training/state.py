@@ -1,4 +1,4 @@
-"""How a model begins, and what a training needs to go on: weights, moments and step, in a run directory."""
+"""Resumable training state: weights, optimiser moments and step, in a run directory."""
 
 from collections.abc import Callable
 from pathlib import Path

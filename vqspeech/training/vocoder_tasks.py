@@ -1,4 +1,4 @@
-"""Training of a vocoder from packed speech, and what it is worth on held-out data."""
+"""Training task of a WaveNet vocoder on packed speech."""
 
 import copy
 from collections.abc import Callable, Sequence
