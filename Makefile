@@ -1,10 +1,10 @@
-# make setup: the environment in .venv    make test: that and the suite    make lint: the linters    make fuzz: a minute
+# make setup: the environment in .venv    make test: that and the suite    make lint: the linters    make docs: the site    make fuzz: a minute
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test lint fuzz torture format clean
+.PHONY: setup test lint docs fuzz torture format clean
 setup: $(VENV)/.made
 
 $(VENV)/.made: pyproject.toml constraints.txt
@@ -31,12 +31,17 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
 
+# the site, in build/docs; warnings are errors
+docs: setup
+	@$(BIN)/python -c 'import mkdocs, mkdocstrings' 2> /dev/null || $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 SECONDS_OF_FUZZ ?= 60
 fuzz: setup
 	@$(BIN)/python -c 'import atheris' 2> /dev/null || $(BIN)/python -m pip install --quiet --constraint constraints.txt atheris
 	$(BIN)/python tests/campaigns/fuzz/fuzz_vqs.py -max_total_time=$(SECONDS_OF_FUZZ) -verbosity=0
 
-# hours: what docs/reliability.md reports
+# hours: what docs/explanation/reliability.md reports
 torture: setup
 	$(BIN)/python tests/campaigns/torture.py kill
 	$(BIN)/python tests/campaigns/torture.py disk

@@ -30,7 +30,9 @@ def load(run: Any = DEFAULT, vocoder: str | None = None, device: str = "cpu", **
 
     Args:
         run: the name of a model that ships, a run directory, or hf:owner/name.
-        vocoder, device, options: see `vqspeech.inference.speech_codec.SpeechCodec`.
+        vocoder: "source-filter" or "wavenet".
+        device: a torch device.
+        options: the other arguments of `vqspeech.inference.speech_codec.SpeechCodec`.
     """
     from vqspeech.inference.speech_codec import SpeechCodec
 

@@ -31,9 +31,9 @@ class Features(_Section):
 class Encoder(_Section):
     """Strided convolutions over the features; the hop is samples per code."""
 
-    channels: int = Field(default=256, ge=1)
-    strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2)
-    residual_blocks: int = Field(default=0, ge=0)
+    channels: int = Field(default=256, ge=1)  # of the hidden layers
+    strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2)  # of the convolutions, one after another
+    residual_blocks: int = Field(default=0, ge=0)  # after the strided convolutions
     causal_blocks: int = Field(default=0, ge=0, le=8)  # see `nn.encoder.CausalBlocks`
 
 
@@ -42,12 +42,12 @@ class Quantizer(_Section):
 
     codebooks: int = Field(default=1, ge=1, le=16)  # each codes what those before it left
     dropout: float = Field(default=0.0, ge=0, le=1)  # share of the segments of which training uses fewer codebooks
-    codebook_size: int = Field(default=512, ge=2, le=65536)
-    codebook_dim: int = Field(default=64, ge=1)
-    codebook_update: Literal["gradient", "ema"] = "ema"
+    codebook_size: int = Field(default=512, ge=2, le=65536)  # vectors
+    codebook_dim: int = Field(default=64, ge=1)  # channels of a vector
+    codebook_update: Literal["gradient", "ema"] = "ema"  # the codebook loss of the paper, or moving averages
     commitment_weight: float = Field(default=0.25, ge=0)  # beta of the paper
     commitment_warmup_steps: int = Field(default=1000, ge=0)  # in which the weight rises from 0
-    ema_decay: float = Field(default=0.99, ge=0, lt=1)
+    ema_decay: float = Field(default=0.99, ge=0, lt=1)  # per step, of the moving averages
     dead_code_threshold: float = Field(default=0.1, ge=0)
     """A code is dead, and replaced, when its share of the latents falls below this part of 1 / codebook_size."""
 
@@ -55,18 +55,18 @@ class Quantizer(_Section):
 class Acoustic(_Section):
     """The acoustic model: codes and a speaker to log-mel spectra, F0 and voicing; see `nn.acoustic_model`."""
 
-    channels: int = Field(default=0, ge=0)  # 0: none
-    causal_blocks: int = Field(default=0, ge=0, le=8)
+    channels: int = Field(default=0, ge=0)  # of the hidden layers; 0: no acoustic model
+    causal_blocks: int = Field(default=0, ge=0, le=8)  # see `nn.encoder.CausalBlocks`
 
 
 class WaveNet(_Section):
     """The sizes of a WaveNet; the dilations start again at 1 after `layers_per_stack` layers."""
 
-    residual_channels: int = Field(default=64, ge=1)
-    skip_channels: int = Field(default=256, ge=1)
-    layers: int = Field(default=30, ge=1)
-    layers_per_stack: int = Field(default=10, ge=1)
-    kernel_size: int = Field(default=2, ge=1)
+    residual_channels: int = Field(default=64, ge=1)  # of each layer
+    skip_channels: int = Field(default=256, ge=1)  # of the head
+    layers: int = Field(default=30, ge=1)  # dilated convolutions
+    layers_per_stack: int = Field(default=10, ge=1)  # after which dilations begin again at 1
+    kernel_size: int = Field(default=2, ge=1)  # taps of a convolution
 
 
 class Augment(_Section):
@@ -81,14 +81,14 @@ class Augment(_Section):
 class Model(_Section):
     """A VQ-VAE of speech; `sample_rate` in Hz."""
 
-    sample_rate: int = Field(default=16000, ge=1)
+    sample_rate: int = Field(default=16000, ge=1)  # Hz
     features: Features = Features()
     encoder: Encoder = Encoder()
     quantizer: Quantizer = Quantizer()
     acoustic: Acoustic = Acoustic()
     wavenet: WaveNet = WaveNet()
-    cond_channels: int = Field(default=128, ge=1)  # numbers that describe a frame's codes and their neighbours
-    speaker_dim: int = Field(default=64, ge=1)
+    cond_channels: int = Field(default=128, ge=1)  # channels of latents with their neighbours
+    speaker_dim: int = Field(default=64, ge=1)  # channels of a speaker embedding
     augment: Augment = Augment()
 
     @property
@@ -113,11 +113,11 @@ class Prior(WaveNet):
 class Vocoder(WaveNet):
     """A WaveNet from acoustic features to sub-bands of the wave; `sample_rate` in Hz, `hop_length` in samples."""
 
-    sample_rate: int = Field(default=16000, ge=1)
-    bands: Literal[1, 2, 4] = 4
-    n_mels: int = Field(default=80, ge=1)
-    hop_length: int = Field(default=160, ge=1)
-    cond_channels: int = Field(default=128, ge=1)
+    sample_rate: int = Field(default=16000, ge=1)  # Hz
+    bands: Literal[1, 2, 4] = 4  # sub-bands of the filter bank
+    n_mels: int = Field(default=80, ge=1)  # mel bands of the conditioning
+    hop_length: int = Field(default=160, ge=1)  # samples between frames of the conditioning
+    cond_channels: int = Field(default=128, ge=1)  # channels of the conditioning
     skip_channels: int = Field(default=128, ge=1)
     layers: int = Field(default=16, ge=1)
     layers_per_stack: int = Field(default=8, ge=1)
@@ -126,7 +126,7 @@ class Vocoder(WaveNet):
 class Training(_Section):
     """One pass through `training.loop.fit`."""
 
-    seed: int = 0
+    seed: int = 0  # of initial weights, crops and augmentation
     init_from: str = ""  # a run whose weights are begun with; its voices are kept by name, others begin as their mean
     stage: Literal["joint", "acoustic", "wavenet"] = "joint"
     """Of a VQ-VAE: `acoustic` trains codes and acoustic model, `wavenet` the WaveNet with codes frozen, `joint` all."""
@@ -136,36 +136,35 @@ class Training(_Section):
     segment_length: int = Field(default=5120, ge=1)  # samples in a training segment; of a prior, frames
     decoder_segment_length: int = Field(default=0, ge=0)  # samples of it, at random, that train the WaveNet; 0: all
     speaker_balance: float = Field(default=1.0, ge=0, le=1)
-    """A speaker is heard in proportion to the length of their speech, to this power; 0: all speakers alike."""
+    """Each speaker's share is the length of their speech to this power; 0: all speakers alike."""
     shuffle_shards: int = Field(default=0, ge=0)
-    """Shards that are gone through at a time, in random order; of a URL, twice as many are kept on disk.  0: all."""
+    """Shards that are sampled from at a time, drawn at random; of a URL, twice as many are cached.  0: all."""
     input_gain_drift_db: float = Field(default=0.0, ge=0)
     """Standard deviation of the level of the WaveNet's input; see `data.batches.corrupt_history`."""
     input_noise: float = Field(default=0.0, ge=0)
     """Noise in that input, in classes; of a prior, the share of codes that are random."""
-    phone_weight: float = Field(default=0.0, ge=0)
-    phone_context_weight: float = Field(default=0.0, ge=0)
-    """Weights of the phone heads: cross entropy of each first code alone, and with its neighbours."""
+    phone_weight: float = Field(default=0.0, ge=0)  # of the phone head on each first code alone
+    phone_context_weight: float = Field(default=0.0, ge=0)  # of the phone head with neighbours
     phone_labels: bool = False  # whether this run, or one that it began with, learned from them; training fills it in
     gain_db: float = Field(default=0.0, ge=0)
     """Of a vocoder's segments: each is made louder or softer at random by up to this."""
     predicted_features: float = Field(default=0.0, ge=0, le=1)
     """Share of a vocoder's segments that are conditioned on predictions of `acoustic_model`, a run."""
-    acoustic_model: str = ""
+    acoustic_model: str = ""  # the run that predicts them
     muon_lr_ratio: float = Field(default=0.0, ge=0)
     """Rate of the steps that Muon takes, in learning_rates; 0: Adam for all.  See `muon.Muon`."""
-    learning_rate: float = Field(default=4e-4, gt=0)
-    final_learning_rate: float = Field(default=2e-5, ge=0)
-    warmup_steps: int = Field(default=200, ge=0)
+    learning_rate: float = Field(default=4e-4, gt=0)  # of Adam, after the warm-up
+    final_learning_rate: float = Field(default=2e-5, ge=0)  # at the end of the cosine
+    warmup_steps: int = Field(default=200, ge=0)  # in which the rate rises from 0
     decay_steps: int | None = Field(default=None, ge=1)  # along which the rate falls by a cosine; none: max_steps
-    max_grad_norm: float = Field(default=1.0, gt=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)  # to which gradients are clipped
     ema_decay: float = Field(default=0.999, ge=0, lt=1)  # decay of the moving average of the weights that is kept
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the products; weights and sums stay float32.  auto: bfloat16 where the processor has it."""
     compile: bool = False  # by torch, which pays on a GPU
     max_steps: int = Field(default=100_000, ge=1)
-    max_minutes: float | None = Field(default=None, gt=0)
-    evaluate_every: int = Field(default=1000, ge=1)
+    max_minutes: float | None = Field(default=None, gt=0)  # resumed parts included
+    evaluate_every: int = Field(default=1000, ge=1)  # steps between evaluations
     evaluate_s: float = Field(default=60.0, gt=0)  # of held-out speech on which the bits per sample are measured
     save_every: int = Field(default=1000, ge=1)  # steps between states, of which `keep_checkpoints` are kept
     keep_checkpoints: int = Field(default=2, ge=1)

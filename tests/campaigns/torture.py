@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Campaigns against what a person trusts: python tests/campaigns/torture.py kill --rounds 100; `make torture` runs all.
 
-Each prints a table for docs/reliability.md and ends with 1 if something was lost, torn or untold.  The suite runs a
+Each prints a table for docs/explanation/reliability.md and ends with 1 if something was lost, torn or untold.  The suite runs a
 short form of each: tests/stories/test_torture.py.
 """
 

@@ -235,7 +235,7 @@ def _how_good(found: dict[str, Any]) -> tables.Parts:
     return [
         tables.evaluated(evaluate.summary(found), {one.name: one.unit for one in MEASURES}),
         "Conversions beside the untouched recordings, mu-law alone, and the codecs that were installed. What each "
-        "measure does with known faults stands in docs/measures.md.",
+        "measure does with known faults stands in docs/explanation/measures.md.",
     ]
 
 

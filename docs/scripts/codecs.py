@@ -1,6 +1,6 @@
 """Rates, times and quality of a trained model's files beside the classical codecs that are installed.
 
-python docs/codecs.py RUN_DIR PRIOR_DIR DATA_DIR [UTTERANCES]
+python docs/scripts/codecs.py RUN_DIR PRIOR_DIR DATA_DIR [UTTERANCES]
 
 Needs `pip install 'vqspeech[measure]'`; of codec2, opus-tools and speex what is missing is left out.  Every recording
 is cut to its utterance, coded, decoded, moved by up to 60 ms to where it fits the original best, and measured against

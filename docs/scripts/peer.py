@@ -1,7 +1,7 @@
 """Samples a second of the best-known public sampler of WaveNets, on one core, with the sizes of `vqspeech bench`.
 
 pip install --no-deps wavenet_vocoder==0.1.1
-python docs/peer.py
+python docs/scripts/peer.py
 """
 
 import time

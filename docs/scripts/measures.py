@@ -1,6 +1,6 @@
-"""What every measure says of known faults: the table of docs/measures.md.
+"""What every measure says of known faults: the table of docs/explanation/measures.md.
 
-python docs/measures.py DATA_DIR [RECORDINGS]
+python docs/scripts/measures.py DATA_DIR [RECORDINGS]
 
 Needs `pip install 'vqspeech[measure]'`; what is missing is left out.  The wrong speaker says the same sentence, so the
 directory needs `text` and sentences that several speakers read.

@@ -1,4 +1,4 @@
-"""How far the phone boundaries of one labelling are from those of another: python docs/labels.py DATA_DIR OTHER_DIR."""
+"""Distance of the phone boundaries of two labellings: python docs/scripts/labels.py DATA_DIR OTHER_DIR."""
 
 import sys
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """The licence of every package that vqspeech brings, by what asks for it.
 
-python docs/licences.py, in an environment that has them all.
+python docs/scripts/licences.py, in an environment that has them all.
 """
 
 import re

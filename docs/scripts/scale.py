@@ -2,7 +2,7 @@
 """What an index of many utterances costs, and how fast crops come of it: scale.py PACKED [--utterances 1000000].
 
 PACKED is a packed folder of real speech; the index is that of an imagined corpus with utterances as long as its own.
-Figures for docs/scale.md.
+Figures for docs/explanation/scale.md.
 """
 
 import resource
