@@ -99,7 +99,7 @@ def test_codes_by_pieces_are_the_codes_of_the_whole(hears_mel, speech, monkeypat
     assert model.hop == 64
     whole = model.encode(wave)
     assert len(set(whole.flatten().tolist())) > 1
-    monkeypatch.setattr(speech_codec, "PIECE_FRAMES", 16)
+    monkeypatch.setattr(speech_codec, "CHUNK_FRAMES", 16)
     assert np.array_equal(model.encode(wave), whole)
     blocks = np.split(wave, [1, 100, 5000])
     assert np.array_equal(np.concatenate([*model.encode_blocks(blocks)]), whole)
