@@ -57,7 +57,7 @@ class Second(nn.Module):
         self.quantizer = Quantizer(codes, dim, "ema", 0.25, 0.9, 0.1, commitment_warmup_steps=200)
         self.place = nn.Parameter(0.1 * torch.randn(1, dim, size, size))
         self.told = nn.Linear(self.LATENTS * dim, dim)
-        self.net = PixelCNN(codes, channels, layers, 5, cond=dim)
+        self.net = PixelCNN(codes, channels, layers, 5, cond_channels=dim)
 
     def latents(self, codes: Tensor) -> Tensor:
         """(batch, rows, columns) -> (batch, dim, LATENTS), before quantisation."""

@@ -82,7 +82,7 @@ class Dream(nn.Module):
         self.moving = nn.Conv2d(sizes.dim, sizes.moving, 1)
         self.both = nn.Conv2d(channels + sizes.moving, channels, 3, padding=1)
         self.mixed = nn.Conv2d(channels, channels, 1)
-        self.net = PixelCNN(sizes.codes, channels, sizes.layers, 5, cond=channels + sizes.moving)
+        self.net = PixelCNN(sizes.codes, channels, sizes.layers, 5, cond_channels=channels + sizes.moving)
 
     def condition(self, past: Tensor, actions: Tensor) -> Tensor:
         """What the PixelCNN is told of each place: (batch, channels + moving, rows, columns)."""

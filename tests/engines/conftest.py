@@ -5,18 +5,22 @@ import torch
 
 from vqspeech.nn.wavenet import WaveNet
 
+NAMES = ("classes", "start", "residual_channels", "skip_channels", "layers", "layers_per_stack", "kernel_size")
 SIZES = {
-    "decoder": {"classes": 256, "start": 128, "residual": 48, "skip": 40, "layers": 7, "stack": 4, "kernel": 2},
-    "odd": {"classes": 11, "start": 5, "residual": 7, "skip": 13, "layers": 3, "stack": 3, "kernel": 2},
-    "one layer": {"classes": 30, "start": 0, "residual": 8, "skip": 8, "layers": 1, "stack": 1, "kernel": 2},
-    "kernel 3": {"classes": 20, "start": 3, "residual": 16, "skip": 24, "layers": 4, "stack": 3, "kernel": 3},
-    "kernel 1": {"classes": 20, "start": 3, "residual": 8, "skip": 8, "layers": 2, "stack": 2, "kernel": 1},
+    name: dict(zip(NAMES, values, strict=True))
+    for name, values in {
+        "decoder": (256, 128, 48, 40, 7, 4, 2),
+        "odd": (11, 5, 7, 13, 3, 3, 2),
+        "one layer": (30, 0, 8, 8, 1, 1, 2),
+        "kernel 3": (20, 3, 16, 24, 4, 3, 3),
+        "kernel 1": (20, 3, 8, 8, 2, 2, 1),
+    }.items()
 }
 SIZES |= {
     "4 bands": {**SIZES["decoder"], "classes": 32, "start": 16, "bands": 4},
     "2 bands": {**SIZES["odd"], "bands": 2},
 }
-PRIOR = {"classes": 512, "start": 256, "residual": 16, "skip": 16, "layers": 4, "stack": 2, "kernel": 2}
+PRIOR = dict(zip(NAMES, (512, 256, 16, 16, 4, 2, 2), strict=True))
 HOPS = {**{name: (size, 8) for name, size in SIZES.items()}, "prior": (PRIOR, 1)}
 
 
@@ -25,7 +29,7 @@ def talk(request):
     """A WaveNet whose choices matter, conditioning for three streams, a teacher and uniforms."""
     size, hop = HOPS[request.param]
     torch.manual_seed(1)
-    wavenet = WaveNet(**size, cond=5).eval()
+    wavenet = WaveNet(**size, cond_channels=5).eval()
     with torch.no_grad():
         for parameter in wavenet.parameters():
             parameter.mul_(2)

@@ -139,7 +139,7 @@ def warm(precision: str) -> None:
 def pack(wavenet: WaveNet, precision: str = "float32") -> Weights:
     """A copy of the weights as the loops want them; a later change of the WaveNet does not reach it."""
     assert precision in PRECISIONS, f"{precision} is none of {[*PRECISIONS]}"
-    residual, matrices = wavenet.residual, []
+    residual, matrices = wavenet.residual_channels, []
     for taps, out in zip(wavenet.taps, wavenet.out, strict=True):
         tap = taps.weight.permute(2, 1, 0).unflatten(2, (2, residual))  # (kernel, residual, a or b, residual)
         weight = out.weight[:, :, 0].t()
@@ -155,7 +155,7 @@ def pack(wavenet: WaveNet, precision: str = "float32") -> Weights:
     cond_bias = cast("Tensor", wavenet.cond.bias).detach().float().cpu().unflatten(0, (-1, residual))
     logits_bias = cast("Tensor", wavenet.logits.bias).unflatten(0, (wavenet.bands, wavenet.classes))
     biases = torch.stack([layer.bias for layer in wavenet.out])
-    reach = [(wavenet.kernel - 1) * dilation for dilation in wavenet.dilations]
+    reach = [(wavenet.kernel_size - 1) * dilation for dilation in wavenet.dilations]
     return Weights(
         matrices=aligned(np.concatenate(panels)),
         embed=_numbers(wavenet.embed.weight, 1),
@@ -196,7 +196,7 @@ def _run(
     def speak(tiles: NDArray[np.int64]) -> None:
         part = slice(tiles[0] * tile, (tiles[-1] + 1) * tile)
         scratch, gates = (
-            _scratch(state.weights, wavenet.kernel, len(tiles) * tile),
+            _scratch(state.weights, wavenet.kernel_size, len(tiles) * tile),
             _gates(state.weights, conditioning[part]),
         )
         generate_kernel_(

@@ -122,7 +122,7 @@ def _run(
     batch, _, frames = cond.shape
     assert time % (wavenet.bands * frames) == 0, f"{time} symbols are no multiple of {frames} frames"
     time //= wavenet.bands
-    residual, kernel, device = wavenet.residual, wavenet.kernel, cond.device
+    residual, kernel, device = wavenet.residual_channels, wavenet.kernel_size, cond.device
     taps = [layer.weight.permute(2, 1, 0).flatten(0, 1) for layer in wavenet.taps]  # oldest tap first
     outs = [(layer.weight[:, :, 0].t(), layer.bias) for layer in wavenet.out]
     gates = wavenet.cond(cond).view(batch, -1, 2 * residual, frames).permute(3, 1, 0, 2).contiguous()
@@ -142,7 +142,7 @@ def _run(
         clock, heard = state.clock + now, []
         pasts = memory[:, starts + (clock - backs) % sizes].flatten(2)  # (batch, layers, past taps and residual)
         gate_inputs = gates.index_select(0, now * frames // time)[0]
-        x, skips = wavenet.embedded(previous), cond.new_zeros(batch, wavenet.skip)
+        x, skips = wavenet.embedded(previous), cond.new_zeros(batch, wavenet.skip_channels)
         for layer, (weight, bias) in enumerate(outs):
             heard.append(x)
             a, b = torch.addmm(gate_inputs[layer], torch.cat([pasts[:, layer], x], dim=1), taps[layer]).chunk(2, dim=1)

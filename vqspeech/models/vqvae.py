@@ -24,7 +24,7 @@ from vqspeech.nn.features import (
 )
 from vqspeech.nn.phone_heads import PhoneHeads
 from vqspeech.nn.quantizer import ResidualQuantized, ResidualQuantizer, data_dependent_init_, time_jitter
-from vqspeech.nn.shapes import Classes, Cond, Latents, Loss, Past, StackedIndices, Waves
+from vqspeech.nn.shapes import Classes, Cond, DecoderInput, Latents, Loss, StackedIndices, Waves
 from vqspeech.nn.wavenet import WaveNet
 
 EMBEDDING_STD = 0.1
@@ -189,7 +189,7 @@ class VQVAE(nn.Module):
         return acoustic_model.fit_adaptation(predictions, log_mel)
 
     def nats(
-        self, classes: Classes, past: Past, starts: Tensor, latents: Latents, embeddings: Tensor
+        self, classes: Classes, past: DecoderInput, starts: Tensor, latents: Latents, embeddings: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Negative log-likelihood, nats per sample, given quantised latents and embeddings; and the acoustic losses.
 

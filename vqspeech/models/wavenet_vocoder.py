@@ -13,7 +13,7 @@ from vqspeech.data.wave_batches import WaveBatch
 from vqspeech.nn.f0 import HIGHEST_HZ, LOWEST_HZ, estimate_f0
 from vqspeech.nn.filterbank import FilterBank
 from vqspeech.nn.mel import LogMel
-from vqspeech.nn.shapes import Classes, Cond, Loss, Pitch, Signal, Waves
+from vqspeech.nn.shapes import F0, Classes, Cond, Loss, Signal, Waves
 from vqspeech.nn.wavenet import WaveNet
 
 BAND_RMS = 0.12
@@ -25,7 +25,7 @@ class AcousticFeatures(NamedTuple):
     """Input of a vocoder: log-mel spectra (batch, bands, frames), and F0 (batch, frames) in Hz, 0 where unvoiced."""
 
     log_mel: Signal
-    f0: Pitch
+    f0: F0
 
 
 class WaveNetVocoder(nn.Module):
@@ -112,7 +112,7 @@ class WaveNetVocoder(nn.Module):
         return Loss(nats, {"bits_per_sample": nats / math.log(2)})
 
 
-def interpolate_log_f0(f0: Pitch) -> Tensor:
+def interpolate_log_f0(f0: F0) -> Tensor:
     """Log2 F0 relative to MIDDLE_HZ, (batch, frames), interpolated linearly through unvoiced frames.
 
     The ends repeat the first and the last voiced frame; all is 0 where no frame is voiced.

@@ -11,25 +11,28 @@ from torch import Tensor, nn
 from vqspeech.nn.encoder import CausalBlocks
 from vqspeech.nn.f0 import HIGHEST_HZ, LOWEST_HZ
 from vqspeech.nn.mel import LogMel, dct_basis, sliding_cmn
-from vqspeech.nn.shapes import Cond, Latents, Pitch, Signal
+from vqspeech.nn.shapes import F0, Cond, Latents, Signal
 
 N_MELS = 80
+"""Mel bands of the acoustic features."""
 STEP_S = 0.01
 """Frame shift of the acoustic features."""
 RESIDUAL_BLOCKS = 2
+"""Non-causal residual blocks."""
 SLOPE_BANDS = 4
 """Bands between which the slope of a spectrum is measured."""
 N_MFCC = 13
+"""Cepstra of the MFCC loss and of the context-free loss, from the zeroth on."""
 MFCC_WEIGHT = 0.3
-"""Of the MFCC loss."""
+"""Weight of the MFCC loss."""
 CMN_WINDOW_S = 2.0
-"""Window of the sliding mean that is removed from the targets of the context-free loss."""
+"""Seconds before and after a frame whose mean is removed from the targets of the context-free loss."""
 N_CONTEXT_FREE = 2 * N_MFCC - 1
 """Targets of the context-free loss: cepstra 1 and up, and the deltas of all."""
 DELTA_WINDOW_S = 0.04
-"""Regression window of deltas on either side."""
+"""Regression window of the deltas, in seconds before and after."""
 DELTA_SCALE_S = 0.06
-"""Scale of deltas, which makes them as large as cepstra."""
+"""Seconds by which the slopes are multiplied, so that deltas are as large as cepstra."""
 PRIOR_S = 15.0
 """Weight of the prior of the adaptation (no change), as seconds of speech."""
 MAX_VARIANCE_GAIN = 1.0
@@ -41,8 +44,9 @@ MEAN_LOG_F0 = math.log(LOWEST_HZ * HIGHEST_HZ) / 2
 class AcousticPrediction(NamedTuple):
     """Acoustic features predicted from codes, (batch, frames) and more.
 
-    `conditioning`: of the WaveNet, beside the codes; `hidden`: the last hidden layer, of which the others are linear
-    maps; `log_mel`: (batch, frames, parts * N_MELS); `voicing_logits`; `log_f0`: where there is a voice.
+    `conditioning`: of the WaveNet, in addition to the codes; `hidden`: the last hidden layer, of which the others are
+    linear maps; `log_mel`: (batch, frames, parts * N_MELS); `voicing_logits`: positive where voiced; `log_f0`: valid
+    where voiced.
     """
 
     conditioning: Cond
@@ -52,8 +56,8 @@ class AcousticPrediction(NamedTuple):
     log_f0: Tensor
 
     @property
-    def f0(self) -> Pitch:
-        """F0 in Hz, 0 where silence or a whisper is likelier."""
+    def f0(self) -> F0:
+        """F0 in Hz, 0 where the frame is more likely unvoiced."""
         return torch.where(self.voicing_logits > 0, self.log_f0.float().exp().clamp(LOWEST_HZ, HIGHEST_HZ), 0.0)
 
 
@@ -172,7 +176,7 @@ class AcousticModel(nn.Module):
 
         Args:
             predictions: of the speaker's recordings, a batch of one each.
-            log_mel: the spectra of the recordings, (1, bands, frames) each, by `mel`.
+            log_mel: the spectra of the recordings, (1, bands, steps) each, by `mel`.
 
         Returns:
             An array of `adaptation_shape`.
@@ -193,9 +197,7 @@ class AcousticModel(nn.Module):
             [transform, torch.stack([variance_gain, variance_gain * (adapted.mean(0) if enough else 0.0)])]
         ).float()
 
-    def losses(
-        self, prediction: AcousticPrediction, speakers: Tensor, log_mel: Signal, pitch: Pitch
-    ) -> dict[str, Tensor]:
+    def losses(self, prediction: AcousticPrediction, speakers: Tensor, log_mel: Signal, f0: F0) -> dict[str, Tensor]:
         """Losses of a prediction, by name.
 
         `mel_l1`: mean absolute error of log10 amplitudes; `mel_slope_l1`: of spectral slopes, since formants tell words
@@ -205,10 +207,10 @@ class AcousticModel(nn.Module):
         Args:
             speakers: embeddings, (batch, dim).
             log_mel: of the recordings, by `mel`.
-            pitch: F0 of the recordings.
+            f0: of the recordings in Hz, (batch, frames).
         """
         log_mel = self._by_part(log_mel)
-        voiced, log_f0, speaker_mean = (pitch > 0).float(), pitch.clamp_min(1).log(), self.speaker_means(speakers)
+        voiced, log_f0, speaker_mean = (f0 > 0).float(), f0.clamp_min(1).log(), self.speaker_means(speakers)
         expected = torch.where(voiced[:, :, None] > 0, speaker_mean.voiced, speaker_mean.unvoiced)
         return {
             "mel_l1": (error := prediction.log_mel.unflatten(2, (-1, N_MELS)) - log_mel).abs().mean(),
@@ -223,21 +225,22 @@ class AcousticModel(nn.Module):
     def context_free_loss(self, predicted: Latents, log_mel: Signal) -> Tensor:
         """Auxiliary loss of each code alone, without neighbours and speaker: mean absolute error of cepstra and deltas.
 
-        A code with neighbours need not describe its own frame; one that is asked alone must, as a phone would.
+        A code with neighbours need not describe its own frame.  This loss sees one code at a time, so the code must.
 
         Args:
             predicted: (batch, N_CONTEXT_FREE, frames).
             log_mel: as in `losses`; a sliding mean and the level are removed.
         """
-        rate = self.mel.sizes[0] / self.mel.hop_length  # steps a second
+        rate = self.mel.sizes[0] / self.mel.hop_length  # steps per second
         cepstra = self.liftered.t() @ sliding_cmn(log_mel, round(CMN_WINDOW_S * rate))
         delta = DELTA_SCALE_S * rate * deltas(cepstra, max(1, round(DELTA_WINDOW_S * rate)))
         targets = torch.cat([cepstra[:, 1:], delta], dim=1)
-        targets = targets.unflatten(2, (-1, self.parts)).mean(3)  # of a frame
+        targets = targets.unflatten(2, (-1, self.parts)).mean(3)  # averaged over the parts of a frame
         return (predicted.float() - targets).abs().mean()
 
     def _by_part(self, log_mel: Signal) -> Tensor:
-        return log_mel.transpose(1, 2).unflatten(1, (-1, self.parts))  # (batch, frames, parts, bands)
+        """Spectra grouped by frame: (batch, bands, steps) -> (batch, frames, parts, bands)."""
+        return log_mel.transpose(1, 2).unflatten(1, (-1, self.parts))
 
     def _mfcc(self, log_mel: Tensor) -> Tensor:
         """Liftered cepstra, (..., bands) -> (..., N_MFCC), of a variance of about 1 each.
@@ -248,11 +251,12 @@ class AcousticModel(nn.Module):
 
 
 def _append_one(hidden: Tensor) -> Tensor:
+    """Hidden layer with a constant 1 appended, which makes the last row of a transform its bias."""
     return F.pad(hidden.float(), (0, 1), value=1.0)
 
 
 def deltas(x: Signal, reach: int) -> Signal:
-    """Deltas: the regression slope over `reach` steps before and after, (batch, lines, steps).
+    """Deltas: the regression slope over `reach` steps before and after, (batch, bands, steps).
 
     Source: the delta coefficients of Furui, Cepstral analysis technique for automatic speaker verification (1981).
     """

@@ -8,10 +8,10 @@ from vqspeech.nn.shapes import Latents, PictureLatents, Pictures, Signal
 
 
 class CausalBlocks(nn.Module):
-    """Dilated residual blocks that see the past alone: context that costs no look-ahead.
+    """Causal dilated residual blocks: context without look-ahead.
 
-    Block b is ReLU, 3 wide with a dilation of 2^b, ReLU, 1 wide, and a shortcut; each starts as the identity.
-    Frames before the first are zero.
+    Block b is ReLU, a convolution of kernel size 3 and dilation 2^b, ReLU, a convolution of kernel size 1, and a
+    residual connection.  Each block is initialised to the identity.  Frames before the first are zero.
     """
 
     def __init__(self, channels: int, blocks: int) -> None:
@@ -25,36 +25,36 @@ class CausalBlocks(nn.Module):
 
     @property
     def context(self) -> int:
-        """Frames before a frame that change it."""
+        """Number of earlier frames that a frame depends on."""
         return 2 * (2 ** len(self.wide) - 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, 1, frames) -> the same."""
+        """(batch, channels, 1, frames) -> (batch, channels, 1, frames)."""
         for block, (wide, narrow) in enumerate(zip(self.wide, self.narrow, strict=True)):
             x = x + narrow(F.relu(wide(F.pad(F.relu(x), (2 * 2**block, 0)))))
         return x
 
 
 class Encoder(nn.Module):
-    """Convolutions of window 2s and stride s, ReLU between them; frame f is centred on its own samples.
+    """Strided convolutions of kernel size 2s and stride s, with ReLU between them, then residual blocks.
 
     ```
     samples  |....hop....|....hop....|....hop....|      time = frames * hop
     frames   |     0     |     1     |     2     |
     ```
-    Each convolution is padded by half its stride (rounded up) on both sides, so nothing shifts and no frame is lost;
-    the frame too many that this gives at a stride of 1 is left out.
-    They are convolutions of pictures of one line, which have the channels of a sample side by side in memory: these
-    are faster than those of lines.  Of a picture, windows and strides are the same in both directions.
+    Each convolution is padded by half its stride (rounded up) on both sides, so each frame is centred on its own
+    samples and none is lost; at a stride of 1 this gives one frame too many, which is dropped.
+    A signal is convolved as a picture of height 1 in channels-last memory format, which is faster than `Conv1d`.  For
+    pictures, kernel sizes and strides are the same in both directions.
 
     Args:
-        bands: of what is heard; 1 of a wave.
+        bands: channels of the input; 1 for a wave.
         channels: of every hidden layer.
-        strides: one a layer; their product is the hop.
-        residual_blocks: ReLU, 3x1, ReLU, 1x1 and a shortcut, at the rate of the codes.
-        dim: numbers in a latent.
-        causal_blocks: after those; not of pictures.
-        pictures: whether what comes has a height.
+        strides: of the layers; their product is the hop.
+        residual_blocks: blocks of ReLU, convolution of 3, ReLU, convolution of 1, at the frame rate of the codes.
+        dim: channels of the latents.
+        pictures: whether the input is pictures.
+        causal_blocks: causal blocks after the residual blocks; for signals only.
 
     Source: van den Oord et al. (2017), section 4.3 (six layers, stride 2, window 4); the residual blocks
         are those of its section 4.1.
@@ -67,15 +67,17 @@ class Encoder(nn.Module):
         super().__init__()
         self.pictures = pictures
 
-        def conv(before: int, window: int, stride: int, padding: int) -> nn.Conv2d:
-            tall = (window, stride, padding) if pictures else (1, 1, 0)
-            return nn.Conv2d(before, channels, (tall[0], window), (tall[1], stride), (tall[2], padding))
+        def conv(in_channels: int, kernel_size: int, stride: int, padding: int) -> nn.Conv2d:
+            vertical = (kernel_size, stride, padding) if pictures else (1, 1, 0)
+            return nn.Conv2d(
+                in_channels, channels, (vertical[0], kernel_size), (vertical[1], stride), (vertical[2], padding)
+            )
 
         self.down = nn.ModuleList(
             conv(channels if layer else bands, 2 * stride, stride, (stride + 1) // 2)
             for layer, stride in enumerate(strides)
         )
-        self._steps = [(stride if pictures else 1, stride) for stride in strides]
+        self._strides = [(stride if pictures else 1, stride) for stride in strides]
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.ReLU(), conv(channels, 3, 1, 1), nn.ReLU(), conv(channels, 1, 1, 0))
             for _ in range(residual_blocks)
@@ -85,7 +87,7 @@ class Encoder(nn.Module):
 
     @property
     def context(self) -> int:
-        """Frames on either side of a frame beyond which nothing can change its latent."""
+        """Frames on either side of a frame that its latent depends on, at most."""
         return 1 + len(self.blocks) + self.causal.context
 
     def forward(self, signal: Signal | Pictures) -> Latents | PictureLatents:
@@ -93,10 +95,11 @@ class Encoder(nn.Module):
 
         Time, or height and width, must be multiples of the product of the strides.
         """
-        x: Tensor = signal if self.pictures else signal[:, :, None]  # a picture of one line
+        x: Tensor = signal if self.pictures else signal[:, :, None]  # as a picture of height 1
         for layer, down in enumerate(self.down):
-            (tall, long), (height, width) = self._steps[layer], x.shape[2:]
-            x = down(F.relu(x) if layer else x)[:, :, : height // tall, : width // long]  # stride 1 makes one more
+            (stride_y, stride_x), (height, width) = self._strides[layer], x.shape[2:]
+            x = down(F.relu(x) if layer else x)
+            x = x[:, :, : height // stride_y, : width // stride_x]  # a stride of 1 gives one too many
             x = x.contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
             x = x + block(x)

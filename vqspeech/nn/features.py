@@ -9,24 +9,29 @@ from torch import Tensor, nn
 
 from vqspeech.nn.f0 import estimate_f0, f0_context_samples
 from vqspeech.nn.mel import LogMel, band_edges, dct_basis, hz_to_mel, sliding_cmn, sliding_sum
-from vqspeech.nn.shapes import Pitch, Signal, Waves
+from vqspeech.nn.shapes import F0, Signal, Waves
 
 F0_SCALE = 2.0
-"""log2 F0 is scaled by this, to be about as large as a spectrum."""
+"""Factor of log2 F0, which makes it about as large as log-mel values."""
 N_PERTURBED_CEPSTRA = 6
-NOISE_DRAWS, NOISE_DB, NOISE_CEPSTRUM_STD = 6, (5.0, 35.0), 0.3
-"""Random numbers that noise needs; its level below the recording's, dB; the deviation of its cepstra."""
+"""Cepstra to which cepstral noise is added, from the zeroth on."""
+NOISE_DRAWS = 6
+"""Random numbers that `add_noise` needs for each segment."""
+NOISE_DB = (5.0, 35.0)
+"""Least and greatest signal-to-noise ratio."""
+NOISE_CEPSTRUM_STD = 0.3
+"""Standard deviation of the cepstra of the noise."""
 
 
 class Analysis(NamedTuple):
     """Log-mel spectra of a wave, (batch, n_mels, steps), and F0 if it is used."""
 
     log_mel: Signal
-    f0: Pitch | None
+    f0: F0 | None
 
 
 class Perturbation(NamedTuple):
-    """Makes voices other voices in training, so that codes do not tell who speaks.
+    """Random change of the speaker's timbre in training, so that the codes carry less of the speaker.
 
     `vtlp`: (batch,), factors of the frequency axis; `cepstral_noise`: (batch, N_PERTURBED_CEPSTRA), in log10 of
     amplitudes.
@@ -37,58 +42,61 @@ class Perturbation(NamedTuple):
 
 
 def sample_perturbation(uniforms: Tensor, vtlp: float, cepstral_noise: float) -> Perturbation:
-    """A perturbation by draws from [0, 1), (batch, 1 + N_PERTURBED_CEPSTRA).
+    """Perturbation of each segment of a batch.
 
     Args:
-        vtlp: most by which the logarithm of frequencies changes.
+        uniforms: (batch, 1 + N_PERTURBED_CEPSTRA), in [0, 1).
+        vtlp: greatest change of the logarithm of frequencies.
         cepstral_noise: standard deviation.
 
-    Source: VTLP is that of Jaitly and Hinton, Vocal Tract Length Perturbation (2013), of the whole axis.
+    Source: Jaitly and Hinton, Vocal Tract Length Perturbation (2013); here the whole frequency axis is scaled.
     """
-    even = 2 * uniforms - 1
-    return Perturbation(torch.exp(vtlp * even[:, 0]), math.sqrt(3) * cepstral_noise * even[:, 1:])
+    symmetric = 2 * uniforms - 1  # of standard deviation 1 / sqrt(3)
+    return Perturbation(torch.exp(vtlp * symmetric[:, 0]), math.sqrt(3) * cepstral_noise * symmetric[:, 1:])
 
 
 def add_noise(log_mel: Signal, uniforms: Tensor, share: float) -> Signal:
-    """Log-mel spectra, (batch, bands, steps), with steady noise of a random colour added to a share of the batch.
+    """Log-mel spectra, (batch, bands, steps), with stationary noise of a random spectrum in a share of the segments.
 
     Args:
-        uniforms: (batch, NOISE_DRAWS), from [0, 1): whether, how loud, and the noise's cepstra.
+        log_mel: (batch, bands, steps).
+        uniforms: (batch, NOISE_DRAWS), in [0, 1): whether noise is added, its level, its cepstra.
+        share: of the segments that get noise.
     """
     with torch.autocast(log_mel.device.type, enabled=False):
-        even = math.sqrt(3) * NOISE_CEPSTRUM_STD * (2 * uniforms[:, 2:].float() - 1)
-        cepstral_noise = even @ dct_basis(log_mel.shape[1], NOISE_DRAWS - 1).to(log_mel)[1:]
+        cepstra = math.sqrt(3) * NOISE_CEPSTRUM_STD * (2 * uniforms[:, 2:].float() - 1)
+        spectrum = cepstra @ dct_basis(log_mel.shape[1], NOISE_DRAWS - 1).to(log_mel)[1:]
         power = (2 * math.log(10) * log_mel.float()).exp()
         level = power.mean((1, 2)).clamp_min(1e-12).log10() / 2
-        below = (NOISE_DB[0] + (NOISE_DB[1] - NOISE_DB[0]) * uniforms[:, 1].float()) / 20
-        noise = (2 * math.log(10) * ((level - below)[:, None] + cepstral_noise)).exp()[:, :, None]
-        features = (power + noise).log10() / 2
-        return torch.where((uniforms[:, 0] < share)[:, None, None], features, log_mel)
+        snr = (NOISE_DB[0] + (NOISE_DB[1] - NOISE_DB[0]) * uniforms[:, 1].float()) / 20
+        noise = (2 * math.log(10) * ((level - snr)[:, None] + spectrum)).exp()[:, :, None]
+        noisy = (power + noise).log10() / 2
+        return torch.where((uniforms[:, 0] < share)[:, None, None], noisy, log_mel)
 
 
 class FeatureExtractor(nn.Module):
-    """Log-mel spectra of a wave, or MFCC, and F0.
+    """Feature extractor: log-mel spectra or MFCC, with F0 and voicing.
 
     ```
     wave -+-> log-mel --> VTLP --> sliding CMN --> cepstral noise --> DCT -+-> features
-          +-> F0 -------> voicing, log2 F0 above its sliding mean ---------+
+          +-> F0 -------> voicing, log2 F0 less its sliding mean ----------+
     ```
-    MFCC keep formants and drop harmonics; with F0 beside them, codes need not find it in the spectra.
+    MFCC keep the formants and drop the harmonics; with F0 as a feature, the encoder need not find it in the spectra.
 
     Args:
-        sample_rate: Hz.
-        hop: samples per code; F0 is one number a code.
+        sample_rate: in Hz.
+        hop: samples per code; there is one F0 value per code.
         n_mels: mel bands.
-        hop_length: samples between spectra; a hop is a multiple of it.
-        n_mfcc: cepstra, from the zeroth on; 0: the mel bands themselves.
+        hop_length: samples between spectra; `hop` is a multiple of it.
+        n_mfcc: cepstra, from the zeroth on; 0: the mel bands instead.
         cmn_window_s: seconds before and after a frame whose mean is subtracted; 0: none.
         use_f0: whether F0 and voicing are features.
 
-    Source: mel cepstra are those of Davis and Mermelstein (1980), here of logarithms of amplitudes.
+    Source: MFCC after Davis and Mermelstein (1980), here from log amplitudes.
     """
 
     basis: Tensor
-    tint_basis: Tensor
+    perturbation_basis: Tensor
     edges: Tensor
 
     def __init__(
@@ -100,27 +108,27 @@ class FeatureExtractor(nn.Module):
         self.mel, self.cmn_window_s = LogMel(sample_rate, n_mels, hop_length), cmn_window_s
         self.bands = (n_mfcc or n_mels) + 2 * use_f0
         self.register_buffer("basis", F.normalize(dct_basis(n_mels, n_mfcc)), persistent=False)
-        self.register_buffer("tint_basis", dct_basis(n_mels, N_PERTURBED_CEPSTRA), persistent=False)
+        self.register_buffer("perturbation_basis", dct_basis(n_mels, N_PERTURBED_CEPSTRA), persistent=False)
         self.register_buffer("edges", band_edges(sample_rate, n_mels).float(), persistent=False)
 
-    def _of(self, samples: int) -> int:
-        """How many steps of so many samples lie in the seconds around."""
+    def _cmn_steps(self, samples: int) -> int:
+        """The CMN window in steps of `samples` samples each."""
         return round(self.cmn_window_s * self.sample_rate / samples)
 
     @property
     def context_samples(self) -> int:
-        """Samples on either side of a code's own that change its features."""
-        log_mel = self.mel.context_samples + self._of(self.mel.hop_length) * self.mel.hop_length
+        """Samples on either side of a code that its features depend on."""
+        log_mel = self.mel.context_samples + self._cmn_steps(self.mel.hop_length) * self.mel.hop_length
         return max(
-            log_mel, f0_context_samples(self.sample_rate, self.hop) + self._of(self.hop) * self.hop * self.use_f0
+            log_mel, f0_context_samples(self.sample_rate, self.hop) + self._cmn_steps(self.hop) * self.hop * self.use_f0
         )
 
     def analyse(self, wave: Waves) -> Analysis:
-        """The analysis of a wave, (batch, time); time must be a multiple of the hop."""
+        """Log-mel spectra and F0 of a wave, (batch, time); time must be a multiple of the hop."""
         return Analysis(self.mel(wave), estimate_f0(wave, self.sample_rate, self.hop) if self.use_f0 else None)
 
     def forward(self, wave: Waves, perturbation: Perturbation | None = None) -> Signal:
-        """(batch, time) -> (batch, bands, time / step); time must be a multiple of the hop."""
+        """(batch, time) -> (batch, bands, time / hop_length); time must be a multiple of the hop."""
         return self.from_analysis(self.analyse(wave), perturbation)
 
     def from_analysis(self, analysis: Analysis, perturbation: Perturbation | None = None) -> Signal:
@@ -128,29 +136,35 @@ class FeatureExtractor(nn.Module):
         features, f0 = analysis
         with torch.autocast(features.device.type, enabled=False):
             features = self._vtlp(features, perturbation.vtlp) if perturbation else features
-            features = sliding_cmn(features, self._of(self.mel.hop_length)) if self.cmn_window_s else features
+            features = sliding_cmn(features, self._cmn_steps(self.mel.hop_length)) if self.cmn_window_s else features
             features = (
-                features + (perturbation.cepstral_noise @ self.tint_basis)[:, :, None] if perturbation else features
+                features + (perturbation.cepstral_noise @ self.perturbation_basis)[:, :, None]
+                if perturbation
+                else features
             )
             features = self.basis @ features if self.n_mfcc else features
             if f0 is not None:
-                lines = torch.stack([(f0 > 0).float(), F0_SCALE * relative_log2_f0(f0, self._of(self.hop))], dim=1)
-                features = torch.cat([features, lines.repeat_interleave(self.hop // self.mel.hop_length, dim=2)], dim=1)
+                f0_features = torch.stack(
+                    [(f0 > 0).float(), F0_SCALE * relative_log2_f0(f0, self._cmn_steps(self.hop))], dim=1
+                )
+                features = torch.cat(
+                    [features, f0_features.repeat_interleave(self.hop // self.mel.hop_length, dim=2)], dim=1
+                )
             return features
 
     def _vtlp(self, log_mel: Signal, vtlp: Tensor) -> Signal:
-        """Warps the mel axis: each band takes what was at its frequency times the factor."""
+        """Spectra with a warped mel axis: each band takes the value at its frequency times the factor."""
         bands = log_mel.shape[1]
         width = hz_to_mel(self.edges[-1]) / (bands + 1)
-        place = (hz_to_mel(vtlp[:, None] * self.edges[1:-1]) / width - 1).clamp(0, bands - 1)
-        low = place.floor().long().clamp_max(bands - 2)
-        share = (place - low)[:, :, None]
-        one, other = (log_mel.gather(1, at[:, :, None].expand_as(log_mel)) for at in (low, low + 1))
-        return torch.lerp(one, other, share)
+        position = (hz_to_mel(vtlp[:, None] * self.edges[1:-1]) / width - 1).clamp(0, bands - 1)
+        lower = position.floor().long().clamp_max(bands - 2)
+        weight = (position - lower)[:, :, None]
+        below, above = (log_mel.gather(1, band[:, :, None].expand_as(log_mel)) for band in (lower, lower + 1))
+        return torch.lerp(below, above, weight)
 
 
-def relative_log2_f0(f0: Pitch, frames: int) -> Pitch:
-    """log2 of F0 less its mean within `frames` before and after; 0 in unvoiced frames."""
-    voiced, log = f0 > 0, f0.clamp_min(1).log2()
-    sums, number = (sliding_sum(x.double()[:, None], frames)[:, 0] for x in (log * voiced, voiced))
-    return torch.where(voiced, log - sums / number.clamp_min(1), 0.0).float()
+def relative_log2_f0(f0: F0, frames: int) -> F0:
+    """Log2 F0 less its mean over `frames` before and after, (batch, frames); 0 where unvoiced."""
+    voiced, log_f0 = f0 > 0, f0.clamp_min(1).log2()
+    sums, counts = (sliding_sum(x.double()[:, None], frames)[:, 0] for x in (log_f0 * voiced, voiced))
+    return torch.where(voiced, log_f0 - sums / counts.clamp_min(1), 0.0).float()

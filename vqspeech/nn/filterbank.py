@@ -10,16 +10,21 @@ from torch import Tensor, nn
 from vqspeech.nn.shapes import Waves
 
 ORDER = 62
+"""Order of the filters, which have one tap more."""
 KAISER_BETA = 9.0
+"""Shape of the Kaiser window of the prototype filter."""
 CUTOFF = {2: 0.267, 4: 0.142}
-"""Of the prototype filter, a share of half the sample rate: where analysis and synthesis together are flattest."""
+"""Cutoff of the prototype filter by number of bands, as a share of half the sample rate.
+
+At these, the response of analysis and synthesis together is flattest.
+"""
 
 SubBands = Float[Tensor, "batch bands steps"]
 """Sub-band signals, each at the sample rate divided by the number of bands."""
 
 
 class FilterBank(nn.Module):
-    """Near-perfect reconstruction by cosine-modulated filters of ORDER + 1 taps, without delay.
+    """Near-perfect-reconstruction bank of cosine-modulated filters with ORDER + 1 taps, without delay.
 
     Args:
         bands: 1 (the wave itself), 2 or 4.
@@ -41,11 +46,11 @@ class FilterBank(nn.Module):
 
     @property
     def context(self) -> int:
-        """Steps on either side of a step that synthesis needs: `synthesise` of a piece with them has no seam."""
+        """Sub-band samples on either side that synthesis depends on: with them, a segment is synthesised exactly."""
         return math.ceil(ORDER / 2 / self.bands) if self.bands > 1 else 0
 
     def analyse(self, wave: Waves) -> SubBands:
-        """(batch, time) -> (batch, bands, time / bands); time must be a multiple of the bands."""
+        """(batch, time) -> (batch, bands, time / bands); time must be a multiple of `bands`."""
         if self.bands == 1:
             return wave[:, None]
         half = ORDER // 2
@@ -62,12 +67,12 @@ class FilterBank(nn.Module):
 
 
 def pqmf_filters(bands: int) -> tuple[Tensor, Tensor]:
-    """Analysis and synthesis filters, (bands, ORDER + 1) each; a synthesis filter is as `conv_transpose1d` takes it."""
+    """Analysis filters for `conv1d` and synthesis filters for `conv_transpose1d`, (bands, ORDER + 1) each."""
     from scipy.signal import firwin
 
     prototype = torch.from_numpy(firwin(ORDER + 1, CUTOFF[bands], window=("kaiser", KAISER_BETA)))  # type: ignore[arg-type]
-    place = torch.arange(ORDER + 1, dtype=torch.float64) - ORDER / 2
+    tap = torch.arange(ORDER + 1, dtype=torch.float64) - ORDER / 2
     band = torch.arange(bands, dtype=torch.float64)[:, None]
-    carrier, turn = (2 * band + 1) * math.pi / (2 * bands) * place, (-1) ** band * math.pi / 4
-    analysis, synthesis = (2 * prototype * torch.cos(carrier + sign * turn) for sign in (1, -1))
+    carrier, phase = (2 * band + 1) * math.pi / (2 * bands) * tap, (-1) ** band * math.pi / 4
+    analysis, synthesis = (2 * prototype * torch.cos(carrier + sign * phase) for sign in (1, -1))
     return analysis.flip(1).float(), synthesis.float()

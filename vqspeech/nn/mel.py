@@ -9,23 +9,24 @@ from torch import Tensor, nn
 from vqspeech.nn.shapes import Signal, Waves
 
 WINDOW_S = 0.025
+"""Length of the analysis window."""
 AMPLITUDE_FLOOR = 1e-3
-"""The amplitude in a band below which all is silence."""
+"""Amplitude that is added to every band, so that the logarithm of silence is finite."""
 LOG_MEL_OF_SILENCE = math.log10(AMPLITUDE_FLOOR) + 1
-"""What a log-mel spectrum says of silence."""
+"""Log-mel value of digital silence."""
 
 
 class LogMel(nn.Module):
-    """Windows of 25 ms every `hop_length` samples; spectrum m is centred on samples m * step to (m + 1) * step.
+    """Log-mel spectrogram: log10(amplitude + AMPLITUDE_FLOOR) + 1 in each band, which centres speech about 0.
 
-    log10(amplitude + LEAST) + 1 in each band, so that speech lies about 0.
+    The window is a Hann window of WINDOW_S.  Step m is centred on the samples m * hop_length to (m + 1) * hop_length.
 
     Args:
-        sample_rate: Hz.
-        bands: triangles that lie evenly over the mel scale, from 0 to half the sample rate.
-        step: samples.
+        sample_rate: in Hz.
+        n_mels: bands, evenly spaced on the mel scale from 0 to half the sample rate.
+        hop_length: samples between spectra.
 
-    Source: the scale is O'Shaughnessy's, 2595 log10(1 + f / 700), as HTK has it.
+    Source: the mel scale is O'Shaughnessy's, 2595 log10(1 + f / 700), as in HTK.
     """
 
     window: Tensor
@@ -42,32 +43,31 @@ class LogMel(nn.Module):
 
     @property
     def context_samples(self) -> int:
-        """Samples on either side of a step's own that change its spectrum."""
+        """Samples on either side of a step that its spectrum depends on."""
         return math.ceil((self.n_fft - self.hop_length) / 2)
 
     def forward(self, wave: Waves) -> Signal:
-        """(batch, time) -> (batch, bands, time / step); time must be a multiple of the step."""
+        """(batch, time) -> (batch, n_mels, time / hop_length); time must be a multiple of the hop length."""
         with torch.autocast(wave.device.type, enabled=False):
             padded = F.pad(wave.float(), (self.context_samples, self.context_samples))
-            spectra = torch.fft.rfft(
-                padded.unfold(1, self.n_fft, self.hop_length) * self.window
-            ).abs()  # (batch, steps, bins)
+            windows = padded.unfold(1, self.n_fft, self.hop_length) * self.window
+            spectra = torch.fft.rfft(windows).abs()  # (batch, steps, bins)
             return ((spectra @ self.filters).clamp_min(0) + AMPLITUDE_FLOOR).log10().transpose(1, 2) + 1
 
 
 def hz_to_mel(hz: Tensor) -> Tensor:
-    """Frequencies on the mel scale."""
+    """Mel values of frequencies in Hz."""
     return 2595 * torch.log10(1 + hz / 700)
 
 
 def band_edges(sample_rate: int, n_mels: int) -> Tensor:
-    """Hz where the triangles begin, have their middles and end, evenly over the mel scale: (bands + 2,)."""
-    top = float(hz_to_mel(torch.tensor(sample_rate / 2, dtype=torch.float64)))
-    return 700 * (10 ** (torch.linspace(0, top, n_mels + 2, dtype=torch.float64) / 2595) - 1)
+    """Edges and centres of the triangular filters in Hz, evenly spaced on the mel scale: (n_mels + 2,)."""
+    top_mel = float(hz_to_mel(torch.tensor(sample_rate / 2, dtype=torch.float64)))
+    return 700 * (10 ** (torch.linspace(0, top_mel, n_mels + 2, dtype=torch.float64) / 2595) - 1)
 
 
 def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int) -> Tensor:
-    """Triangles of height 1 over the bins of a Fourier transform of `n_fft`: (bins, bands)."""
+    """Triangular filters of height 1 over the bins of a Fourier transform of `n_fft` samples: (bins, n_mels)."""
     edges = band_edges(sample_rate, n_mels)
     bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)[:, None]
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
@@ -76,14 +76,15 @@ def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int) -> Tensor:
 
 
 def dct_basis(n_mels: int, number: int) -> Tensor:
-    """The first of those that a cosine transform has, (number, bands); of length 1, they give a spectrum's cepstra."""
+    """First basis vectors of the DCT-II, unnormalised: (number, n_mels).  Normalised, they give cepstra of spectra."""
     return torch.cos(math.pi / n_mels * torch.arange(number)[:, None] * (torch.arange(n_mels) + 0.5))
 
 
 def sliding_cmn(spectra: Signal, steps: int) -> Signal:
-    """Log-mel spectra less the mean of those within `steps` before and after, the louder ones weighing more.
+    """Sliding cepstral mean normalisation of log-mel spectra: less their mean over `steps` before and after.
 
-    What is constant for seconds (a speaker's timbre, a microphone, a room's response) is removed.
+    It removes what is constant for seconds: a speaker's timbre, a microphone, a room's response.  Louder steps weigh
+    more in the mean.
 
     Source: the running form of cepstral mean subtraction, Atal (1974).
     """
@@ -92,8 +93,8 @@ def sliding_cmn(spectra: Signal, steps: int) -> Signal:
 
 
 def sliding_sum(x: Tensor, steps: int) -> Tensor:
-    """The sum of what is within `steps` before and after: (batch, bands, steps), both."""
+    """Sum over a window of `steps` before and after: (batch, bands, steps) -> (batch, bands, steps)."""
     steps = min(steps, x.shape[2])
-    until = F.pad(x.cumsum(2), (steps + 1, 0))
-    until = torch.cat([until, until[:, :, -1:].expand(-1, -1, steps)], dim=2)
-    return until[:, :, 2 * steps + 1 :] - until[:, :, : x.shape[2]]
+    sums = F.pad(x.cumsum(2), (steps + 1, 0))
+    sums = torch.cat([sums, sums[:, :, -1:].expand(-1, -1, steps)], dim=2)
+    return sums[:, :, 2 * steps + 1 :] - sums[:, :, : x.shape[2]]

@@ -8,12 +8,13 @@ from vqspeech.nn.shapes import Latents
 
 
 class PhoneHeads(nn.Module):
-    """What codes of the first codebook are asked for while they are learned; left behind afterwards.
+    """Auxiliary heads on the codes of the first codebook: phones and acoustic features, in training only.
 
     Args:
-        dim: numbers in a latent.
-        phones: how many there are.
-        phone_weight, phone_context_weight: of the cross entropies, of each code alone and with its neighbours.
+        dim: channels of the latents.
+        phones: number of phones.
+        phone_weight: of the cross entropy of the phone head that sees one code.
+        phone_context_weight: of the cross entropy of the phone head that sees a code and its neighbours.
     """
 
     def __init__(self, dim: int, phones: int, phone_weight: float, phone_context_weight: float) -> None:
@@ -26,15 +27,15 @@ class PhoneHeads(nn.Module):
             nn.init.zeros_(parameter)
 
     def phone_losses(self, latents: Latents, posteriors: Tensor | None) -> dict[str, Tensor]:
-        """The cross entropies of phone posteriors, (batch, frames, phones), in frames that have any, weighted."""
+        """Weighted cross entropies to phone posteriors, (batch, frames, phones); frames of sum 0 have no label."""
         if posteriors is None:
             return {}
-        known = posteriors.sum(2) > 0
+        labelled = posteriors.sum(2) > 0
         losses = {}
         for name, head, weight in (
             ("phone_nats", self.phone, self.weights[0]), ("phone_context_nats", self.phone_context, self.weights[1])
         ):  # fmt: skip
             if weight:
                 nats = -(posteriors * F.log_softmax(head(latents).float(), dim=1).transpose(1, 2)).sum(2)
-                losses[name] = weight * (nats * known).sum() / known.sum().clamp_min(1)
+                losses[name] = weight * (nats * labelled).sum() / labelled.sum().clamp_min(1)
         return losses

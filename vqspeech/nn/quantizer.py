@@ -11,7 +11,7 @@ from vqspeech.nn.shapes import Indices, Latents, StackedIndices
 
 
 class Quantized(NamedTuple):
-    """Codebook vectors that let gradients straight through, their codes, and what is added to the likelihood."""
+    """Codebook vectors with straight-through gradients, their codes, and the quantizer's loss."""
 
     latents: Latents
     codes: Indices
@@ -19,7 +19,7 @@ class Quantized(NamedTuple):
 
 
 class ResidualQuantized(NamedTuple):
-    """The same of several codebooks, (batch, frames, codebooks) codes; `first`: what the first codebook alone gives."""
+    """Output of a residual quantizer: as `Quantized`; `first` are the vectors of the first codebook alone."""
 
     latents: Latents
     first: Latents
@@ -28,7 +28,7 @@ class ResidualQuantized(NamedTuple):
 
 
 class Quantizer(nn.Module):
-    """Maps each latent to its nearest codebook vector, straight through for the gradient.
+    """Vector quantizer: each latent becomes its nearest codebook vector, with straight-through gradients.
 
     The codebook learns in one of two ways:
 
@@ -39,25 +39,26 @@ class Quantizer(nn.Module):
       sum_i   <- decay sum_i   + (1 - decay) sum of the latents that chose i
       ```
 
-    The first training batch lends the codebook its latents.  A code whose count falls below
-    `dead_code_threshold` times the average is dead: it is given a latent of the batch, with the count of an
-    average code, so that the next moving average starts from there and does not undo it.  Which latents
-    are used as replacements is a rule (evenly spaced over the batch, itself drawn at random), not a draw.  Under
-    torch.distributed all of this sees the batches of all processes, in the order of their ranks.
+    The codebook is initialised with latents of the first training batch.  A code whose count falls below
+    `dead_code_threshold` times the average count is dead: it is replaced by a latent of the batch and gets the count
+    of an average code, so that the next EMA step starts from there and does not undo the replacement.  Replacements
+    are evenly spaced over the batch, which is random itself, so no random numbers are needed.  Under
+    torch.distributed, all processes use the batches of all processes, in the order of their ranks.
 
-    The commitment sets in slowly.  At first a decoder that hears the true past can do without the codes, and a
-    commitment at its full weight would shrink what the encoder says to nothing: the codebook collapses.
+    The commitment weight rises slowly.  At first, a teacher-forced decoder can do without the codes, and the full
+    commitment loss would shrink the latents to zero: the codebook would collapse.
 
     Args:
-        codes, dim: K and the size of a vector.
-        learning: "gradient" or "ema".
-        beta: weight of the commitment.
-        commitment_warmup_steps: training steps in which it rises to that, from 0.
-        decay: of the moving averages.
-        revive_below: share of the average count below which a code is dead; 0 revives none.
+        codebook_size: number of codes, K in the paper.
+        codebook_dim: numbers in a codebook vector.
+        codebook_update: "gradient" or "ema".
+        commitment_weight: beta in the equations.
+        ema_decay: decay of the moving averages.
+        dead_code_threshold: share of the average count below which a code is dead; 0: codes are never replaced.
+        commitment_warmup_steps: training steps in which the commitment weight rises from 0.
 
-    Source: van den Oord et al. (2017), section 3.2 and appendix A.1; revival after Dhariwal et al.,
-        Jukebox (2020), appendix B.1, with counts and sums revived too.
+    Source: van den Oord et al. (2017), section 3.2 and appendix A.1; replacement of dead codes after Dhariwal et al.,
+        Jukebox (2020), appendix B.1; here counts and sums are replaced too.
     """
 
     codebook: Tensor
@@ -67,8 +68,8 @@ class Quantizer(nn.Module):
 
     def __init__(
         self,
-        codes: int,
-        dim: int,
+        codebook_size: int,
+        codebook_dim: int,
         codebook_update: str,
         commitment_weight: float,
         ema_decay: float,
@@ -79,28 +80,28 @@ class Quantizer(nn.Module):
         self.codebook_update, self.commitment_weight = codebook_update, commitment_weight
         self.ema_decay, self.dead_code_threshold = ema_decay, dead_code_threshold
         self.commitment_warmup_steps = commitment_warmup_steps
-        codebook = torch.randn(codes, dim)
+        codebook = torch.randn(codebook_size, codebook_dim)
         if codebook_update == "gradient":
             self.codebook = nn.Parameter(codebook)
         else:
             self.register_buffer("codebook", codebook)
-            self.register_buffer("embedding_sum", torch.zeros(codes, dim))
-        self.register_buffer("cluster_size", torch.zeros(codes))
+            self.register_buffer("embedding_sum", torch.zeros(codebook_size, codebook_dim))
+        self.register_buffer("cluster_size", torch.zeros(codebook_size))
         self.register_buffer("steps", torch.zeros(()))
 
     def encode(self, latents: Latents) -> Indices:
-        """The index of the nearest codebook vector of each frame."""
+        """Codes: the index of the nearest codebook vector of each frame."""
         flat = latents.transpose(1, 2).float()
-        # |z - e|^2 without |z|^2, which is the same for every code
+        # -|z - e|^2 / 2 without |z|^2, which is the same for every code
         scores = flat @ self.codebook.t() - 0.5 * self.codebook.square().sum(1)
         return scores.argmax(dim=2)
 
     def decode(self, codes: Indices) -> Latents:
-        """The codebook vectors of the codes."""
+        """Codebook vectors of codes."""
         return F.embedding(codes, self.codebook).transpose(1, 2)
 
     def forward(self, latents: Latents) -> Quantized:  # type: ignore[override]
-        """Quantises; in training also learns the codebook, from the batch and after it was used."""
+        """Quantisation of latents; in training, the codebook is updated with the batch afterwards."""
         latents = latents.float()
         with torch.autocast(latents.device.type, enabled=False):
             flat = latents.detach().transpose(1, 2).flatten(0, 1)
@@ -109,22 +110,22 @@ class Quantizer(nn.Module):
                     torch.ones_like(self.cluster_size, dtype=torch.bool), flat, flat.new_tensor(1.0)
                 )
             codes = self.encode(latents)
-            chosen = self.decode(codes)
-            warmth = (self.steps / max(1, self.commitment_warmup_steps)).clamp_max(1) if self.training else 1.0
-            loss = self.commitment_weight * warmth * F.mse_loss(latents, chosen.detach())
+            vectors = self.decode(codes)
+            warmup = (self.steps / max(1, self.commitment_warmup_steps)).clamp_max(1) if self.training else 1.0
+            loss = self.commitment_weight * warmup * F.mse_loss(latents, vectors.detach())
             if self.codebook_update == "gradient":
-                loss = loss + F.mse_loss(chosen, latents.detach())
-            straight = latents + (chosen - latents).detach()
+                loss = loss + F.mse_loss(vectors, latents.detach())
+            straight_through = latents + (vectors - latents).detach()
             if self.training:
-                self._learn_(flat, codes.flatten())
+                self._update_codebook_(flat, codes.flatten())
                 self.steps += 1
-        return Quantized(straight, codes, loss)
+        return Quantized(straight_through, codes, loss)
 
     @torch.no_grad()
-    def _learn_(self, flat: Tensor, codes: Tensor) -> None:
-        """Moves the averages by one global batch and revives the dead."""
-        chosen = F.one_hot(codes, len(self.cluster_size)).to(flat.dtype)
-        counts, sums = chosen.sum(0), chosen.t() @ flat
+    def _update_codebook_(self, flat: Tensor, codes: Tensor) -> None:
+        """Updates the moving averages with one global batch, then replaces dead codes."""
+        one_hot = F.one_hot(codes, len(self.cluster_size)).to(flat.dtype)
+        counts, sums = one_hot.sum(0), one_hot.t() @ flat
         for statistic in (counts, sums):
             sum_over_processes_(statistic)
         self.cluster_size.lerp_(counts, 1 - self.ema_decay)
@@ -133,12 +134,12 @@ class Quantizer(nn.Module):
             self.codebook.copy_(self.embedding_sum / self.cluster_size.clamp_min(1e-6)[:, None])
         average = self.cluster_size.mean()
         dead = self.cluster_size < self.dead_code_threshold * average
-        if dead.any():  # the same on all processes: the counts are
+        if dead.any():  # the same on all processes, as the counts are
             self._replace_dead_codes_(dead, flat, average)
 
     @torch.no_grad()
     def _replace_dead_codes_(self, dead: Tensor, flat: Tensor, count: Tensor) -> None:
-        """Gives each dead code a latent of the global batch, and the statistics that belong to it."""
+        """Replaces each dead code by a latent of the global batch, with the count `count` and the sum that fits it."""
         replacements = _from_all_processes(flat)
         number = int(dead.sum())
         replacements = replacements[torch.arange(number, device=replacements.device) * len(replacements) // number]
@@ -149,27 +150,27 @@ class Quantizer(nn.Module):
 
 
 class ResidualQuantizer(nn.Module):
-    """Several codebooks, each of which codes what those before it left: residual vector quantisation.
+    """Residual vector quantizer: each codebook quantises the residual of the codebooks before it.
 
     ```
-    latents -> codebook 1 -> code 1        left = latents - vector 1
-    left    -> codebook 2 -> code 2        left = left - vector 2 ...        quantised = sum of the vectors
+    latents  -> codebook 1 -> code 1       residual = latents - vector 1
+    residual -> codebook 2 -> code 2       residual = residual - vector 2 ...       quantised = sum of the vectors
     ```
-    Each codebook learns, and revives its dead, by itself.  Of some crops only the first few are used in
-    training, so that these alone are of use, too.
+    Each codebook is updated, and replaces its dead codes, independently.  Some training segments use the first few
+    codebooks only (quantizer dropout), so that these suffice by themselves.
 
     Args:
-        number: codebooks.
-        dropout: share of the crops in training of which fewer are used: from 1 to all but one, each as often.
+        codebooks: number of codebooks.
+        dropout: share of the training segments that use fewer codebooks: from 1 to all but one, with equal probability.
         arguments: of each `Quantizer`.
 
     Source: Zeghidour et al., SoundStream (2021), sections III-C and III-D (quantizer dropout).
     """
 
-    def __init__(self, number: int, dropout: float, *arguments: Any) -> None:
+    def __init__(self, codebooks: int, dropout: float, *arguments: Any) -> None:
         super().__init__()
         self.dropout = dropout
-        self.codebooks = nn.ModuleList(Quantizer(*arguments) for _ in range(number))
+        self.codebooks = nn.ModuleList(Quantizer(*arguments) for _ in range(codebooks))
 
     @property
     def first(self) -> Quantizer:
@@ -178,50 +179,55 @@ class ResidualQuantizer(nn.Module):
 
     @property
     def sizes(self) -> list[int]:
-        """How many codes each codebook has."""
-        return [len(one.cluster_size) for one in cast("list[Quantizer]", list(self.codebooks))]
+        """Number of codes of each codebook."""
+        return [len(quantizer.cluster_size) for quantizer in self._quantizers]
+
+    @property
+    def _quantizers(self) -> list[Quantizer]:
+        return cast("list[Quantizer]", list(self.codebooks))
 
     def encode(self, latents: Latents) -> StackedIndices:
-        """The codes of each frame."""
-        codes, left = [], latents.float()
-        for one in cast("list[Quantizer]", list(self.codebooks)):
-            codes.append(one.encode(left))
-            left = left - one.decode(codes[-1])
+        """Codes of each frame."""
+        codes, residual = [], latents.float()
+        for quantizer in self._quantizers:
+            codes.append(quantizer.encode(residual))
+            residual = residual - quantizer.decode(codes[-1])
         return torch.stack(codes, dim=2)
 
     def decode(self, codes: StackedIndices) -> Latents:
-        """The sums of the vectors of codes, of all codebooks or of the first few."""
-        used = list(zip(cast("list[Quantizer]", list(self.codebooks)), codes.unbind(2), strict=False))
-        return torch.stack([one.decode(code) for one, code in used]).sum(0)
+        """Sums of the codebook vectors of codes, of all codebooks or of the first few."""
+        pairs = zip(self._quantizers, codes.unbind(2), strict=False)
+        return torch.stack([quantizer.decode(indices) for quantizer, indices in pairs]).sum(0)
 
     def forward(self, latents: Latents, draws: Tensor | None = None) -> ResidualQuantized:  # type: ignore[override]
-        """Quantises; in training also learns the codebooks, from the batch and after they were used.
+        """Quantisation of latents; in training, the codebooks are updated with the batch afterwards.
 
         Args:
-            draws: (batch,) in [0, 1), which say in training how many codebooks are used of each of a batch; none: all.
+            latents: (batch, dim, frames).
+            draws: (batch,) in [0, 1), which decide in training how many codebooks each segment uses; None: all.
         """
-        quantised, left = [], latents.float()
-        for one in cast("list[Quantizer]", list(self.codebooks)):
-            quantised.append(one(left))
-            left = left - quantised[-1].latents.detach()
-        vectors = torch.stack([one.latents.detach() for one in quantised])  # (codebooks, batch, dim, frames)
+        results, residual = [], latents.float()
+        for quantizer in self._quantizers:
+            results.append(quantizer(residual))
+            residual = residual - results[-1].latents.detach()
+        vectors = torch.stack([result.latents.detach() for result in results])  # (codebooks, batch, dim, frames)
         if draws is not None and self.training and self.dropout:
             used = torch.where(
                 draws < self.dropout, 1 + (draws / self.dropout * (len(vectors) - 1)).long(), len(vectors)
             )
-            place = torch.arange(len(vectors), device=draws.device)[:, None]
-            vectors = vectors * (place < used)[:, :, None, None]
-        straight = latents + (vectors.sum(0) - latents).detach()
-        codes = torch.stack([one.codes for one in quantised], dim=2)
-        return ResidualQuantized(
-            straight, quantised[0].latents, codes, torch.stack([one.loss for one in quantised]).sum()
-        )
+            index = torch.arange(len(vectors), device=draws.device)[:, None]
+            vectors = vectors * (index < used)[:, :, None, None]
+        straight_through = latents + (vectors.sum(0) - latents).detach()
+        codes = torch.stack([result.codes for result in results], dim=2)
+        loss = torch.stack([result.loss for result in results]).sum()
+        return ResidualQuantized(straight_through, results[0].latents, codes, loss)
 
 
-def compiled(function: Any) -> Any:
-    """`torch.compile` of what has quantisers in it: what they learn in place, a graph would still need as it was.
+def compile_training(function: Any) -> Any:
+    """`torch.compile` of a function that calls quantizers, which stay outside of its graphs.
 
-    The compiler is loaded here and not before: it takes as long as all else that a command loads.
+    Quantizers update their codebooks in place, while the backward pass of a graph needs the values from before.  The
+    compiler is imported here because its import takes as long as all others of a command together.
     """
     Quantizer.forward = torch.compiler.disable(Quantizer.forward)  # type: ignore[method-assign]
     return torch.compile(function)
@@ -229,14 +235,14 @@ def compiled(function: Any) -> Any:
 
 @torch.no_grad()
 def data_dependent_init_(last: nn.Module, latents: Latents) -> None:
-    """Sets the last layer of an encoder so that each number of a latent has mean 0 and variance 1 over the first batch.
+    """Data-dependent initialisation of an encoder: each latent channel gets mean 0 and variance 1 over a batch.
 
-    As it is drawn, an encoder says nearly the same of everything.  The decoder then learns to do without the codes, and
-    the commitment shrinks what is left of them to nothing: the codebook collapses to one code.
+    The latents of a randomly initialised encoder are nearly the same for all inputs.  The decoder then learns to do
+    without the codes, and the commitment loss shrinks the latents to zero: the codebook collapses to one code.
 
     Args:
-        last: a linear layer or a convolution, whose weights and biases have as many rows as a latent has numbers.
-        latents: what it says of the batch, before quantisation.
+        last: last layer of the encoder, linear or a convolution, with one row of weights per latent channel.
+        latents: its output for the batch, before quantisation.
 
     Source: Salimans and Kingma, Weight Normalization (2016), section 3, data-dependent initialisation.
     """
@@ -253,22 +259,25 @@ def data_dependent_init_(last: nn.Module, latents: Latents) -> None:
 
 
 def codebook_usage(counts: Tensor) -> tuple[int, float]:
-    """How many codes occur in a histogram of codes, and its perplexity: exp of the entropy, 1 to K.
+    """Codebook usage: the number of codes that occur in a histogram, and its perplexity (exp of the entropy, 1 to K).
 
     >>> codebook_usage(torch.tensor([7, 0, 0, 0]))
     (1, 1.0)
     """
-    share = counts.double() / counts.sum()
-    return int((counts > 0).sum()), float(torch.special.entr(share).sum().exp())
+    probabilities = counts.double() / counts.sum()
+    return int((counts > 0).sum()), float(torch.special.entr(probabilities).sum().exp())
 
 
 def time_jitter(latents: Latents, uniforms: Tensor, probability: float) -> Latents:
-    """Latents, some of them replaced by a neighbour's, so that no latent may rely on the one beside it.
+    """Time jitter: latents, some of them replaced by a neighbour, so that none can rely on the next one.
 
-    With probability p a frame takes the latent before it (p / 2) or after it (p / 2); at the ends, its own.
+    A frame takes the latent before it with probability p / 2, and the one after it with p / 2; a frame at an end keeps
+    its own instead of one that does not exist.
 
     Args:
-        uniforms: (batch, frames), a draw for each frame.
+        latents: (batch, dim, frames).
+        uniforms: (batch, frames), in [0, 1).
+        probability: p.
 
     Source: Chorowski et al., Unsupervised speech representation learning using WaveNet autoencoders
         (2019), section III-C.
@@ -280,12 +289,13 @@ def time_jitter(latents: Latents, uniforms: Tensor, probability: float) -> Laten
 
 
 def sum_over_processes_(statistic: Tensor) -> None:
-    """Makes a statistic of this process's part of a batch that of the whole batch."""
+    """Sums a statistic over the batches of all processes, in place."""
     if dist.is_initialized():
         dist.all_reduce(statistic)
 
 
 def _from_all_processes(flat: Tensor) -> Tensor:
+    """Latents of all processes, (all latents, dim), in the order of their ranks."""
     if not dist.is_initialized():
         return flat
     parts = [torch.empty_like(flat) for _ in range(dist.get_world_size())]

@@ -14,8 +14,8 @@ Signal = Float[Tensor, "batch bands steps"]
 """Input of an encoder: a wave as one band, or log-mel spectra."""
 Classes = UInt8[Tensor, "batch time"] | Int[Tensor, "batch time"]
 """Symbols of an alphabet: mu-law classes 0..255, or codes 0..K-1 in a prior."""
-Past = UInt8[Tensor, "batch spoken"] | Int[Tensor, "batch spoken"]
-"""Teacher-forced input of a decoder for a segment of each crop."""
+DecoderInput = UInt8[Tensor, "batch segment"] | Int[Tensor, "batch segment"]
+"""Teacher-forced input of a decoder, for a part of each training segment."""
 Latents = Float[Tensor, "batch dim frames"]
 """Output of the encoder, before or after quantisation."""
 Indices = Int[Tensor, "batch frames"]
@@ -24,7 +24,7 @@ StackedIndices = Int[Tensor, "batch frames codebooks"]
 """Codes of several codebooks."""
 Cond = Float[Tensor, "batch cond frames"]
 """Conditioning of a WaveNet, one vector per frame."""
-Pitch = Float[Tensor, "batch frames"] | Float[Tensor, "batch time"]
+F0 = Float[Tensor, "batch frames"] | Float[Tensor, "batch time"]
 """F0 in Hz of frames or of samples; 0 where unvoiced."""
 Uniforms = Float[Tensor, "batch time"]
 """Random numbers in [0, 1), one per symbol that is drawn."""

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from vqspeech import config
 from vqspeech.errors import InputError
 from vqspeech.evaluation.likelihood import EvalResult
-from vqspeech.nn.quantizer import codebook_usage, compiled
+from vqspeech.nn.quantizer import codebook_usage, compile_training
 from vqspeech.nn.shapes import Loss
 from vqspeech.system import hardware
 from vqspeech.training import state
@@ -103,7 +103,7 @@ def fit(
     )
     objective = _Objective(learner)
     objective, optimiser, loader = accelerator.prepare(
-        compiled(objective) if settings.compile else objective, adam, loader
+        compile_training(objective) if settings.compile else objective, adam, loader
     )
     averaged.to(accelerator.device)
     learner.train()
