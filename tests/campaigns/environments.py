@@ -4,7 +4,7 @@
 Each round draws a verb, one to three sources (sound, torn, empty, not audio, a folder, missing, a link; with plain,
 blank, Latin-1 and long names), a target (none, a new file, an existing one, the source itself, a folder, a missing
 folder, stdout, a device) and an environment (no HOME, a HOME that cannot be written, C and cp1252 as encodings, no
-folder for caches, a proxy, a strict umask).  In every round: the exit code is 0 or 2, there is no traceback, an error is
+folder for caches, a proxy, a strict umask).  In every round the exit code is 0 or 2, there is no traceback, an error is
 a line, sources and existing files are unchanged, the requested file exists if the code is 0, and nothing half written
 is left.  Prints a table for docs/explanation/reliability.md, and ends with 1 if a round is different.
 """
@@ -104,19 +104,18 @@ def _command(verb: str) -> list[str]:
 
 def _source(folder: Path, number: int, kind: str, good: Path, rng: random.Random) -> bytes:
     name = str(number).encode() + rng.choice(NAMES) + good.suffix.encode()
-    path = os.fsencode(folder) + b"/" + name
+    path = Path(os.fsdecode(os.fsencode(folder) + b"/" + name))
     data = good.read_bytes()
     if kind == "device":
         return b"/dev/null"
     if kind == "folder":
-        os.mkdir(path)
+        path.mkdir()
     elif kind == "link":
-        os.symlink(os.fsencode(good), path)
+        path.symlink_to(good)
     elif kind != "missing":
         content = {"sound": data, "torn": data[: len(data) * 2 // 3], "empty": b"", "text": b"not a sound\n" * 99}[kind]
-        with open(path, "wb") as file:
-            file.write(content)
-    return path if rng.random() < 0.5 else b"./" + name
+        path.write_bytes(content)
+    return os.fsencode(path) if rng.random() < 0.5 else b"./" + name
 
 
 def _target(folder: Path, kind: str, sources: list[bytes], rng: random.Random) -> tuple[list[str | bytes], Path | None]:
@@ -138,13 +137,8 @@ def _target(folder: Path, kind: str, sources: list[bytes], rng: random.Random) -
 
 def _digests(folder: Path) -> dict[bytes, str]:
     """What files hold, by their paths."""
-    digests = {}
-    for place, _, names in os.walk(os.fsencode(folder)):
-        for name in names:
-            path = os.path.join(place, name)
-            with open(path, "rb") as file:
-                digests[path] = hashlib.sha256(file.read()).hexdigest()
-    return digests
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {os.fsencode(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def _faults(
@@ -165,10 +159,10 @@ def _faults(
         faults.append("exit code 0 without the file")
     if ended.returncode == 0 and target == "stdout" and not ended.stdout:
         faults.append("exit code 0 and nothing on stdout")
-    new = [os.path.basename(path) for path in after if path not in before]
+    new = [path.rpartition(b"/")[2] for path in after if path not in before]
     if any(name.endswith((b".part", b".tmp")) for name in new) or (folder / "~").exists():
         faults.append(f"left {new}")
-    if not os.path.exists("/dev/null") or os.path.isfile("/dev/null"):
+    if not Path("/dev/null").is_char_device():
         faults.append("replaced a device")
     return faults
 
