@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Bits a sample by linear prediction alone, which learns nothing before it hears: python docs/scripts/linear.py DATA_DIR...
+"""Bits per sample of adaptive linear prediction: python docs/scripts/linear.py DATA_DIR...
 
 Each sample of packed speech is foretold from the 24 before it, by recursive least squares (Haykin, Adaptive Filter
 Theory, chapter 10); what it is in classes of mu-law has the share of a logistic about that, as wide as the prediction

@@ -2,8 +2,8 @@
 """The page under load: python tests/campaigns/crowd.py --people 50 --minutes 3, on this machine alone.
 
 Everybody converts a recording of their own, over and over, and compares what comes back, byte by byte, with what must;
-others send halves of requests, rubbish, and a byte a second.  Prints a table for docs/explanation/reliability.md and ends with 1 if
-somebody heard what was not theirs, or something was not bounded.
+others send halves of requests, rubbish, and a byte a second.  Prints a table for docs/explanation/reliability.md and
+ends with 1 if somebody got another's result, or something was not bounded.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Campaigns against what a person trusts: python tests/campaigns/torture.py kill --rounds 100; `make torture` runs all.
 
-Each prints a table for docs/explanation/reliability.md and ends with 1 if something was lost, torn or untold.  The suite runs a
-short form of each: tests/stories/test_torture.py.
+Each prints a table for docs/explanation/reliability.md and ends with 1 if something was lost, torn or not reported.
+The suite runs a short form of each: tests/stories/test_torture.py.
 """
 
 import contextlib

@@ -28,6 +28,7 @@ def test_a_verb_that_is_killed_tears_nothing_and_ends_as_if_it_had_not_been(orig
 IN_A_CALLBACK = """
 import ctypes, signal, sys, threading, time, typer
 from vqspeech.cli import app as cli
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 start = threading.Thread.start
 threading.Thread.start = lambda thread: (start(thread), time.sleep({slowness}))
 def work():

@@ -1,4 +1,4 @@
-"""Containers of compressed audio (Ogg, FLAC, MP3): where streams begin and end, and the length that each states.
+"""Containers of audio (Ogg, FLAC, MP3, AIFF, AU): where streams begin and end, and the length that each states.
 
 A decoder stops at the end of the first of several streams that were joined (chained), or where an estimate of its
 length is reached.  What is read here are headers of pages and frames, never sound.
@@ -8,8 +8,9 @@ import mmap
 import re
 import struct
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
+UNKNOWN_SIZE = 0xFFFFFFFF
 LEFTOVER_FRAMES = 2
 """So many frames of an MP3 beyond what its header counts are the encoder's way of counting."""
 _BITRATES = {
@@ -169,3 +170,40 @@ def _resynchronised(data: mmap.mmap, place: int) -> int:
         if frame and (at + frame.size >= len(data) or _frame(data, at + frame.size)):
             return at
     return len(data)
+
+
+def stated_bytes(path: Path, kind: str) -> int:
+    """Size that a file should have by the header of its samples; 0 where none is stated.
+
+    Args:
+        kind: WAV, WAVEX, W64, AIFF, AU or NIST, as libsndfile names them.
+    """
+    with path.open("rb") as file:
+        head = file.read(1024)
+        if kind == "AU":
+            order: Literal["big", "little"] = "big" if head[:4] == b".snd" else "little"
+            start, size = (int.from_bytes(head[at : at + 4], order) for at in (4, 8))
+            return 0 if size == UNKNOWN_SIZE else start + size
+        if kind == "NIST":
+            numbers = {name: int(value) for name, value in re.findall(rb"(\w+) -i (\d+)", head)}
+            width = 1 if re.search(rb"[au]law|mu-law", head) else numbers.get(b"sample_n_bytes", 2)
+            size = numbers.get(b"sample_count", 0) * width
+            return 1024 + size * numbers.get(b"channel_count", 1) if size else 0
+        if kind in ("WAV", "WAVEX"):
+            return _end_of_chunk(file, 12, b"data", 4, "little", 0)
+        if kind == "W64":
+            return _end_of_chunk(file, 40, b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a", 8, "little", 24)
+        return _end_of_chunk(file, 12, b"SSND", 4, "big", 0) if kind == "AIFF" else 0
+
+
+def _end_of_chunk(
+    file: BinaryIO, start: int, name: bytes, size_bytes: int, order: Literal["big", "little"], counted: int
+) -> int:
+    """Where a chunk of a RIFF-like file ends; `counted` bytes of its own header are counted in its size."""
+    file.seek(start)
+    while len(head := file.read(len(name) + size_bytes)) == len(name) + size_bytes:
+        size = int.from_bytes(head[len(name) :], order)
+        if head[: len(name)] == name:
+            return 0 if size in (0, UNKNOWN_SIZE) else file.tell() + size - counted
+        file.seek(max(0, size - counted) + -size % (8 if counted else 2), 1)
+    return 0

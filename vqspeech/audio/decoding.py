@@ -26,6 +26,13 @@ from vqspeech.errors import InputError
 BLOCK_FRAMES = 1 << 15
 ENDLESS_BYTES = 1 << 40
 """Size of a file as reported to libsndfile, so that it trusts the header and not the file."""
+KINDS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST", "FLAC", "OGG", "MP3")
+"""What libsndfile reads here; of other kinds it does not know whether a file is complete."""
+CODED = (
+    "IMA_ADPCM", "MS_ADPCM", "GSM610", "DWVW_12", "DWVW_16", "DWVW_24", "G721_32", "G723_24", "G723_40",
+    "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32",
+)  # fmt: skip
+"""Coded samples of WAV, Wave64, AIFF and AU, whose end libsndfile seeks in the file: it must know the true size."""
 MP3_SLACK_FRAMES = 2 * 1152
 W64_SLACK_FRAMES = 8
 """Its chunks are padded to eight bytes."""
@@ -116,31 +123,45 @@ def _libsndfile(path: Path) -> list[Stream]:
     whole = containers.Part(0, path.stat().st_size)
     try:
         with _sound(path, whole, 0) as file:
-            kind = file.format
+            kind, subtype = file.format, file.subtype
     except soundfile.LibsndfileError:  # or its header says that it is longer
         with _sound(path, whole, ENDLESS_BYTES) as file:
-            kind = file.format
+            kind, subtype = file.format, file.subtype
+    if kind not in KINDS:
+        return [_ffmpeg(path, f"{kind} files are not read: their length cannot be checked")]
     found = []
     for part in containers.parts(path, kind):
         counted = part.counted
-        with _sound(path, part, _claimed(kind)) as file:
+        with _sound(path, part, _claimed(kind, subtype)) as file:
             rate, channels, frames = file.samplerate, file.channels, file.frames
             floats = file.subtype in ("FLOAT", "DOUBLE")
+        if _true_size(kind, subtype) and (stated := containers.stated_bytes(path, kind)) > whole.size:
+            promised_s = frames / rate * (1 if kind == "AIFF" else stated / whole.size)  # others count what is there
+            raise wav.cut_short(path, promised_s * whole.size / stated, promised_s)
         if kind == "W64":
             frames = _w64_frames(path, frames)
         if part.torn_s:
             frames = max(frames + 1, round(part.torn_s * rate))
         promised = frames if counted and frames < ENDLESS_BYTES >> 10 else None
         slack = {"MP3": MP3_SLACK_FRAMES, "W64": W64_SLACK_FRAMES}.get(kind, 0)
-        read = partial(_decoded, path, part, kind) if counted or kind != "MP3" else partial(_piped, path, part)
+        read = (
+            partial(_decoded, path, part, _claimed(kind, subtype))
+            if counted or kind != "MP3"
+            else partial(_piped, path, part)
+        )
         seeks = counted and kind != "FLAC"  # libsndfile seeks a FLAC frame by the reported size
         found.append(Stream(rate, channels, promised, slack, None, floats, seeks, read))
     return found
 
 
-def _claimed(kind: str) -> int:
+def _claimed(kind: str, subtype: str) -> int:
     """Size in bytes that is reported to libsndfile for a file of this kind; 0: the true one."""
-    return 0 if kind in ("OGG", "MP3", "W64") else ENDLESS_BYTES
+    return 0 if kind in ("OGG", "MP3", "W64") or _true_size(kind, subtype) else ENDLESS_BYTES
+
+
+def _true_size(kind: str, subtype: str) -> bool:
+    """Whether the length of a file of this kind is that of its header, not of its samples."""
+    return kind == "NIST" or subtype in CODED
 
 
 def _w64_frames(path: Path, frames: int) -> int:
@@ -155,10 +176,10 @@ def _w64_frames(path: Path, frames: int) -> int:
     return size // block if block and 0 < size < ENDLESS_BYTES else ENDLESS_BYTES
 
 
-def _decoded(path: Path, part: containers.Part, kind: str, start: int) -> Iterator[Block]:
+def _decoded(path: Path, part: containers.Part, claimed: int, start: int) -> Iterator[Block]:
     import soundfile
 
-    with _sound(path, part, _claimed(kind)) as file, suppress(soundfile.LibsndfileError):
+    with _sound(path, part, claimed) as file, suppress(soundfile.LibsndfileError):
         if start:  # an error is the end: the decoder lost its way
             file.seek(start)
         while len(block := file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):

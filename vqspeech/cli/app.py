@@ -101,7 +101,7 @@ def _interrupt_when_possible() -> None:
         frame, inside = sys._current_frames().get(threading.main_thread().ident or 0), False
         while frame and not inside:
             frame, inside = frame.f_back, frame.f_code is _asked_again.__code__
-    _thread.interrupt_main()
+    _thread.interrupt_main(signal.SIGTERM)  # SIGINT may be ignored, as in a background job
 
 
 def _version(wanted: bool) -> None:
