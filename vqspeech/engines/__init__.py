@@ -1,1 +1,1 @@
-"""Samplers of a WaveNet: the plain one and the compiled one."""
+"""WaveNet samplers: the torch reference engine and the compiled numba engine."""

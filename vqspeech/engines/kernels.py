@@ -1,18 +1,19 @@
 """Kernels of the compiled engine: streams step through a WaveNet side by side, with sums in registers.
 
-One symbol meets every weight once.  A single stream is bound by reading the weights (so they may be stored in 16 or
-8 bits), many streams by multiplying (so each weight that is read serves four).  What the layout owes to this:
+One symbol uses every weight once.  A single stream is limited by reading the weights, which may therefore be stored
+in 16 bits; many streams are limited by multiplying, so each weight that is read serves four streams.  The memory
+layout follows from this:
 
-* The taps [x(t-d) | x(t)] of a layer are one matrix, its residual and skip weights another; the conditioning was
-  projected per frame before, so a symbol pays an addition for it.
-* Every matrix lies in panels of 64 columns, each [in, 64] and contiguous, in the order of their use: weights are
-  read strictly forward.  The sums of a panel stay in registers until all inputs are through.
-* Each sum runs over its inputs in their order, however many streams there are: a stream is the same in any batch.
-* Rows are whole lanes long (channels are filled up with zeros), so no loop has a remainder.
+* The taps [x(t-d) | x(t)] of a layer are one matrix, its residual and skip weights another.  The conditioning is
+  projected per frame beforehand and costs a symbol one addition.
+* Every matrix is stored in panels of 64 columns, each [in, 64] and contiguous, in the order of their use, so weights
+  are read strictly forward.  The sums of a panel stay in registers until all its inputs are added.
+* Each sum adds its inputs in the same order for any number of streams, so a stream is the same in any batch.
+* Rows have a whole number of SIMD vectors (channels are padded with zeros), so no loop has a remainder.
 """
 
 # pyright: reportCallIssue=false
-# (an intrinsic is called without the typing context with which it is defined)
+# (intrinsics are defined with a typing context and called without it)
 
 import numpy as np
 
@@ -33,12 +34,15 @@ from vqspeech.engines.simd import (
 )
 from vqspeech.system.jit import jit
 
-COLUMN_TILE, STREAM_TILE = 4 * WIDTH, 4  # columns and streams whose sums are in registers at once: 16 of 32
+COLUMN_TILE = 4 * WIDTH
+"""Columns of a matrix whose sums are in registers at once."""
+STREAM_TILE = 4
+"""Streams whose sums are in registers at once: with 4 vectors of columns, 16 of 32 registers."""
 
 
 @jit
 def _tanh(x):
-    """Numerator and denominator of the hyperbolic tangent within 1e-6: odd polynomial over even polynomial.
+    """Hyperbolic tangent within 1e-6, as numerator and denominator: an odd polynomial over an even one.
 
     Source: the coefficients are those of the Eigen library, generic_fast_tanh_float.
     """
@@ -58,7 +62,7 @@ def _tanh(x):
 
 @jit
 def gate(a, b):
-    """tanh(a) * sigmoid(b), with sigmoid(b) = (1 + tanh(b/2)) / 2: two fractions, one division."""
+    """Gated activation tanh(a) * sigmoid(b), with sigmoid(b) = (1 + tanh(b/2)) / 2, as one division."""
     half = fill(np.float32(0.5))
     p, q = _tanh(a)
     r, s = _tanh(multiply(half, b))
@@ -67,7 +71,7 @@ def gate(a, b):
 
 @jit
 def exp(x):
-    """The exponential of x <= 0 within 4e-6 of itself, and 0 below -87: 2^k times a polynomial, in float32.
+    """Exponential of x <= 0 with a relative error below 4e-6, 0 below -87: 2^k times a polynomial, in float32.
 
     Source: the coefficients are those of the Cephes library, exp2f.
     """
@@ -86,28 +90,28 @@ def exp(x):
 
 @jit
 def _add_one_(out, x, matrices, at):
-    """Out += x @ matrix, for one stream: two panels at a time, for one alone would wait for its own sums."""
+    """Out += x @ matrix, for one stream: two panels at a time, which hides the latency of the additions."""
     inputs, outputs, zero = x.shape[1], out.shape[1], fill(np.float32(0))
     for panel in range(0, outputs, 2 * COLUMN_TILE):
         a0, a1, a2, a3 = zero, zero, zero, zero
         b0, b1, b2, b3 = zero, zero, zero, zero
-        beside = inputs * COLUMN_TILE if panel + COLUMN_TILE < outputs else 0  # an odd last panel is its own neighbour
+        next_panel = inputs * COLUMN_TILE if panel + COLUMN_TILE < outputs else 0  # 0: an odd last panel
         for i in range(inputs):
-            one = spread(x, i)
+            a = spread(x, i)
             w0, w1, w2, w3 = load_panel(matrices, at)
-            a0, a1, a2, a3 = sums(one, w0, w1, w2, w3, a0, a1, a2, a3)
-            w0, w1, w2, w3 = load_panel(matrices, at + beside)
-            b0, b1, b2, b3 = sums(one, w0, w1, w2, w3, b0, b1, b2, b3)
+            a0, a1, a2, a3 = sums(a, w0, w1, w2, w3, a0, a1, a2, a3)
+            w0, w1, w2, w3 = load_panel(matrices, at + next_panel)
+            b0, b1, b2, b3 = sums(a, w0, w1, w2, w3, b0, b1, b2, b3)
             at += COLUMN_TILE
-        at += beside
+        at += next_panel
         add_sums_(out, panel, a0, a1, a2, a3)
-        if beside:
+        if next_panel:
             add_sums_(out, panel + COLUMN_TILE, b0, b1, b2, b3)
 
 
 @jit
 def _add_many_(out, x, matrices, at):
-    """Out += x @ matrix, for a multiple of four streams a, b, c, d: each weight that is loaded serves four."""
+    """Out += x @ matrix, for a multiple of four streams; each weight that is loaded serves four of them, a, b, c, d."""
     streams, inputs = x.shape
     outputs, zero = out.shape[1], fill(np.float32(0))
     for panel in range(0, outputs, COLUMN_TILE):
@@ -136,13 +140,13 @@ def _add_many_(out, x, matrices, at):
 
 @jit
 def sums(x, w0, w1, w2, w3, s0, s1, s2, s3):
-    """Four sums of sixteen, each with one more product."""
+    """Four vectors of sums, each with one more product added."""
     return multiply_add(x, w0, s0), multiply_add(x, w1, s1), multiply_add(x, w2, s2), multiply_add(x, w3, s3)
 
 
 @jit
 def add_sums_(out, place, s0, s1, s2, s3):
-    """out.flat[place : place + 64] += sums."""
+    """out.flat[place : place + 64] += the four vectors of sums."""
     store(out, place, add(s0, load(out, place)))
     store(out, place + 16, add(s1, load(out, place + 16)))
     store(out, place + 32, add(s2, load(out, place + 32)))
@@ -151,7 +155,7 @@ def add_sums_(out, place, s0, s1, s2, s3):
 
 @jit
 def add_product_(out, x, matrices, at):
-    """Out += x @ matrix: rows of streams.  Returns where the next matrix begins."""
+    """Out += x @ matrix, with one row per stream; returns where the next matrix begins."""
     if len(x) == 1:
         _add_one_(out, x, matrices, at)
     else:
@@ -161,30 +165,30 @@ def add_product_(out, x, matrices, at):
 
 @jit
 def _sample_inverse_cdf(logits, uniform, temperature, top_p):
-    """The class in whose interval of softmax(logits / temperature) the uniform falls; overwrites the logits."""
+    """Class by the inverse CDF of softmax(logits / temperature) at `uniform`; overwrites the logits."""
     if temperature == 0:
         return np.argmax(logits)
-    least, most = fill(np.float32(-3e38)), fill(np.float32(3e38))
+    maxima, largest = fill(np.float32(-3e38)), fill(np.float32(3e38))
     for c in range(0, len(logits), WIDTH):
-        least = clamp(load(logits, c), least, most)
-    top = highest(least)
+        maxima = clamp(load(logits, c), maxima, largest)
+    top = highest(maxima)
     for c in range(len(logits)):
         logits[c] = exp((logits[c] - top) / temperature)
-    if top_p < 1:  # what is rarer than the class at which the likeliest ones make up top_p is left out
-        ranked, mass = np.sort(logits), np.float32(0)
-        wanted, rarest = top_p * np.sum(ranked), len(ranked)
-        while mass < wanted and rarest > 0:
-            rarest -= 1
-            mass += ranked[rarest]
+    if top_p < 1:  # nucleus sampling: only the most likely classes that make up top_p stay
+        ascending, mass = np.sort(logits), np.float32(0)
+        nucleus, least_likely = top_p * np.sum(ascending), len(ascending)
+        while mass < nucleus and least_likely > 0:
+            least_likely -= 1
+            mass += ascending[least_likely]
         for c in range(len(logits)):
-            logits[c] = logits[c] if logits[c] >= ranked[rarest] else np.float32(0)
-    sums, one = fill(np.float32(0)), fill(np.float32(1))
+            logits[c] = logits[c] if logits[c] >= ascending[least_likely] else np.float32(0)
+    sums, ones = fill(np.float32(0)), fill(np.float32(1))
     for c in range(0, len(logits), WIDTH):
-        sums = multiply_add(one, load(logits, c), sums)
-    mark, mass, last = uniform * total(sums), np.float32(0), 0
+        sums = multiply_add(ones, load(logits, c), sums)
+    threshold, mass, last = uniform * total(sums), np.float32(0), 0
     for c in range(len(logits)):
         mass += logits[c]
-        if mass > mark:
+        if mass > threshold:
             return c
         last = c if logits[c] > 0 else last
     return last
@@ -192,34 +196,34 @@ def _sample_inverse_cdf(logits, uniform, temperature, top_p):
 
 @jit
 def _copy_(target, at, source, start, count):
-    """target.flat[at : at + count] = source.flat[start : start + count], in whole lanes."""
+    """target.flat[at : at + count] = source.flat[start : start + count], in whole vectors."""
     for c in range(0, count, WIDTH):
         store(target, at + c, load(source, start + c))
 
 
 @jit
 def _add_(target, at, source, start, count):
-    """target.flat[at : at + count] += source.flat[start : start + count], in whole lanes."""
-    one = fill(np.float32(1))
+    """target.flat[at : at + count] += source.flat[start : start + count], in whole vectors."""
+    ones = fill(np.float32(1))
     for c in range(0, count, WIDTH):
-        store(target, at + c, multiply_add(one, load(source, start + c), load(target, at + c)))
+        store(target, at + c, multiply_add(ones, load(source, start + c), load(target, at + c)))
 
 
 @jit
 def _rectify_(target, at, source, start, count):
-    """The same of what is above 0."""
-    zero, most = fill(np.float32(0)), fill(np.float32(3e38))
+    """target.flat[at : at + count] = relu(source.flat[start : start + count]), in whole vectors."""
+    zero, largest = fill(np.float32(0)), fill(np.float32(3e38))
     for c in range(0, count, WIDTH):
-        store(target, at + c, clamp(load(source, start + c), zero, most))
+        store(target, at + c, clamp(load(source, start + c), zero, largest))
 
 
 @jit
 def generate_kernel_(
-    weights, scratch, gates, uniforms, temperature, top_p, clock, taught, memory, previous, classes, heard
+    weights, scratch, gates, uniforms, temperature, top_p, clock, forced, memory, previous, classes, forced_logits
 ):
-    """All symbols of some streams, in step; fills `classes`, moves `memory` and `previous` on.
+    """Symbols of some streams, step by step; fills `classes` and updates `memory` and `previous`.
 
-    Where symbols are `taught`, they are followed instead of drawn and the logits are written to `heard`.
+    `forced` symbols, where given, are taken instead of samples (teacher forcing), and `forced_logits` is filled.
     """
     past, ab, z, flow, hidden, head, logits = scratch
     matrices, embed, residual_bias, skip_bias, head_bias, logits_bias, _, _, dilations, rings = weights
@@ -237,7 +241,7 @@ def generate_kernel_(
                 _add_(flow, s * flow.shape[1], embed, (band * rows + previous[s, band]) * residual, residual)
             _copy_(flow, s * flow.shape[1] + residual, skip_bias, 0, skip)
         for layer in range(layers):
-            # [a|b] = taps [x(t-d) | x(t)] + cond: the past from the layer's ring, whose oldest place x(t) then takes
+            # [a|b] = taps [x(t-d) | x(t)] + cond; x(t) replaces the oldest place of the ring buffer
             ring, size = rings[layer], rings[layer + 1] - rings[layer]
             for tap in range(0, reach - residual, residual):
                 back = (reach - residual - tap) // residual * dilations[layer]
@@ -272,10 +276,10 @@ def generate_kernel_(
         add_product_(logits, hidden, matrices, at)
         for s in range(streams):
             for band in range(bands):
-                likely, symbol = logits[s, band * alphabet : (band + 1) * alphabet], now * bands + band
-                if taught.shape[1]:
-                    heard[s, symbol] = likely[: heard.shape[2]]
-                    previous[s, band] = taught[s, symbol]
+                band_logits, symbol = logits[s, band * alphabet : (band + 1) * alphabet], now * bands + band
+                if forced.shape[1]:
+                    forced_logits[s, symbol] = band_logits[: forced_logits.shape[2]]
+                    previous[s, band] = forced[s, symbol]
                 else:
-                    previous[s, band] = _sample_inverse_cdf(likely, uniforms[s, symbol], temperature, top_p)
+                    previous[s, band] = _sample_inverse_cdf(band_logits, uniforms[s, symbol], temperature, top_p)
                 classes[s, symbol] = previous[s, band]

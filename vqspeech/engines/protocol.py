@@ -8,11 +8,13 @@ from vqspeech.errors import InputError
 from vqspeech.nn.wavenet import WaveNet
 
 ENGINES = ("numba", "torch")
+"""Names of the engines."""
 State = TypeVar("State")
+"""State of a generation, a type of each engine."""
 
 
 class Engine(Protocol[State]):
-    """A sampler of WaveNets; a state is what the same engine returned, and is never changed.
+    """Sampler of WaveNets.  A state comes from the same engine, and no call changes it.
 
     Implementations: the module `torch_engine` (the reference, any device) and `numba_engine.NumbaEngine` (CPU).
     """
@@ -21,7 +23,7 @@ class Engine(Protocol[State]):
         self, wavenet: WaveNet, cond: Tensor, uniforms: Tensor, temperature: float = 1.0, state: State | None = None,
         *, top_p: float = 1.0,
     ) -> tuple[Tensor, State]:  # fmt: skip
-        """Symbols drawn one after the other; see `torch_engine.generate`."""
+        """Symbols sampled one after another; see `torch_engine.generate`."""
         ...
 
     def logits(
@@ -38,11 +40,12 @@ class Engine(Protocol[State]):
 
 
 def load_engine(name: str, precision: str = "float32", threads: int = 1) -> Engine[Any]:
-    """The engine of a name.
+    """Engine by name.
 
     Args:
+        name: one of ENGINES.
         precision: of the numba engine's weights.
-        threads: of the numba engine.
+        threads: number of threads of the numba engine.
 
     Raises:
         InputError: an unknown name or precision.

@@ -1,7 +1,7 @@
 """Roofline of one core: peak multiply-adds and memory bandwidth (Williams et al., 2009)."""
 
 # pyright: reportCallIssue=false
-# (an intrinsic is called without the typing context with which it is defined)
+# (intrinsics are defined with a typing context and called without it)
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from vqspeech.system.jit import jit
 
 @jit
 def multiply_often(numbers, times):
-    """Multiply-adds that need no memory: 12 sums of 16 numbers, `times` each; what a core can do at most."""
+    """Multiply-adds in registers only, 12 vectors of 16 sums, `times` each: the peak rate of a core."""
     a, b = spread(numbers, 0), spread(numbers, 1)
     s0, s1, s2, s3 = load(numbers, 0), load(numbers, 16), load(numbers, 32), load(numbers, 48)
     s4, s5, s6, s7 = load(numbers, 64), load(numbers, 80), load(numbers, 96), load(numbers, 112)
@@ -28,13 +28,13 @@ def multiply_often(numbers, times):
 
 @jit
 def read_all(numbers, times):
-    """Reads float32 numbers, a multiple of 64, `times` over, and does no more with them than adding them up."""
+    """Sum of float32 numbers, a multiple of 64 of them, read `times` times: the memory bandwidth of a core."""
     s0 = s1 = s2 = s3 = fill(np.float32(0))
-    one = fill(np.float32(1))
+    ones = fill(np.float32(1))
     for _ in range(times):
         for at in range(0, len(numbers), COLUMN_TILE):
             w0, w1, w2, w3 = load_panel(numbers, at)
-            s0, s1, s2, s3 = sums(one, w0, w1, w2, w3, s0, s1, s2, s3)
+            s0, s1, s2, s3 = sums(ones, w0, w1, w2, w3, s0, s1, s2, s3)
     total = np.zeros(COLUMN_TILE, np.float32)
     add_sums_(total, 0, s0, s1, s2, s3)
     return total

@@ -1,7 +1,7 @@
 """SIMD intrinsics for numba: sixteen float32 numbers as one value in registers.
 
-Each function is one instruction where the processor has vectors of 512 bits; elsewhere LLVM makes two, four or
-sixteen of it.  For use inside of compiled functions.
+On a processor with 512-bit vectors each function compiles to one instruction; on others, LLVM makes two, four or
+sixteen of it.  These functions are for use inside of compiled functions.
 """
 
 from llvmlite import ir
@@ -10,12 +10,13 @@ from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
 
 WIDTH = 16
+"""Numbers in a vector."""
 _FLOATS = ir.VectorType(ir.FloatType(), WIDTH)
 _INTS = ir.VectorType(ir.IntType(32), WIDTH)
 
 
 class Lanes(types.Type):
-    """The type of such a value, inside of compiled functions only."""
+    """Numba type of a vector of WIDTH float32 numbers."""
 
     def __init__(self) -> None:
         super().__init__(name="Lanes")
@@ -32,7 +33,7 @@ lanes = Lanes()
 
 @intrinsic
 def fill(typing_context, number):
-    """A float32 number, sixteen times."""
+    """Vector of a float32 number, repeated."""
 
     def generate(context, builder, signature, arguments):
         return _spread(builder, arguments[0])
@@ -42,29 +43,31 @@ def fill(typing_context, number):
 
 @intrinsic
 def load(typing_context, array, place):
-    """array.flat[place : place + 16], of float32."""
+    """Vector array.flat[place : place + 16], of float32."""
 
     def generate(context, builder, signature, arguments):
-        where = builder.bitcast(_where(context, builder, signature, arguments), _pointer(ir.FloatType()))
-        return builder.load(where, align=4)
+        pointer = builder.bitcast(
+            _element_pointer(context, builder, signature, arguments), _vector_pointer(ir.FloatType())
+        )
+        return builder.load(pointer, align=4)
 
     return lanes(array, types.intp), generate
 
 
 @intrinsic
 def load_panel(typing_context, array, place):
-    """array.flat[place : place + 64] as float32, four times sixteen numbers, from weights as `panel` stores them."""
+    """Four vectors array.flat[place : place + 64] as float32, from weights as `numba_engine._to_panels` stores them."""
 
     def generate(context, builder, signature, arguments):
-        where = _where(context, builder, signature, arguments)
+        pointer = _element_pointer(context, builder, signature, arguments)
         if array.dtype == types.uint16:
-            words = builder.bitcast(where, _INTS.as_pointer())
+            words = builder.bitcast(pointer, _INTS.as_pointer())
             pairs = [builder.load(builder.gep(words, [ir.Constant(ir.IntType(64), k)]), align=4) for k in range(2)]
             upper, half = ir.Constant(_INTS, [0xFFFF0000] * WIDTH), ir.Constant(_INTS, [16] * WIDTH)
             ints = [bits for pair in pairs for bits in (builder.shl(pair, half), builder.and_(pair, upper))]
             values = [builder.bitcast(bits, _FLOATS) for bits in ints]
         else:
-            first = builder.bitcast(where, _pointer(ir.FloatType()))
+            first = builder.bitcast(pointer, _vector_pointer(ir.FloatType()))
             values = [builder.load(builder.gep(first, [ir.Constant(ir.IntType(64), k)]), align=4) for k in range(4)]
         return context.make_tuple(builder, signature.return_type, values)
 
@@ -76,8 +79,10 @@ def store(typing_context, array, place, value):
     """array.flat[place : place + 16] = value, in float32."""
 
     def generate(context, builder, signature, arguments):
-        where = builder.bitcast(_where(context, builder, signature, arguments), _pointer(ir.FloatType()))
-        builder.store(arguments[2], where, align=4)
+        pointer = builder.bitcast(
+            _element_pointer(context, builder, signature, arguments), _vector_pointer(ir.FloatType())
+        )
+        builder.store(arguments[2], pointer, align=4)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, lanes), generate
@@ -85,17 +90,17 @@ def store(typing_context, array, place, value):
 
 @intrinsic
 def spread(typing_context, array, place):
-    """array.flat[place], a float32, sixteen times."""
+    """Vector of the float32 number array.flat[place], repeated."""
 
     def generate(context, builder, signature, arguments):
-        return _spread(builder, builder.load(_where(context, builder, signature, arguments), align=4))
+        return _spread(builder, builder.load(_element_pointer(context, builder, signature, arguments), align=4))
 
     return lanes(array, types.intp), generate
 
 
 @intrinsic
 def multiply_add(typing_context, a, b, c):
-    """A * b + c, lane by lane; rounded once where the processor can."""
+    """A * b + c, elementwise; a fused multiply-add where the processor has one."""
 
     def generate(context, builder, signature, arguments):
         kind = ir.FunctionType(_FLOATS, [_FLOATS] * 3)
@@ -125,7 +130,7 @@ def divide(typing_context, a, b):
 
 @intrinsic
 def clamp(typing_context, a, low, high):
-    """The nearest numbers in low..high, of finite ones."""
+    """A limited to low..high, elementwise; for finite numbers."""
 
     def generate(context, builder, signature, arguments):
         a, low, high = arguments
@@ -137,7 +142,7 @@ def clamp(typing_context, a, low, high):
 
 @intrinsic
 def highest(typing_context, a):
-    """The greatest of the sixteen."""
+    """Maximum of the numbers of a vector."""
 
     def generate(context, builder, signature, arguments):
         kind = ir.FunctionType(ir.FloatType(), [_FLOATS])
@@ -150,27 +155,27 @@ def highest(typing_context, a):
 
 @intrinsic
 def total(typing_context, a):
-    """The sum of the sixteen, in their order."""
+    """Sum of the numbers of a vector, in their order."""
 
     def generate(context, builder, signature, arguments):
         kind = ir.FunctionType(ir.FloatType(), [ir.FloatType(), _FLOATS])
         name = f"llvm.vector.reduce.fadd.v{WIDTH}f32"
-        nothing = ir.Constant(ir.FloatType(), -0.0)
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [nothing, *arguments])
+        negative_zero = ir.Constant(ir.FloatType(), -0.0)
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [negative_zero, *arguments])
 
     return types.float32(lanes), generate
 
 
-def _spread(builder, one):
-    nothing = ir.Constant(_FLOATS, ir.Undefined)
-    first = builder.insert_element(nothing, one, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(first, nothing, ir.Constant(_INTS, [0] * WIDTH))
+def _spread(builder, number):
+    undefined = ir.Constant(_FLOATS, ir.Undefined)
+    first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(_INTS, [0] * WIDTH))
 
 
-def _pointer(number: ir.Type) -> ir.Type:
+def _vector_pointer(number: ir.Type) -> ir.Type:
     return ir.VectorType(number, WIDTH).as_pointer()
 
 
-def _where(context, builder, signature, arguments):
+def _element_pointer(context, builder, signature, arguments):
     array = context.make_array(signature.args[0])(context, builder, arguments[0])
     return builder.gep(array.data, [arguments[1]])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vqspeech.engines.protocol import Engine, load_engine
-from vqspeech.engines.torch_engine import choose
+from vqspeech.engines.torch_engine import sample_inverse_cdf
 from vqspeech.errors import InputError
 from vqspeech.inference.sampling_config import SamplingConfig
 from vqspeech.inference.speech_codec import SpeechCodec
@@ -78,7 +78,7 @@ class PriorSampler:
             return codes.long().numpy()[:, :, None]
         steps, columns = PriorSteps(self._engine, prior, cond, state), []
         for draw in uniforms.unbind(1):
-            columns.append(choose(steps.next(), draw, temperature, top_p))
+            columns.append(sample_inverse_cdf(steps.next(), draw, temperature, top_p))
             steps.push(columns[-1])
         return torch.stack(columns, 1).view(number, frames, -1).numpy()
 
