@@ -113,7 +113,7 @@ class _Recording(NamedTuple):
     @property
     def promised(self) -> int:
         """Frames that the headers promise, at this rate; what promises nothing counts as nothing."""
-        return sum(round((one.promised or 0) * self.rate / one.rate) for one in self.streams)
+        return sum(round((stream.promised or 0) * self.rate / stream.rate) for stream in self.streams)
 
 
 def _opened(path: str | Path) -> _Recording:

@@ -171,8 +171,8 @@ def tokenize(
     if shard:
         return
     skipped = tokens.merge_shards(model, directory)
-    for one in skipped:
-        typer.echo(f"skipped {one.key}: {one.reason}", err=True)
+    for skip in skipped:
+        typer.echo(f"skipped {skip.key}: {skip.reason}", err=True)
     for write, path in places.items():
         if path:
             with made_from(directory, model):

@@ -156,8 +156,8 @@ def posteriors(
 
 
 def _tell_skipped(skipped: list, fate: str) -> None:
-    for one in skipped[:5]:
-        typer.echo(f"vqspeech: {one.key}: {one.reason}", err=True)
+    for skip in skipped[:5]:
+        typer.echo(f"vqspeech: {skip.key}: {skip.reason}", err=True)
     if skipped:
         typer.echo(f"vqspeech: {len(skipped)} recordings were {fate}", err=True)
 

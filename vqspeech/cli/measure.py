@@ -162,7 +162,7 @@ def evaluate(
         evaluate.write(results, folder)
     summary = evaluate.summary(results)
     typer.echo(f"{len(rows) - faults.number} recordings; means, with 95 % intervals over them\n")
-    typer.echo(tables.markdown([tables.evaluated(summary, {one.name: one.unit for one in MEASURES})]))
+    typer.echo(tables.markdown([tables.evaluated(summary, {measure.name: measure.unit for measure in MEASURES})]))
     if results["missing"]:
         without = ", ".join(sorted(results["missing"]))
         typer.echo(f"vqspeech: left out {without}: pip install 'vqspeech[measure]'", err=True)

@@ -54,7 +54,7 @@ class ChunkCoder(NamedTuple):
         Raises:
             InputError: these are no codes of the model, or not in this prior's terms.
         """
-        if len({one.length for one in chunks}) > 1:
+        if len({chunk.length for chunk in chunks}) > 1:
             raise InputError(f"ends at several samples in chunk {chunks[0].number}; copy the file again")
         frames, length = bitstream.CHUNK_FRAMES, chunks[0].length
         if length is not None:
@@ -103,7 +103,7 @@ def code_frequencies(model: SpeechCodec, codebook: int = 0) -> NDArray[np.int64]
 
 def quiet(model: SpeechCodec) -> NDArray[np.int64]:
     """Neutral code of each codebook, (codebooks,): that of the shortest vector."""
-    return np.array([int(one.codebook.norm(dim=1).argmin()) for one in model.quantizers])
+    return np.array([int(quantizer.codebook.norm(dim=1).argmin()) for quantizer in model.quantizers])
 
 
 def _signature(prior: PriorSampler, codes: NDArray[np.integer]) -> bytes:

@@ -41,7 +41,7 @@ def import_labels(directory: str | Path, labels: str | Path) -> list[Skipped]:
     if not found:
         raise InputError(f"{labels}: has no labels of any of the {len(utterances)} utterances of {directory}")
     write(directory, found)
-    return [Skipped(one.key, one.path, "has no labels") for one in utterances if one.key not in found]
+    return [Skipped(utt.key, utt.path, "has no labels") for utt in utterances if utt.key not in found]
 
 
 def align(
@@ -100,7 +100,7 @@ def align_by_pocketsphinx(wave: NDArray[np.float32], text: str) -> list[Phone]:
     except RuntimeError:
         raise InputError("the words do not fit the sound") from None
     frame_s = 0.01
-    return [Phone(one.start * frame_s, (one.start + one.duration) * frame_s, fold(one.name)) for one in rows]
+    return [Phone(row.start * frame_s, (row.start + row.duration) * frame_s, fold(row.name)) for row in rows]
 
 
 def align_by_torchaudio(wave: NDArray[np.float32], text: str) -> list[Phone]:
@@ -148,7 +148,9 @@ def _labels_of(folder: Path, one: Utterance) -> list[Phone]:
 
 
 def _within(phones: list[Phone], start_s: float, end_s: float) -> list[Phone]:
-    cut = (Phone(max(one.start_s, start_s) - start_s, min(one.end_s, end_s) - start_s, one.phone) for one in phones)
+    cut = (
+        Phone(max(phone.start_s, start_s) - start_s, min(phone.end_s, end_s) - start_s, phone.phone) for phone in phones
+    )
     return [one for one in cut if one.end_s > one.start_s]
 
 

@@ -69,7 +69,7 @@ class CropSampler:
     ) -> None:  # fmt: skip
         self.parts, self.crop, self.seed, self.mixed, self.step = parts, crop, seed, mixed, step
         index = {speaker: number for number, speaker in enumerate(speakers)}
-        tables = [one.rows for one in parts]
+        tables = [part.rows for part in parts]
         columns = (
             np.repeat(np.arange(len(tables)), [len(rows) for rows in tables]),
             np.concatenate([np.arange(len(rows)) for rows in tables]),

@@ -110,7 +110,7 @@ def write(directory: str | Path, utterances: Iterable[Utterance]) -> None:
     for one, after in pairwise(utterances):
         if one.key == after.key:
             raise InputError(f"{directory}: utterance {one.key!r} twice; give each recording a name of its own")
-    for name in {name for one in utterances for name in (one.key, one.speaker)}:
+    for name in {name for utt in utterances for name in (utt.key, utt.speaker)}:
         if reason := bad_name(name):
             raise InputError(f"{directory}: name {name!r} {reason}; rename it")
     cut = any(one.start_s or one.end_s is not None for one in utterances)
@@ -181,13 +181,13 @@ def combine(directories: Iterable[str | Path]) -> list[Utterance]:
 def fingerprint(utterances: Iterable[Utterance]) -> str:
     """Names, bounds and recordings of utterances, by SHA-256 (hex): a file that was replaced makes another one."""
     digest = hashlib.sha256()
-    for one in utterances:
+    for utt in utterances:
         try:
-            status = Path(one.path).stat()
+            status = Path(utt.path).stat()
             version = f"{status.st_size} {status.st_mtime_ns}"
         except OSError:
             version = "missing"
-        digest.update(f"{one.key} {one.speaker} {one.path} {one.start_s} {one.end_s} {version}\n".encode())
+        digest.update(f"{utt.key} {utt.speaker} {utt.path} {utt.start_s} {utt.end_s} {version}\n".encode())
     return digest.hexdigest()
 
 

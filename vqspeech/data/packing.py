@@ -181,12 +181,12 @@ def _pack_shard(sample_rate: int, bits: int, shard: tuple[Path, list[Utterance]]
             return [Skipped(one.key, one.path, reason) for one, reason in lacking]
 
     def packed() -> Iterator[tuple[str, str, NDArray]]:
-        for one in utterances:
-            classes, reason = _samples(one, sample_rate, bits)
+        for utt in utterances:
+            classes, reason = _samples(utt, sample_rate, bits)
             if reason:
-                skipped.append(Skipped(one.key, one.path, reason))
+                skipped.append(Skipped(utt.key, utt.path, reason))
             else:
-                yield one.key, one.speaker, classes
+                yield utt.key, utt.speaker, classes
 
     archives.write_shard(stem.with_suffix(suffix), packed())
     return skipped

@@ -71,9 +71,9 @@ def fold(phone: str) -> str:
 def write(directory: str | Path, phones: dict[str, list[Phone]]) -> None:
     """Writes phones.ctm."""
     rows = (
-        f"{key} 1 {one.start_s:.4f} {one.end_s - one.start_s:.4f} {one.phone or PAUSE}\n"
+        f"{key} 1 {phone.start_s:.4f} {phone.end_s - phone.start_s:.4f} {phone.phone or PAUSE}\n"
         for key in sorted(phones)
-        for one in phones[key]
+        for phone in phones[key]
     )
     corpus.write_text_atomic(Path(directory) / "phones.ctm", "".join(rows))
 
@@ -169,7 +169,7 @@ def boundary_errors(phones: list[Phone], other: list[Phone]) -> NDArray[np.float
 
 
 def _boundaries(phones: list[Phone]) -> NDArray[np.float64]:
-    names = [fold(one.phone) for one in phones]
+    names = [fold(phone.phone) for phone in phones]
     return np.array([one.start_s for at, one in enumerate(phones) if at and names[at] != names[at - 1]])
 
 

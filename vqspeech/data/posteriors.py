@@ -146,16 +146,16 @@ class Encoder:
         """Utterances, several of which are heard at once, and their features."""
         held: list[tuple[Utterance, NDArray[np.float32]]] = []
         used = 0
-        for one in utterances:
+        for utt in utterances:
             try:
-                wave = audio.read(one.path, SAMPLE_RATE, one.start_s, one.end_s)
+                wave = audio.read(utt.path, SAMPLE_RATE, utt.start_s, utt.end_s)
             except InputError:
                 continue  # packing reports it
             frames = -(-len(wave) // HOP)
             if held and used + frames > WINDOW_FRAMES:
                 yield from self._heard(held)
                 held, used = [], 0
-            held.append((one, wave))
+            held.append((utt, wave))
             used += frames + GAP_FRAMES
         yield from self._heard(held)
 

@@ -41,7 +41,7 @@ class Recogniser:
     def hear(self, wave: Wave) -> str:
         """The text of a wave at SAMPLE_RATE."""
         segments, _ = self.model.transcribe(wave, language="en", beam_size=5, condition_on_previous_text=False)
-        return " ".join(one.text.strip() for one in segments)
+        return " ".join(segment.text.strip() for segment in segments)
 
 
 def transcribe(directory: Path, asr: str, threads: int = 1, progress: Callable = lambda *_: None) -> list[Skipped]:

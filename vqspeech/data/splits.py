@@ -40,7 +40,7 @@ def split(utterances: list[Utterance], seed: int = 0) -> dict[str, list[Utteranc
         if name not in part.values():  # a small corpus: the luck of the draw must not leave a part empty
             part[words] = name
     parts: dict[str, list[Utterance]] = {name: [] for name in PARTS}
-    known = {one.speaker for one in utterances if part.get(sentences[one.key], "train") == "train"}
+    known = {utt.speaker for utt in utterances if part.get(sentences[utt.key], "train") == "train"}
     moved = {sentences[one.key] for one in utterances if one.speaker not in known}
     for one in utterances:
         words = sentences[one.key]
@@ -59,7 +59,7 @@ def split_speakers(utterances: list[Utterance], count: int, seed: int = 0) -> di
     Raises:
         InputError: there are not more speakers than that.
     """
-    speakers = sorted({one.speaker for one in utterances}, key=lambda name: _share(seed, name))
+    speakers = sorted({utt.speaker for utt in utterances}, key=lambda name: _share(seed, name))
     if not 0 < count < len(speakers):
         raise InputError(f"{count} of {len(speakers)} speakers cannot be held out; choose 1 to {len(speakers) - 1}")
     unseen = set(speakers[:count])

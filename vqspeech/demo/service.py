@@ -64,7 +64,7 @@ class DemoService:
     def voices(self, name: str = "") -> list[tuple[str, str]]:
         """The voices of a model, each as what is shown and what it is called."""
         known = self.model(name).run.voices
-        return [(_described(one, known.get(one)), one) for one in self.model(name).speakers]
+        return [(_described(speaker, known.get(speaker)), speaker) for speaker in self.model(name).speakers]
 
     def enrolled(self, name: str = "") -> list[str]:
         """The voices that were enrolled, and may be removed."""

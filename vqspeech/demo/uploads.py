@@ -113,7 +113,7 @@ def names_only(line: str, *arguments: object) -> str:
     >>> names_only("/tmp/x y/up load.wav: is empty; see /srv/models/a/config.yaml", "/tmp/x y/up load.wav")
     'up load.wav: is empty; see config.yaml'
     """
-    for path in (Path(one) for one in arguments if isinstance(one, str) and "/" in one):
+    for path in (Path(argument) for argument in arguments if isinstance(argument, str) and "/" in argument):
         line = line.replace(str(path), path.name) if path.is_absolute() else line
     return re.sub(r"(?<![\w.:/])/(?:[^/\s:;,()'\"]+/)+", "", line)
 

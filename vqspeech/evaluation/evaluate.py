@@ -205,7 +205,7 @@ def _voices(directory: Path | None, speakers: Iterable[str], missing: dict[str, 
         return {}
     found, utterances = {}, corpus.read(directory)
     for speaker in sorted(speakers):
-        own = [one for one in utterances if one.speaker == speaker]
+        own = [utt for utt in utterances if utt.speaker == speaker]
         chosen = own[:: max(1, len(own) // VOICE_UTTERANCES)][:VOICE_UTTERANCES]
         if chosen:
             heard = [objective.speaker_embedding(audio.read(one.path, RATE, one.start_s, one.end_s)) for one in chosen]

@@ -104,7 +104,7 @@ def simple_bits(known: Sequence[Codes], new: Sequence[Codes], alphabet: int) -> 
     found = {"uniform_bits_per_code": float(np.log2(alphabet))}
     for name, bits in coders.items():
         columns = range(known[0].shape[1])
-        each = [bits([one[:, at] for one in known], [one[:, at] for one in new], alphabet) for at in columns]
+        each = [bits([one[:, at] for one in known], [speaker[:, at] for speaker in new], alphabet) for at in columns]
         found |= by_codebook(f"{name}_bits_per_code", each)
     return found
 

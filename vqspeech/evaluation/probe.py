@@ -188,7 +188,7 @@ def _accuracy(heard: Any, symbols: list[list[NDArray]], policy: str, seed: int) 
 
 def _information(part: list[Heard], symbols: list[NDArray]) -> dict[str, float]:
     stretches = _stretches(part, symbols, "edges cut")
-    size = 1 + max(int(own.max(initial=0)) for own in symbols)
+    size = 1 + max(int(symbol.max(initial=0)) for symbol in symbols)
     return information.information(information.counts(stretches, size, len(phones.PHONES)))
 
 

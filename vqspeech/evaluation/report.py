@@ -209,7 +209,7 @@ def _of_probe(probed: dict[str, Any], model: SpeechCodec) -> tuple[list[tuple[st
         tsne = TSNE(perplexity=min(30, len(vectors) / 4), init="pca", random_state=0)
         labels = probed["phone_of_code"] + ["pau"] * (len(vectors) - len(probed["phone_of_code"]))
         manner = {phone: manner for manner, several in phones.MANNERS.items() for phone in several.split()}
-        figure = figures.codebook(tsne.fit_transform(vectors), [manner[one] for one in labels], labels)
+        figure = figures.codebook(tsne.fit_transform(vectors), [manner[label] for label in labels], labels)
         pictures.append(drawn("The codebook", figure, "Codes by t-SNE, with their likeliest phones, by manner."))
     return facts, pictures
 
@@ -233,7 +233,7 @@ def _how_good(found: dict[str, Any]) -> tables.Parts:
     if not found:
         return ["Not measured yet: vqspeech evaluate PAIRS --model RUN_DIR, then the report again."]
     return [
-        tables.evaluated(evaluate.summary(found), {one.name: one.unit for one in MEASURES}),
+        tables.evaluated(evaluate.summary(found), {measure.name: measure.unit for measure in MEASURES}),
         "Conversions beside the untouched recordings, mu-law alone, and the codecs that were installed. What each "
         "measure does with known faults stands in docs/explanation/measures.md.",
     ]

@@ -37,7 +37,7 @@ def probed(found: dict[str, Any]) -> Parts:
     """What `probe.probe` found."""
     about, accuracy, information = found["conditions"], found["accuracy"], found["information"]
     policies, sources = list(accuracy), list(information)
-    rows = [[one, *(_interval(accuracy[policy][one]) for policy in policies)] for one in sources]
+    rows = [[source, *(_interval(accuracy[policy][source]) for policy in policies)] for source in sources]
     for name, title in (("majority", "always the commonest phone"), ("above_chance", "codes, from chance (0) to 100")):
         rows.append([title, *(_percent(accuracy[policy][sources[0]][name]) for policy in policies)])
     names = ("nmi", "v_measure", "purity", "bits")

@@ -191,12 +191,12 @@ def _encode_shard(run: str, threads: int, shard: tuple[Path, list[Utterance]]) -
         torch.set_num_threads(threads)  # the processes share the cores
 
     def encoded() -> Iterator[tuple[str, str, NDArray[np.uint16]]]:
-        for one in utterances:
+        for utt in utterances:
             try:
-                wave = audio.read(one.path, model.sample_rate, one.start_s, one.end_s)
+                wave = audio.read(utt.path, model.sample_rate, utt.start_s, utt.end_s)
             except InputError:
                 continue  # `merge_shards` tells
-            yield one.key, one.speaker, model.encode(wave).astype("<u2")
+            yield utt.key, utt.speaker, model.encode(wave).astype("<u2")
 
     archives.write_shard(stem.with_suffix(".u16"), encoded())
 

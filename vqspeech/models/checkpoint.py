@@ -131,7 +131,7 @@ def load(model: str | Path, device: str = "cpu", upgrade: bool = False) -> Run:
     folder = hub.resolve(model)
     net, resolved, speakers, digest, *_ = load_trained(folder, upgrade)
     enrolled, _ = speaker_table.enrolled(hub.user_data_dir(folder, digest), digest, net.speaker_shapes)
-    new = [one for one in enrolled if one.voice.name not in speakers]
+    new = [speaker for speaker in enrolled if speaker.voice.name not in speakers]
     if new:
         vectors = torch.stack([torch.from_numpy(one.embedding) for one in new])
         net.speaker = nn.Embedding.from_pretrained(torch.cat([net.speaker.weight.detach(), vectors]), freeze=False)
@@ -278,7 +278,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str])
 
 
 def _table(speakers: list[str]) -> str:
-    return "".join(f"{one}\n" for one in speakers)
+    return "".join(f"{speaker}\n" for speaker in speakers)
 
 
 def _write(path: Path, text: str) -> None:

@@ -50,7 +50,11 @@ def export(
     for name in speakers or []:
         if not any(fnmatch.fnmatchcase(one, name) for one in run.speakers):
             raise InputError(f"{model}: has no voice {name!r}; see `vqspeech speakers`")
-    kept = [one for one in run.speakers if not speakers or any(fnmatch.fnmatchcase(one, name) for name in speakers)]
+    kept = [
+        speaker
+        for speaker in run.speakers
+        if not speakers or any(fnmatch.fnmatchcase(speaker, name) for name in speakers)
+    ]
     kept = [one for one in kept if not at_least_s or (one in run.voices and run.voices[one].seconds >= at_least_s)]
     if not kept:
         raise InputError(f"{model}: no voice has {at_least_s:g} s of speech; ask for less")
@@ -84,7 +88,7 @@ def _written(
 def _card(run: checkpoint.Run, speakers: list[str]) -> str:
     """What a reader of the folder wants to know and what can be said without asking its maker."""
     model = run.config.model
-    seconds = sum(one.seconds for one in run.voices.values())
+    seconds = sum(speaker.seconds for speaker in run.voices.values())
     rate, sizes = model.sample_rate / model.hop, model.wavenet
     quantizer = model.quantizer
     bits = rate * quantizer.codebooks * math.log2(quantizer.codebook_size)

@@ -104,7 +104,7 @@ def _passed_on(path: Path) -> Iterator[Path]:
 @contextmanager
 def made_from(*sources: str | Path) -> Iterator[None]:
     """Notes on files that arrive meanwhile what they were made from, where the disk can keep such a note."""
-    before = _SOURCES.set([Path(one) for one in sources])
+    before = _SOURCES.set([Path(source) for source in sources])
     try:
         yield
     finally:
@@ -120,7 +120,7 @@ def is_own(path: Path, sources: Iterable[Path]) -> bool:
 
 
 def _note(path: Path, sources: Iterable[Path]) -> bytes:
-    status, names = path.stat(), sorted(os.fsencode(os.path.realpath(one)) for one in sources)
+    status, names = path.stat(), sorted(os.fsencode(os.path.realpath(source)) for source in sources)
     return f"{status.st_size} {status.st_mtime_ns} {hashlib.sha256(bytes(1).join(names)).hexdigest()}".encode()
 
 

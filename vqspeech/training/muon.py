@@ -33,7 +33,7 @@ class Muon(torch.optim.Adam):
     def __init__(self, net: nn.Module, rate: float, ratio: float, dtype: torch.dtype = torch.float32) -> None:
         nets = [one for one in net.modules() if isinstance(one, WaveNet | PixelCNN)]
         layers = [one for part in nets for one in part.modules() if isinstance(one, nn.Conv1d | nn.Conv2d)]
-        self.matrices, self.ratio, self.dtype = [one.weight for one in layers], ratio, dtype
+        self.matrices, self.ratio, self.dtype = [layer.weight for layer in layers], ratio, dtype
         super().__init__(net.parameters(), rate, fused=True)
 
     @torch.no_grad()

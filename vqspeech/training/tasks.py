@@ -175,7 +175,7 @@ def train_prior(
     known = [codes.astype(np.int64) for part in parts for codes in part]
     columns = np.concatenate(known).T
     model.init_unigram_bias_(
-        torch.from_numpy(np.stack([np.bincount(one, minlength=about["codes"]) for one in columns]))
+        torch.from_numpy(np.stack([np.bincount(column, minlength=about["codes"]) for column in columns]))
     )
     crops = CodeCrops(
         parts, speakers, settings.training.segment_length, settings.training.seed, about["codes"],

@@ -42,7 +42,7 @@ def train_vocoder(
         InputError: no packed speech, another sample rate than the config's, an acoustic model that does not fit, or a
             run directory that holds something else.
     """
-    parts, held = [MulawShards(one) for one in train], [MulawShards(one) for one in held_out]
+    parts, held = [MulawShards(path) for path in train], [MulawShards(one) for one in held_out]
     for part in parts + held:
         part.check_sample_rate(settings.vocoder.sample_rate)
     speakers = sorted({speaker for part in parts for speaker in part.speakers})
