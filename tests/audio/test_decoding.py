@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from vqspeech import InputError, audio
+from vqspeech.audio import decoding
 
 RATE = 16000
 
@@ -103,3 +104,29 @@ def test_silence_is_told_and_speech_is_not(tmp_path, speech, capsys):
     told = capsys.readouterr().err
     assert "offset.wav: nothing is heard" in told
     assert "speech.wav" not in told
+
+
+def every_kind() -> list[tuple[str, str]]:
+    """All formats and subtypes that this libsndfile writes."""
+    return [(kind, subtype) for kind in soundfile.available_formats() for subtype in soundfile.available_subtypes(kind)]
+
+
+@pytest.mark.parametrize(("kind", "subtype"), every_kind())
+def test_every_kind_of_file_is_read_whole_refused_when_cut_or_refused_at_all(kind, subtype, tmp_path):
+    tone = (0.3 * np.sin(np.arange(8000) * 0.05)).astype(np.float32)
+    path = tmp_path / f"whole.{kind.lower()}"
+    try:
+        soundfile.write(path, tone, 16000, format=kind, subtype=subtype)
+    except (soundfile.LibsndfileError, ValueError):
+        pytest.skip("libsndfile does not write it at 16 kHz")
+    if kind not in decoding.KINDS:
+        with pytest.raises(InputError, match="is not audio that can be read"):
+            audio.read(path, 16000)
+        return
+    wave = audio.read(path, 16000)
+    assert 7900 <= len(wave) <= 8000 + 2500  # encoders fill up their last frame
+    data = path.read_bytes()
+    cut = tmp_path / f"cut.{kind.lower()}"
+    cut.write_bytes(data[: len(data) * 6 // 10])
+    with pytest.raises(InputError):
+        audio.read(cut, 16000)
