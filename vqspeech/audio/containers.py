@@ -176,7 +176,7 @@ def stated_bytes(path: Path, kind: str) -> int:
     """Size that a file should have by the header of its samples; 0 where none is stated.
 
     Args:
-        kind: WAV, WAVEX, W64, AIFF, AU or NIST, as libsndfile names them.
+        kind: WAV, WAVEX, W64, AIFF, AU, CAF or NIST, as libsndfile names them.
     """
     with path.open("rb") as file:
         head = file.read(1024)
@@ -193,6 +193,8 @@ def stated_bytes(path: Path, kind: str) -> int:
             return _end_of_chunk(file, 12, b"data", 4, "little", 0)
         if kind == "W64":
             return _end_of_chunk(file, 40, b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a", 8, "little", 24)
+        if kind == "CAF":
+            return _end_of_chunk(file, 8, b"data", 8, "big", 0)
         return _end_of_chunk(file, 12, b"SSND", 4, "big", 0) if kind == "AIFF" else 0
 
 
@@ -204,6 +206,7 @@ def _end_of_chunk(
     while len(head := file.read(len(name) + size_bytes)) == len(name) + size_bytes:
         size = int.from_bytes(head[len(name) :], order)
         if head[: len(name)] == name:
-            return 0 if size in (0, UNKNOWN_SIZE) else file.tell() + size - counted
-        file.seek(max(0, size - counted) + -size % (8 if counted else 2), 1)
+            return 0 if size in (0, UNKNOWN_SIZE, 2**64 - 1) else file.tell() + size - counted
+        padding = 0 if size_bytes == 8 and not counted else -size % (8 if counted else 2)
+        file.seek(max(0, size - counted) + padding, 1)
     return 0

@@ -30,9 +30,9 @@ KINDS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST", "FLAC", "OG
 """What libsndfile reads here; of other kinds it does not know whether a file is complete."""
 CODED = (
     "IMA_ADPCM", "MS_ADPCM", "GSM610", "DWVW_12", "DWVW_16", "DWVW_24", "G721_32", "G723_24", "G723_40",
-    "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32",
+    "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32", "ALAC_16", "ALAC_20", "ALAC_24", "ALAC_32",
 )  # fmt: skip
-"""Coded samples of WAV, Wave64, AIFF and AU, whose end libsndfile seeks in the file: it must know the true size."""
+"""Coded samples, whose end libsndfile seeks in the file: it must know the true size."""
 MP3_SLACK_FRAMES = 2 * 1152
 W64_SLACK_FRAMES = 8
 """Its chunks are padded to eight bytes."""
@@ -123,21 +123,23 @@ def _libsndfile(path: Path) -> list[Stream]:
     whole = containers.Part(0, path.stat().st_size)
     try:
         with _sound(path, whole, 0) as file:
-            kind, subtype = file.format, file.subtype
+            kind, subtype, frames, rate = file.format, file.subtype, file.frames, file.samplerate
     except soundfile.LibsndfileError:  # or its header says that it is longer
         with _sound(path, whole, ENDLESS_BYTES) as file:
-            kind, subtype = file.format, file.subtype
+            kind, subtype, frames, rate = file.format, file.subtype, file.frames, file.samplerate
     if kind not in KINDS:
         return [_ffmpeg(path, f"{kind} files are not read: their length cannot be checked")]
+    if _true_size(kind, subtype) and (stated := containers.stated_bytes(path, kind)) > whole.size:
+        promised_s = (
+            frames / rate * (1 if kind in ("AIFF", "CAF") else stated / whole.size)
+        )  # others count what is there
+        raise wav.cut_short(path, promised_s * whole.size / stated, promised_s)
     found = []
     for part in containers.parts(path, kind):
         counted = part.counted
         with _sound(path, part, _claimed(kind, subtype)) as file:
             rate, channels, frames = file.samplerate, file.channels, file.frames
             floats = file.subtype in ("FLOAT", "DOUBLE")
-        if _true_size(kind, subtype) and (stated := containers.stated_bytes(path, kind)) > whole.size:
-            promised_s = frames / rate * (1 if kind == "AIFF" else stated / whole.size)  # others count what is there
-            raise wav.cut_short(path, promised_s * whole.size / stated, promised_s)
         if kind == "W64":
             frames = _w64_frames(path, frames)
         if part.torn_s:
