@@ -47,6 +47,7 @@ torture: setup
 	$(BIN)/python tests/campaigns/torture.py disk
 	$(BIN)/python tests/campaigns/torture.py hostile
 	$(BIN)/python tests/campaigns/torture.py memory
+	$(BIN)/python tests/campaigns/environments.py
 	$(BIN)/python tests/campaigns/crowd.py
 
 format: setup

@@ -390,6 +390,7 @@ def hostile_vqs(files: int, seed: int) -> Outcome:
     """Mutated .vqs files through `codec.decode_blocks`' reader: codes within the codebook, or one line."""
     from vqspeech.codec import vqs_files
     from vqspeech.inference import speech_codec
+    from vqspeech.inference.sampling_config import SamplingConfig
 
     with tempfile.TemporaryDirectory() as home:
         workplace(Path(home) / "origin")
@@ -400,7 +401,7 @@ def hostile_vqs(files: int, seed: int) -> Outcome:
         said = model.encode(wave)
 
         def read(path: Path) -> None:
-            one = vqs_files._Decoding(model, [path.read_bytes()], "s1", 0, False, None, lambda _: None)
+            one = vqs_files._Decoding(model, [path.read_bytes()], "s1", SamplingConfig(), False, None, lambda _: None)
             codes = np.concatenate([np.zeros((0, model.codebooks), np.int64), *one.request.pieces])
             one.own(np.zeros(len(codes) * model.hop, np.float32))
             one.finish()

@@ -39,7 +39,7 @@ GAIN_STEP_DB = 0.5
 
 
 class Header(NamedTuple):
-    """What a reader must know: the model (24 hex digits of its digest), Hz, samples a code, codes in a codebook.
+    """Header of a file: model digest (24 hex digits), sample rate in Hz, hop, codebook size, speaker, codebooks, gain.
 
     `speaker` is the default voice; `gain_db`, in steps of GAIN_STEP_DB, what the decoded wave is made louder by.
     """
@@ -54,7 +54,7 @@ class Header(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Up to CHUNK_FRAMES codes of a codebook, still coded.
+    """Chunk: up to CHUNK_FRAMES codes of one codebook, entropy-coded.
 
     `length` is that of the whole recording in samples, in the chunks of the last number.
     """
@@ -67,19 +67,19 @@ class Chunk(NamedTuple):
 
 
 class SymbolModel(Protocol):
-    """How likely each code is to come next: integers above 0 that sum to 65,536, whatever model gives them."""
+    """Distribution of the next code as integer frequencies, above 0, that sum to 65,536."""
 
     def next(self) -> NDArray[np.int64]:
         """The frequencies of the next code, (codes,)."""
         ...
 
     def push(self, code: int) -> None:
-        """Tells which code came."""
+        """Append the code that was coded."""
         ...
 
 
 class AdaptiveModel:
-    """Counts of what came so far in the chunk, on top of how often the codebook's codes came in training.
+    """Adaptive model: code counts within the chunk, added to the code frequencies of training.
 
     All in integers, so encoder and decoder agree on any two machines.
 
@@ -95,19 +95,19 @@ class AdaptiveModel:
         return scaled(self.counts)
 
     def push(self, code: int) -> None:
-        """Tells which code came."""
+        """Append the code that was coded."""
         self.counts[code] += 8
 
 
 def scaled(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Counts as frequencies: each above 0, 65,536 in all."""
+    """Counts scaled to frequencies above 0 that sum to 65,536."""
     frequencies = counts * (_SCALE - len(counts)) // counts.sum() + 1
     frequencies[np.argmax(frequencies)] += _SCALE - frequencies.sum()
     return frequencies
 
 
 def encode(codes: Codes, frequencies: SymbolModel) -> bytes:
-    """Codes as the words of a range coder, (frames,) -> bytes."""
+    """Range coding of codes: (frames,) -> bytes."""
     coder = _constriction().queue.RangeEncoder()
     for code in codes.tolist():
         coder.encode(code, _model(frequencies.next()))
@@ -135,7 +135,7 @@ def decode(payload: bytes, frames: int, frequencies: SymbolModel) -> NDArray[np.
 
 
 def pack(codes: Codes, alphabet: int) -> bytes:
-    """Codes as numbers of as few bits as the alphabet allows, the highest bit first."""
+    """Packed codes: each in the fewest bits that the alphabet needs, highest bit first."""
     bits = width(alphabet)
     return np.packbits((np.asarray(codes, np.int64)[:, None] >> np.arange(bits)[::-1]) & 1).tobytes()
 
@@ -200,7 +200,7 @@ class Reader:
         self._bytes, self._offset, self._place = bytearray(), 0, 0  # place: of the next chunk among all
 
     def push(self, block: bytes) -> Iterator[Chunk]:
-        """The chunks that are complete now; the header is there before the first of them."""
+        """The chunks that are complete after more bytes; `header` is set before the first of them."""
         self._bytes += block
         if self.header is None:
             self.header = self._read_header()
@@ -213,7 +213,7 @@ class Reader:
             raise InputError(f"{len(self._bytes)} bytes follow the last chunk (byte {self._offset}); cut them off")
 
     def finish(self) -> Iterator[Chunk]:
-        """The rest of the chunks, when there are no more bytes."""
+        """The last chunks, at the end of the bytes."""
         while self.conceal and self.header is not None and self._bytes and not self.ended:
             self._skip(1)
             yield from self.push(b"")

@@ -20,14 +20,14 @@ _SIGNATURE = DIGEST // 2 + 4  # bytes
 
 
 class ChunkCoder(NamedTuple):
-    """What codes of a voice may be coded with."""
+    """Coder of the chunks of one file: packed, adaptive or by a prior."""
 
     model: SpeechCodec
     speaker: str
     prior: PriorSampler | None
 
     def write(self, coder: str, number: int, codes: NDArray[np.integer], length: int | None) -> bytes:
-        """The chunks of codes, (frames, codebooks), the shortest that `coder` admits.
+        """Code a chunk of every codebook, (frames, codebooks), in the shortest kind that `coder` allows.
 
         Each codebook has a chunk of its own.  A prior's codes are in one, and decoded again before it is trusted.
         """
@@ -47,7 +47,7 @@ class ChunkCoder(NamedTuple):
         return chunks
 
     def read(self, chunks: Sequence[Chunk], codebooks: int) -> NDArray[np.int64]:
-        """The codes of the chunks of a number, (frames, codebooks), the inverse of `write`.
+        """The inverse of `write`: the codes of the chunks of one number, (frames, codebooks).
 
         Where the chunk of a codebook is missing, its codes are those that add least to what the others say.
 
@@ -72,7 +72,7 @@ class ChunkCoder(NamedTuple):
         return codes
 
     def _expected(self, chunk: Chunk, frames: int) -> NDArray[np.int64]:
-        """The codes of a chunk that a prior wrote, of all its codebooks."""
+        """Decode a chunk that was coded with a prior, all codebooks."""
         signature, words = chunk.payload[:_SIGNATURE], chunk.payload[_SIGNATURE:]
         of = signature[:-4].hex()
         if self.prior is None:
@@ -96,13 +96,13 @@ class ChunkCoder(NamedTuple):
 
 
 def code_frequencies(model: SpeechCodec, codebook: int = 0) -> NDArray[np.int64]:
-    """How often each code came towards the end of training, of 65,536: integers, the same on any machine."""
+    """Code frequencies at the end of training, as integers that sum to 65,536."""
     counts = model.quantizers[codebook].cluster_size.double().cpu().numpy()
     return np.floor(counts / max(float(counts.sum()), 1e-9) * 65536).astype(np.int64)
 
 
 def quiet(model: SpeechCodec) -> NDArray[np.int64]:
-    """Of each codebook the code of the shortest vector, (codebooks,): it says least."""
+    """Neutral code of each codebook, (codebooks,): that of the shortest vector."""
     return np.array([int(one.codebook.norm(dim=1).argmin()) for one in model.quantizers])
 
 
@@ -116,7 +116,7 @@ def check_coding(
     model: SpeechCodec, speaker: str = "", coder: str = "adaptive", prior: PriorSampler | None = None,
     codebooks: int | None = None,
 ) -> None:  # fmt: skip
-    """Whether anything can be encoded so; raises as `codec.encode_blocks`."""
+    """Check the options of an encoding; raises as `vqs_files.encode_blocks`."""
     if speaker:
         model.speaker_index(speaker)
     if coder not in CODERS:

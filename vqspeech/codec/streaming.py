@@ -13,7 +13,7 @@ from vqspeech.shapes import Wave
 
 
 class StreamingEncoder:
-    """`codec.encode_blocks` turned round, for sound that arrives when it likes.
+    """Streaming encoder: push samples, get bytes of a .vqs.
 
     Example:
         ```
@@ -37,7 +37,7 @@ class StreamingEncoder:
 
 
 class StreamingDecoder:
-    """`codec.decode_blocks` turned round, for bytes that arrive when they like; takes its options."""
+    """Streaming decoder: push bytes of a .vqs, get samples; options are those of `vqs_files.decode_blocks`."""
 
     def __init__(self, model: SpeechCodec, **options: Any) -> None:
         self._turned = _PushAdapter(lambda blocks: vqs_files.decode_blocks(model, blocks, **options))
@@ -52,7 +52,7 @@ class StreamingDecoder:
 
 
 class _PushAdapter:
-    """A function from an iterable to an iterator, turned round: what is pushed in, and what comes out of it.
+    """Push interface of a function from an iterable to an iterator, which runs in a thread.
 
     The function runs in a thread that waits for the next push whenever it asks for its next input.
     """

@@ -34,7 +34,7 @@ def encode_blocks(
     model: SpeechCodec, blocks: Iterable[Wave], speaker: str = "", coder: str = "adaptive",
     prior: PriorSampler | None = None, codebooks: int | None = None, gain_db: float = 0.0,
 ) -> Iterator[bytes]:  # fmt: skip
-    """A wave that arrives in blocks of any size, as the bytes of a .vqs.
+    """Encode a wave that arrives in blocks of any size to the bytes of a .vqs.
 
     Chunks are written as soon as they are known: bitstream.CHUNK_FRAMES frames, and those that the encoder looks
     ahead, after their first sample came in.
@@ -65,7 +65,7 @@ def encode_pieces(
     model: SpeechCodec, pieces: Iterable[Codes], n_samples: Callable[[], int], speaker: str = "",
     coder: str = "adaptive", prior: PriorSampler | None = None, codebooks: int | None = None, gain_db: float = 0.0,
 ) -> Iterator[bytes]:  # fmt: skip
-    """Codes that arrive in pieces, (frames, codebooks) each, as the bytes of a .vqs; the rest is as in `encode_blocks`.
+    """Write codes that arrive in pieces, (frames, codebooks), as the bytes of a .vqs; see `encode_blocks`.
 
     Args:
         n_samples: the length of the wave in samples, when the last piece has arrived.
@@ -94,7 +94,7 @@ def decode_blocks(
     report: Callable[[str], None] = lambda _: None,
     codebooks: int | None = None,
 ) -> Iterator[Wave]:
-    """The wave of a .vqs that arrives in blocks of any size, exactly as long as what was encoded.
+    """Decode a .vqs that arrives in blocks of any size; the wave is exactly as long as its source.
 
     Args:
         speaker: another voice than the file names.
@@ -112,7 +112,7 @@ def decode_blocks(
 
 
 def encode_file(model: SpeechCodec, source: Path, path: Path, speaker: str = "", **options: Any) -> None:
-    """A recording as a .vqs that appears when it is whole; `-` stands for stdin (a 16-bit WAV) and stdout.
+    """Encode a recording to a .vqs, which appears when it is complete; `-` is stdin (a 16-bit WAV) or stdout.
 
     A file is encoded at the level of the voices that the model knows, which decoding undoes; where no speaker is named,
     its default voice is the nearest one (NOBODY: none).  Options are those of `encode_blocks`.
@@ -138,7 +138,7 @@ def decode_all(
     sampling: SamplingConfig = SamplingConfig(), conceal: bool = False, prior: PriorSampler | None = None,
     report: Callable[[str], None] = lambda _: None, on_failure: OnFailure = stop, codebooks: int | None = None,
 ) -> Iterator[Path]:  # fmt: skip
-    """The recordings of several .vqs, (source, path) each, spoken side by side; yields each path that is written.
+    """Decode several .vqs, (source, path) each, side by side; yields each path that is written.
 
     Paths are WAV or FLAC; `-` stands for stdin and stdout.  The rest is as in `decode_blocks`.
 
@@ -184,7 +184,7 @@ def decode_all(
 
 
 class _Decoding:
-    """A .vqs on its way: codes as its bytes come, and what is to be done to the wave that they become."""
+    """Decoding of one .vqs: its request, and the finish of its wave."""
 
     def __init__(
         self, model: SpeechCodec, blocks: Iterable[bytes], speaker: str, sampling: SamplingConfig, conceal: bool,
@@ -208,7 +208,7 @@ class _Decoding:
         self.request = Request(chain(first, pieces), voice, sampling)
 
     def own(self, wave: Wave) -> Wave:
-        """The next part of the wave: silent where chunks were lost, as loud and as long as what was encoded."""
+        """Finish the next part of the wave: gain, silence for lost chunks, and the length of the source."""
         hop, wave = self._model.hop, wave * self._gain
         for start, end in self._lost:
             wave[max(0, start * hop - self._done) : max(0, end * hop - self._done)] = 0
@@ -217,7 +217,7 @@ class _Decoding:
         return wave
 
     def finish(self) -> None:
-        """Tells what was lost, or raises what ended the codes."""
+        """Report lost chunks, or raise the error that ended the codes."""
         if self.fault:
             raise self.fault
         if self._lost:
@@ -236,7 +236,7 @@ class _Decoding:
             self._report(str(fault))
 
     def _numbers(self, blocks: Iterable[bytes]) -> Iterator[tuple[list[Chunk], int]]:
-        """The chunks of each number, as soon as they are complete, and how many codebooks they should be of."""
+        """The chunks of each number as soon as they are complete, with the number of codebooks that is wanted."""
         held: list[Chunk] = []
         for chunk in self._chunks(blocks):
             asked = self._codebooks or self._check().codebooks

@@ -19,7 +19,7 @@ from vqspeech.system.parallel import Progress, parallel_map
 
 
 def import_labels(directory: str | Path, labels: str | Path) -> list[Skipped]:
-    """Makes phones.ctm of labels: a CTM file, or a folder of KEY.lab or KEY.TextGrid, by speaker or not.
+    """Import labels as phones.ctm: a CTM file, or a folder of KEY.lab or KEY.TextGrid, by speaker or not.
 
     Their times are those of the recordings; each utterance gets what lies within its bounds.
 
@@ -47,7 +47,7 @@ def import_labels(directory: str | Path, labels: str | Path) -> list[Skipped]:
 def align(
     directory: str | Path, aligner: str = "pocketsphinx", nj: int = 1, progress: Progress = lambda *_: None
 ) -> list[Skipped]:
-    """Makes phones.ctm from `text` by forced alignment.
+    """Write phones.ctm by forced alignment of `text`.
 
     Args:
         aligner: "pocketsphinx" or "torchaudio".
@@ -81,7 +81,7 @@ def align(
 
 
 def align_by_pocketsphinx(wave: NDArray[np.float32], text: str) -> list[Phone]:
-    """The phones of what is said, by pocketsphinx and its English model: (time,) at 16 kHz.
+    """Forced alignment by pocketsphinx and its English model, of a wave (time,) at 16 kHz.
 
     Raises:
         InputError: a word is not in its dictionary, or the words do not fit the sound.

@@ -25,7 +25,7 @@ MAPPED = 128
 
 
 class Row(NamedTuple):
-    """Where one utterance lies: symbols (samples, frames of codes) from `offset` on, `length` of them, in `shard`."""
+    """Place of one utterance: `length` symbols from `offset` on in `shard`."""
 
     key: str
     speaker: str
@@ -35,7 +35,7 @@ class Row(NamedTuple):
 
 
 class Manifest(Sequence[Row]):
-    """Rows in columns: fifty bytes each, where as many objects would take four hundred.
+    """Manifest: rows of all shards in columns, fifty bytes each instead of the four hundred of objects.
 
     `speaker` are places in `speakers`, which are sorted; `shard`, `offset` and `length` are those of `Row`.
 
@@ -76,7 +76,7 @@ class Manifest(Sequence[Row]):
 
 
 class MemmapPool:
-    """Files of symbols by number, mapped into memory when they are asked for; the first of too many is let go.
+    """Pool of memory-mapped files by number; the oldest mapping is dropped when there are too many.
 
     Args:
         find: where a file lies.
@@ -100,7 +100,7 @@ class MemmapPool:
 
 
 class MulawShards:
-    """The packed utterances of a data directory, mapped into memory, never read whole.
+    """Packed utterances of a data directory, memory-mapped.
 
     Args:
         directory: a `packed` folder as `vqspeech data pack` writes it: `packed.json`, and
@@ -176,7 +176,7 @@ class MulawShards:
 
 
 class CodeShards:
-    """The codes of a data directory, mapped into memory: what `vqspeech tokenize` made of it.
+    """Codes of a data directory, memory-mapped; written by `vqspeech tokenize`.
 
     Args:
         directory: a Kaldi data directory with `codes.scp`.
@@ -239,7 +239,7 @@ class CodeShards:
 
 
 def _about(place: LocalFolder | CachedRemoteFolder, name: str, cure: str, known: int) -> dict[str, Any]:
-    """What is said of all shards together."""
+    """Metadata of all shards."""
     try:
         about = json.loads(place.texts([name])[0])
     except (OSError, ValueError) as error:

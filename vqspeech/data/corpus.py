@@ -28,7 +28,7 @@ SLACK_S = 0.01
 
 @dataclass(frozen=True)
 class Utterance:
-    """A stretch of a recording that one speaker says; end_s None is the recording's end."""
+    """Utterance: a segment of a recording by one speaker; end_s None is the end of the recording."""
 
     key: str
     speaker: str

@@ -25,7 +25,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong in a data directory, and how to mend it; `line` 0 is the file as a whole."""
+    """Fault of a data directory, with its cure; `line` 0 is the file as a whole."""
 
     path: Path
     line: int
@@ -66,7 +66,7 @@ def merge_tables(directory: Path, names: Iterable[str]) -> Iterator[dict[str, Ro
 
 
 def find_faults(directory: Path) -> tuple[list[Fault], int]:
-    """What is wrong with the tables, each by itself and then beside one another; how many utterances there are."""
+    """Faults of the tables, each by itself and between them; and the number of utterances."""
     faults, sizes = [], {}
     for name, fields in TABLES.items():
         path = directory / name
@@ -127,7 +127,7 @@ def _row_fault(name: str, fields: int, key: str, rest: str) -> tuple[str, str, s
 
 
 def bad_name(name: str) -> str | None:
-    """Why a key or a speaker cannot be one, if so: names become file names and fields of tables."""
+    """Why a name is not valid as a key or a speaker, or None: names become file names and table fields."""
     if not name or name in (".", ".."):
         return "is no name"
     if "/" in name or "\\" in name:

@@ -42,7 +42,7 @@ def check(
     sources: Sequence[str | Path], targets: Iterable[Path] = (), force: bool = False, folders: Iterable[Path] = (),
     each: bool = False,
 ) -> None:  # fmt: skip
-    """Whether a command may begin.
+    """Check sources and targets of a command before it begins.
 
     Args:
         sources: files and folders that it reads; URLs and `-` are no files.

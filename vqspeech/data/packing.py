@@ -144,7 +144,7 @@ def _begun(
 
 
 def _cut(labels: Path | None, one: Utterance) -> tuple[Utterance, str]:
-    """The utterance with its edges cut, or as it is and why."""
+    """The trimmed utterance, or the utterance as it is and the reason."""
     try:
         if labels is not None:
             for path in (labels / one.speaker / f"{one.key}.lab", labels / f"{one.key}.lab"):

@@ -41,7 +41,7 @@ _HTK_UNITS = 1e7  # HTK counts time in units of 100 ns
 
 
 class Phone(NamedTuple):
-    """A stretch of speech and what is said in it."""
+    """Phone with its start and end in seconds."""
 
     start_s: float
     end_s: float
@@ -154,7 +154,7 @@ def read_textgrid(path: Path) -> list[Phone]:
 
 
 def frame_phones(phones: Iterable[Phone], frames: int, hop: int, sample_rate: int) -> NDArray[np.int64]:
-    """The place in PHONES of what is said at the middle of each frame; a pause where nothing is."""
+    """Phone index at the middle of each frame; that of a pause where there is none."""
     labels = np.full(frames, PHONES.index(PAUSE))
     middles = (np.arange(frames) + 0.5) * hop / sample_rate
     for start_s, end_s, phone in phones:
@@ -163,7 +163,7 @@ def frame_phones(phones: Iterable[Phone], frames: int, hop: int, sample_rate: in
 
 
 def boundary_errors(phones: list[Phone], other: list[Phone]) -> NDArray[np.float64]:
-    """How far each boundary of `phones` is from the nearest one of `other`, in s; pauses in a row count as one."""
+    """Distance of each phone boundary to the nearest one of `other`, in s; consecutive pauses count as one."""
     ours, theirs = (_boundaries(rows) for rows in (phones, other))
     return np.abs(ours[:, None] - theirs[None]).min(axis=1) if len(theirs) else np.full(len(ours), np.inf)
 

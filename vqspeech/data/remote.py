@@ -23,7 +23,7 @@ class LocalFolder:
         return str(self.folder)
 
     def texts(self, names: list[str]) -> list[str]:
-        """What small files say.
+        """Contents of small files.
 
         Raises:
             OSError, ValueError: one is not there, or is no text.
@@ -31,7 +31,7 @@ class LocalFolder:
         return [(self.folder / name).read_text(encoding="utf-8") for name in names]
 
     def file(self, name: str) -> Path:
-        """Where a large file lies."""
+        """Local path of a large file."""
         return self.folder / name
 
     def bytes(self, name: str) -> int:
@@ -72,7 +72,7 @@ class CachedRemoteFolder:
             return [data.decode("utf-8") for data in pool.map(lambda name: _whole(system, f"{self.url}/{name}"), names)]
 
     def file(self, name: str) -> Path:
-        """Where a large file lies now, after it was fetched if need be.
+        """Local path of a large file, which is fetched if necessary.
 
         Raises:
             InputError: it cannot be had.

@@ -68,14 +68,14 @@ def split_speakers(utterances: list[Utterance], count: int, seed: int = 0) -> di
 
 
 def sentence(utterance: Utterance) -> str:
-    """The words alone, in small letters, as two readers of one sentence share them."""
+    """Normalised sentence: words in lower case."""
     if utterance.text is None:
         return f"({utterance.key})"
     return " ".join(re.sub(r"[^\w' ]+", " ", utterance.text.casefold()).split())
 
 
 def _share(seed: int, words: str) -> float:
-    """A number in [0, 1) that depends on nothing but its arguments."""
+    """Hash of the arguments as a number in [0, 1)."""
     return int.from_bytes(hashlib.sha256(f"{seed} {words}".encode()).digest()[:8], "big") / 2**64
 
 

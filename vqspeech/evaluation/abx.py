@@ -20,7 +20,7 @@ Features = NDArray[np.floating]
 
 
 class Token(NamedTuple):
-    """One saying of a phone: its speaker, and (frames, dim) of anything."""
+    """Token: one instance of a phone, with its speaker and features (frames, dim)."""
 
     phone: str
     speaker: str
@@ -28,7 +28,7 @@ class Token(NamedTuple):
 
 
 def error(tokens: Sequence[Token], across: bool, triples: int = 2000, seed: int = 0) -> float:
-    """The share of triples that are answered wrongly (a tie is half wrong), each pair of phones as often as another.
+    """ABX error: share of triples answered wrongly (a tie is half wrong), averaged over pairs of phones.
 
     Args:
         across: X is another speaker's.
@@ -68,7 +68,7 @@ def error(tokens: Sequence[Token], across: bool, triples: int = 2000, seed: int 
 
 
 def distance(one: Features, other: Features) -> float:
-    """The mean angle between two sequences of vectors, (frames, dim) each, along the best warping path, 0 to 1."""
+    """Mean angle of two sequences (frames, dim) along the dynamic time warping path, 0 to 1."""
     norms = [np.linalg.norm(side, axis=1, keepdims=True) for side in (one, other)]
     first, second = (side / np.maximum(norm, 1e-12) for side, norm in zip((one, other), norms, strict=True))
     angles = np.arccos(np.clip(first @ second.T, -1, 1)) / np.pi

@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What one core can do: multiply-adds in registers, and bytes that it reads of something as large as the weights.
+    """Limits of one core: multiply-adds in registers per second, and bytes read per second.
 
     `multiplies`: multiply-adds that one sample of one stream takes; `weights`: numbers that are read for it.
     """
@@ -54,7 +54,7 @@ def decoder(residual: int = 64, skip: int = 256, layers: int = 30) -> WaveNet:
 
 
 def limits(wavenet: WaveNet, seconds: float = 0.5) -> Limits:
-    """Measures both limits of the core that this runs on."""
+    """Measure both limits of this core."""
     numbers = numba_engine.aligned(np.linspace(0, 1e-3, 192, dtype=np.float32))
     peak = _best(lambda: multiply_often(numbers, 2_000_000), seconds)
     packed = numba_engine.pack(wavenet, "float32").matrices
@@ -69,7 +69,7 @@ def limits(wavenet: WaveNet, seconds: float = 0.5) -> Limits:
 
 
 def rows(wavenet: WaveNet, sample_rate: int, measured: Limits, seconds: float = 1.0) -> Iterator[Row]:
-    """Measures the engines on one pinned core, the compiled one on two and on all, the other on a GPU if there is one.
+    """Measure the engines: on one pinned core, the numba engine on two and on all, the torch engine on a GPU too.
 
     Args:
         sample_rate: Hz, for times_real_time.
@@ -100,7 +100,7 @@ def rows(wavenet: WaveNet, sample_rate: int, measured: Limits, seconds: float = 
 
 
 def heading(measured: Limits) -> str:
-    """What stands above the lines of a table."""
+    """Heading of the table."""
     return (
         f"one core: {measured.peak_per_s / 1e9:.0f} G multiply-adds a second, {measured.bytes_per_s / 1e9:.0f} GB/s of "
         f"the weights; a sample takes {measured.multiplies / 1e6:.2f} M\n"
@@ -120,7 +120,7 @@ def line(row: Row) -> str:
 
 @torch.inference_mode()
 def divergence(model: VQVAE, packed: MulawShards, speakers: list[str], seconds: float = 1.0) -> dict[str, float]:
-    """What storing the weights costs: the Kullback-Leibler divergence from float32, in nats a sample, by precision.
+    """Cost of a weight precision: Kullback-Leibler divergence from float32, in nats per sample.
 
     Teacher-forced, over the first `seconds` of up to 16 utterances of speakers that the model knows.
     """

@@ -12,7 +12,7 @@ from vqspeech.models import hub
 
 
 class CodePhoneMap:
-    """From phones to codes and back; empty where a model was not probed.
+    """Map from phones to codes and back; empty where a model was not probed.
 
     Args:
         folder: of the model, with its probe.json.
@@ -35,7 +35,7 @@ class CodePhoneMap:
             self._counts[: len(counts)] = counts
 
     def phones(self) -> dict[str, list[int]]:
-        """The codes that stand for each phone, the commonest first."""
+        """The codes of each phone, the most frequent first."""
         heard = self._counts.sum(axis=1)
         found: dict[str, list[int]] = {}
         for code in np.argsort(-heard, kind="stable"):
@@ -44,14 +44,14 @@ class CodePhoneMap:
         return dict(sorted(found.items()))
 
     def shares(self, code: int) -> list[tuple[str, float]]:
-        """The phones during which a code was heard, with their shares, the commonest first."""
+        """P(phone | code), the most frequent first."""
         counts = self._counts[code]
         order = [at for at in np.argsort(-counts, kind="stable") if counts[at]]
         return [(phones.PHONES[at], float(counts[at] / counts.sum())) for at in order]
 
 
 def rank_by_first_component(codebook: torch.Tensor) -> NDArray[np.floating]:
-    """A number from 0 to 1 for each code, near to one another for similar codes: ranks along the first component.
+    """Rank of each code along the first principal component of the codebook, 0 to 1.
 
     >>> rank_by_first_component(torch.tensor([[0.0, 1.0], [9.0, 1.0], [8.0, 1.0]])).round(1).tolist() in (
     ...     [0.0, 1.0, 0.5], [1.0, 0.0, 0.5])

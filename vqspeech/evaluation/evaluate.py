@@ -47,7 +47,7 @@ Summary = dict[str, dict[str, tuple[float, float, float]]]
 
 
 class Pair(NamedTuple):
-    """One line of a pairs file; `reference` is what a conversion should be like, the source itself if there is none."""
+    """Row of a pairs file; `reference` is the target of a conversion, by default its source."""
 
     source: Path
     speaker: str
@@ -83,7 +83,7 @@ def evaluate(
     progress: Callable[[float], None] = lambda _: None, failed: OnFailure = stop,
     recogniser: Recogniser | None = None, codecs: bool = True,
 ) -> dict[str, Any]:  # fmt: skip
-    """Measures each conversion, and each source as it is, as mu-law says it and through the codecs that are installed.
+    """Measure each conversion, its source, mu-law of it, and the installed codecs on it.
 
     Args:
         voices: a data directory with recordings of the target voices, for how near a conversion comes to them.
@@ -140,7 +140,7 @@ def _measured(
 
 
 def summary(found: dict[str, Any], seed: int = 0, draws: int = 1000) -> Summary:
-    """Of each system and measure the mean over the recordings, with the 95 % interval of a bootstrap over them."""
+    """Mean of each system and measure, with the 95 % bootstrap interval over recordings."""
     systems: Summary = {}
     for name in dict.fromkeys(row["system"] for row in found["rows"]):
         rows = [row for row in found["rows"] if row["system"] == name]
@@ -159,7 +159,7 @@ def summary(found: dict[str, Any], seed: int = 0, draws: int = 1000) -> Summary:
 
 
 def write(found: dict[str, Any], directory: Path) -> None:
-    """Writes evaluation.json, all that was found, and evaluation.csv, a row a system and recording."""
+    """Write evaluation.json with all results, and evaluation.csv with a row per system and recording."""
     directory.mkdir(parents=True, exist_ok=True)
     corpus.write_text_atomic(directory / FILES[0], json.dumps(found, indent=1) + "\n")
     text = io.StringIO()
@@ -197,7 +197,7 @@ def _systems(
 
 
 def _voices(directory: Path | None, speakers: Iterable[str], missing: dict[str, str]) -> dict[str, NDArray]:
-    """Whose voices are whose: the mean of some recordings of each."""
+    """Speaker embeddings: the mean over some recordings of each speaker."""
     if directory is None:
         return {}
     if importlib.util.find_spec("resemblyzer") is None:
@@ -214,7 +214,7 @@ def _voices(directory: Path | None, speakers: Iterable[str], missing: dict[str, 
 
 
 def _nearness(wave: Wave, source: NDArray, target: NDArray) -> dict[str, float]:
-    """Cosines to the target's voice and the source's, and whether the first is greater."""
+    """Cosines to the target and the source speaker, and whether the first is greater."""
     own = objective.speaker_embedding(wave)
     near = {"to_target": float(own @ target), "to_source": float(own @ source)}
     return near | {"nearer_target": float(near["to_target"] > near["to_source"])}

@@ -32,7 +32,7 @@ def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], unit: s
 
 
 def code_histogram(counts: NDArray[np.integer], unit: str = "% of frames") -> "Figure":
-    """How often each code comes, the commonest first, beside what all alike would be."""
+    """Histogram of code frequencies, sorted, beside the uniform one."""
     figure = _figure(7, 2.6)
     axes = figure.subplots()
     shares = np.sort(counts)[::-1] / max(1, counts.sum())
@@ -44,14 +44,14 @@ def code_histogram(counts: NDArray[np.integer], unit: str = "% of frames") -> "F
 
 
 def phones_of_codes(counts: NDArray[np.integer], names: Sequence[str]) -> "Figure":
-    """Which phones each code is: (codes, phones) counts, the codes in the order of their commonest phone."""
+    """Phones of each code: (codes, phones) counts, codes sorted by their most frequent phone."""
     used = counts[counts.sum(axis=1) > 0]
     order = np.lexsort((-used.max(axis=1) / used.sum(axis=1), used.argmax(axis=1)))
     return _map((used / used.sum(axis=1, keepdims=True))[order].T, names, "codes, by their commonest phone", None)
 
 
 def confusion(counts: NDArray[np.integer], names: Sequence[str]) -> "Figure":
-    """What each phone is taken for: (said, understood) counts."""
+    """Confusion matrix of phones: (true, predicted) counts."""
     said = counts.sum(axis=1) > 0
     kept = [name for name, there in zip(names, said, strict=True) if there]
     table = counts[said][:, said] / counts[said].sum(axis=1, keepdims=True)

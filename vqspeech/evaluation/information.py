@@ -14,7 +14,7 @@ Frames = NDArray[np.integer]
 
 
 class LabelledFrames(NamedTuple):
-    """The frames of one utterance that are looked at: symbols and labels, (frames,) each."""
+    """Labelled frames of one utterance: symbols and labels, (frames,) each."""
 
     speaker: str
     symbols: Frames
@@ -30,7 +30,7 @@ class Share(NamedTuple):
 
 
 def counts(stretches: Sequence[LabelledFrames], symbols: int, labels: int) -> NDArray[np.int64]:
-    """How often each symbol comes with each label: (symbols, labels)."""
+    """Contingency table: (symbols, labels) counts."""
     table = np.zeros(symbols * labels, np.int64)
     for one in stretches:
         table += np.bincount(one.symbols.astype(np.int64) * labels + one.labels, minlength=symbols * labels)
@@ -38,12 +38,12 @@ def counts(stretches: Sequence[LabelledFrames], symbols: int, labels: int) -> ND
 
 
 def majority_label(table: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The label of each symbol that comes most often with it; the likeliest of all for a symbol never seen."""
+    """Majority label of each symbol; the most frequent label for a symbol that was never seen."""
     return np.where(table.any(axis=1), table.argmax(axis=1), table.sum(axis=0).argmax())
 
 
 def count_correct(mapped: NDArray[np.int64], stretches: Sequence[LabelledFrames]) -> dict[str, tuple[int, int]]:
-    """Of each speaker, the frames whose label is the one of their symbol, and all frames."""
+    """Correct frames and all frames of each speaker."""
     found: dict[str, tuple[int, int]] = {}
     for one in stretches:
         right, total = found.get(one.speaker, (0, 0))
@@ -52,7 +52,7 @@ def count_correct(mapped: NDArray[np.int64], stretches: Sequence[LabelledFrames]
 
 
 def share(by_speaker: dict[str, tuple[int, int]], seed: int = 0, draws: int = 1000) -> Share:
-    """The share of right frames over all, and within which bounds it lies for 95 % of redrawn sets of speakers."""
+    """Share of correct frames, with the 95 % bootstrap interval over speakers."""
     values = np.array([by_speaker[one] for one in sorted(by_speaker)], float).reshape(-1, 2)
     if not values[:, 1].sum():
         return Share(float("nan"), float("nan"), float("nan"))
@@ -63,7 +63,7 @@ def share(by_speaker: dict[str, tuple[int, int]], seed: int = 0, draws: int = 10
 
 
 def above_chance(value: float, chance: float) -> float:
-    """How far a share is on the way from what saying always the same gives to 1; 0 is chance.
+    """Accuracy relative to the majority baseline: 0 is chance, 1 is perfect.
 
     >>> round(above_chance(0.55, 0.1), 3)
     0.5
@@ -72,7 +72,7 @@ def above_chance(value: float, chance: float) -> float:
 
 
 def information(table: NDArray[np.int64]) -> dict[str, float]:
-    """How much symbols and labels tell of each other, from their counts.
+    """Entropies, mutual information and V-measure of symbols and labels, from their counts.
 
     `nmi`: mutual information over the geometric mean of the entropies; `homogeneity`: over that of the labels;
     `completeness`: over that of the symbols; `v_measure`: the harmonic mean of these two; `purity`: the share of

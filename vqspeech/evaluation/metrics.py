@@ -14,7 +14,7 @@ FLOOR_DB = -60.0
 
 
 def loudness_db(wave: Wave, sample_rate: int) -> NDArray[np.float32]:
-    """The level of each FRAME_S of a wave, dB below full scale, not below FLOOR_DB: (time,) -> (frames,)."""
+    """Level of each FRAME_S of a wave in dB relative to full scale, at least FLOOR_DB: (time,) -> (frames,)."""
     size = round(FRAME_S * sample_rate)
     frames = wave[: len(wave) // size * size].reshape(-1, size)
     power = np.square(frames, dtype=np.float64).mean(axis=1)
@@ -22,7 +22,7 @@ def loudness_db(wave: Wave, sample_rate: int) -> NDArray[np.float32]:
 
 
 def contour_correlation(one: Wave, other: Wave, sample_rate: int) -> float:
-    """How alike two waves of one length rise and fall: Pearson's r of their loudness in dB, -1 to 1.
+    """Loudness correlation of two waves of one length: Pearson's r of their levels in dB.
 
     0 where one of them has no contour, such as steady noise or silence.
 
@@ -67,7 +67,7 @@ def mfcc(wave: Wave, frames: int, hop: int, sample_rate: int) -> NDArray[np.floa
 
 
 def unigram_bits(known: Iterable[Codes], new: Iterable[Codes], alphabet: int) -> float:
-    """Bits per code of `new` for who knows how often each code comes in `known` (and once more).
+    """Bits per code of `new` under the add-one unigram model of `known`.
 
     >>> round(unigram_bits([np.array([0, 0, 1])], [np.array([0, 1])], 2), 3)
     1.029
@@ -77,7 +77,7 @@ def unigram_bits(known: Iterable[Codes], new: Iterable[Codes], alphabet: int) ->
 
 
 def order_1_bits(known: Iterable[Codes], new: Iterable[Codes], alphabet: int) -> float:
-    """Bits per code of `new` for a coder that counts what follows each code, in `known` and then in `new` as it comes.
+    """Bits per code of `new` under an adaptive first-order model that has seen `known`.
 
     p(c | b) = (n(b, c) + 16 p(c)) / (n(b) + 16), with p(c) counted in the same way; no code precedes the first.
     """
@@ -99,7 +99,7 @@ def order_1_bits(known: Iterable[Codes], new: Iterable[Codes], alphabet: int) ->
 
 
 def simple_bits(known: Sequence[Codes], new: Sequence[Codes], alphabet: int) -> dict[str, float]:
-    """Bits per code of who knows less than a prior, of codes (frames, codebooks) each: of all codebooks and of each."""
+    """Bits per code of the baselines (uniform, unigram, order 1), of all codebooks and of each."""
     coders = {"unigram": unigram_bits, "order_1": order_1_bits}
     found = {"uniform_bits_per_code": float(np.log2(alphabet))}
     for name, bits in coders.items():

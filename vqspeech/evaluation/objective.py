@@ -29,7 +29,7 @@ QUIET = 1e-5
 
 
 class Recording:
-    """A wave, (time,), and what several measures and comparisons need of it, computed once."""
+    """Recording: a wave, (time,), with cached features that several measures need."""
 
     def __init__(self, wave: Wave) -> None:
         self.wave = np.asarray(wave, np.float32)
@@ -109,7 +109,7 @@ def mel_cepstral_distortion(pair: Comparison) -> float:
 
 
 def pitch_correlation(pair: Comparison) -> float:
-    """Pearson's r of log F0 where both have a voice; 0 where that is nowhere."""
+    """F0 correlation: Pearson's r of log F0 in frames that are voiced in both; 0 without any."""
     both = (pair.pitch[0] > 0) & (pair.pitch[1] > 0)
     if both.sum() < 3:
         return 0.0
@@ -118,7 +118,7 @@ def pitch_correlation(pair: Comparison) -> float:
 
 
 def voicing_error(pair: Comparison) -> float:
-    """The share of steps of the path at which one has a voice and the other has none."""
+    """Voicing error: share of aligned frames in which only one of the two is voiced."""
     return float(((pair.pitch[0] > 0) != (pair.pitch[1] > 0)).mean())
 
 
@@ -134,13 +134,13 @@ def loudness_correlation(pair: Comparison) -> float:
 
 
 def phone_error(pair: Comparison) -> float:
-    """Edits that make the phones heard in the reference those heard in the wave, over their number."""
+    """Phone error rate (PER) of the wave against the reference, both by pocketsphinx."""
     first, second = pair.first.phones, pair.second.phones
     return Levenshtein.distance(first, second) / max(1, len(first))
 
 
 def dnsmos(pair: Comparison) -> float:
-    """What listeners would say of the wave, 1 to 5, by Microsoft's DNSMOS (overall); needs no reference."""
+    """DNSMOS (overall), 1 to 5, a prediction of listeners' ratings; needs no reference."""
     from speechmos import dnsmos as model
 
     heard: Any = model.run(np.clip(pair.wave, -1, 1), RATE)
@@ -189,13 +189,13 @@ def mel_cepstra(wave: Wave) -> NDArray[np.float64]:
 
 
 def pyin_f0(wave: Wave) -> NDArray[np.float64]:
-    """F0 of each STEP, 0 where there is no voice, by probabilistic YIN: (time // STEP + 1,)."""
+    """F0 of each STEP by probabilistic YIN, 0 where unvoiced: (time // STEP + 1,)."""
     hertz, voiced, _ = librosa.pyin(wave, fmin=60, fmax=500, sr=RATE, frame_length=1024, hop_length=STEP)
     return np.where(voiced, hertz, 0.0)
 
 
 def recognise_phones(wave: Wave) -> list[str]:
-    """The phones that pocketsphinx hears, with a bigram of phones and no words."""
+    """Phone recognition by pocketsphinx, with a phone bigram and no words."""
     from pocketsphinx import Decoder, get_model_path
 
     decoder = Decoder(  # a new one each time: it adapts to what it has heard
@@ -209,7 +209,7 @@ def recognise_phones(wave: Wave) -> list[str]:
 
 
 def speaker_embedding(wave: Wave) -> NDArray[np.float32]:
-    """Whose voice it is, as a unit vector (256,), by Resemblyzer.
+    """Speaker embedding (d-vector) by Resemblyzer, (256,), unit norm.
 
     Source: Wan et al., Generalized End-to-End Loss for Speaker Verification (2018).
     """

@@ -41,7 +41,7 @@ LINEAR_FRAMES = 60_000  # of training, that a linear probe sees at most
 
 
 class Heard(NamedTuple):
-    """One utterance: its frames in several ways, (frames, codebooks) codes, and the phones that they are."""
+    """Utterance of the probe: codes (frames, codebooks), features and phones of its frames."""
 
     utterance: Utterance
     codes: NDArray[np.int64]
@@ -56,7 +56,7 @@ def probe(
     model: SpeechCodec, train: str | Path, test: str | Path, minutes: float = 120.0, seed: int = 0,
     progress: Callable[[float], None] = lambda _: None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Everything that is measured, as JSON has it; `tables.probed` makes Markdown of it.
+    """Probe a model: all results, as written to probe.json.
 
     Args:
         train, test: data directories with phones.ctm (`vqspeech data align`).
@@ -135,7 +135,7 @@ def _untrained(model: SpeechCodec, seed: int) -> VQVAE:
 
 
 def _sources(codebooks: int) -> tuple[str, ...]:
-    """What is mapped to phones: each codebook, all of them together if there are several, and their peers."""
+    """Symbol sources of the probe: each codebook, all together, and the baselines."""
     upper = (*(f"codebook {number}" for number in range(2, codebooks + 1)), SEVERAL) if codebooks > 1 else ()
     return (SOURCES[0], *upper, *SOURCES[1:])
 
@@ -157,7 +157,7 @@ def _symbols(source: str, heard: Sequence[list[Heard]], size: int, seed: int) ->
 
 
 def _looked_at(labels: NDArray[np.int64], policy: str) -> NDArray[np.bool_]:
-    """Which frames count."""
+    """Frames that are scored."""
     if policy == "raw":
         return np.ones(len(labels), bool)
     spoken = labels != PAUSE
@@ -193,7 +193,7 @@ def _information(part: list[Heard], symbols: list[NDArray]) -> dict[str, float]:
 
 
 def _linear(heard: Any, width: int, seed: int) -> float:
-    """The accuracy of a logistic regression that sees the codes of a frame with their neighbours, edges cut."""
+    """Accuracy of a logistic regression on the codes of a frame and its neighbours."""
     from scipy.sparse import csr_matrix
 
     size = 1 + max(int(one.codes.max()) for part in heard for one in part)
@@ -216,7 +216,7 @@ def _linear(heard: Any, width: int, seed: int) -> float:
 
 
 def _speaker(heard: Any, symbols: list[list[NDArray]]) -> dict[str, float | None]:
-    """Who speaks, by logistic regression on how often each code comes in an utterance; of speakers in both parts."""
+    """Speaker accuracy of a logistic regression on code histograms of utterances."""
     size = 1 + max(int(own.max()) for part in symbols for own in part)
     names = [[one.utterance.speaker for one in part] for part in heard]
     both = set(names[0]) & set(names[1])

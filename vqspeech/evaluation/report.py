@@ -31,7 +31,7 @@ HEARD_S, RECORDINGS = 6.0, 3
 
 
 class Picture(NamedTuple):
-    """A figure as the page holds it: a data URI, a heading, and what somebody hears who does not see it."""
+    """Figure of the page: a data URI, a heading and an alternative text."""
 
     title: str
     uri: str
@@ -46,14 +46,14 @@ class Section(NamedTuple):
 
 
 class Sound(NamedTuple):
-    """A recording as the page holds it: a data URI and what it is."""
+    """Audio player of the page: a data URI and a title."""
 
     title: str
     uri: str
 
 
 class Spoken(NamedTuple):
-    """A recording and what became of it, to be seen and heard."""
+    """A recording with its reconstructions, as spectrograms and players."""
 
     title: str
     picture: Picture
@@ -64,7 +64,7 @@ def write(
     run: str | Path, path: Path, pairs: Path | None = None, sampling: SamplingConfig = SamplingConfig(),
     progress: Callable[[float], None] = lambda _: None,
 ) -> Path:  # fmt: skip
-    """Writes the report of a run directory: one file that needs no other and no network.
+    """Write the report of a run directory as one self-contained file.
 
     Args:
         pairs: rows of `source voice`; the first RECORDINGS are converted and can be listened to.
@@ -101,7 +101,7 @@ def page(
     path: Path, name: str, about: str, facts: list[tuple[str, str]], sections: list[Section],
     pictures: list[Picture], spoken: Sequence[Spoken] = (), config: str = "",
 ) -> Path:  # fmt: skip
-    """Writes one file that needs no other and no network.
+    """Write a self-contained HTML file.
 
     Args:
         facts: the few numbers that come first, each with what it is.
@@ -148,7 +148,7 @@ def _log(run: Path) -> list[dict[str, float]]:
 
 @contextmanager
 def _understood(path: Path) -> Generator[None, None, None]:
-    """What is JSON, but not what is expected there, is an error that names the file."""
+    """Turn errors of unexpected JSON into an InputError that names the file."""
     try:
         yield
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
