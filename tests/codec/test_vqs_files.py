@@ -101,7 +101,7 @@ def test_files_and_pipes_say_the_same(run, tmp_path, speech):
         (["encode", "good.wav", "--speaker", "bob"], "unknown speaker 'bob'"),
         (["encode", "good.wav", "-o", "no/such.vqs"], "no/such.vqs: cannot be written"),
         (["encode", "-"], "what comes from stdin has no name"),
-        (["encode", "-", "-o", "x.vqs"], "what comes in: is not audio"),
+        (["encode", "-", "-o", "x.vqs"], "standard input: is not audio"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2_and_leaves_nothing(
