@@ -58,7 +58,7 @@ def test_a_file_says_what_its_codes_say_and_thinned_what_the_first_codebook_says
     assert np.array_equal(decoded(model, first), model.decode(codes[:, :1], "alice", length=len(wave)))
     assert np.array_equal(decoded(model, data, codebooks=1), decoded(model, first))
     for asked in (lambda: [*thin([first], 2)], lambda: encoded(model, wave, codebooks=3)):
-        with pytest.raises(InputError, match=r"codebooks are asked for, the .* has"):
+        with pytest.raises(InputError, match=r"codebooks are requested, the .* has"):
             asked()
 
 
@@ -68,7 +68,7 @@ def test_a_model_of_fewer_codebooks_encodes_with_the_first_ones(model, speech):
     assert one.codebooks == 1
     assert np.array_equal(one.encode(wave), model.encode(wave)[:, :1])
     assert encoded(one, wave) == encoded(model, wave, codebooks=1)
-    with pytest.raises(InputError, match=r"3 codebooks are asked for, the model has 2"):
+    with pytest.raises(InputError, match=r"3 codebooks are requested, the model has 2"):
         vqspeech.load(model.run, codebooks=3)
 
 

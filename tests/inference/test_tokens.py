@@ -53,7 +53,7 @@ def test_parts_of_the_work_make_the_same_and_merge_wants_all_of_them(run, corpus
     tokens.merge_shards(run, corpus_of_five)
     assert (corpus_of_five / "codes.scp").read_text() == parts
     for part in ((0, 2), (3, 2)):
-        with pytest.raises(InputError, match="is none"):
+        with pytest.raises(InputError, match="does not exist"):
             tokens.encode_corpus(run, corpus_of_five, part=part)
 
 

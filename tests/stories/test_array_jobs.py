@@ -65,7 +65,7 @@ def test_parts_that_are_packed_side_by_side_make_the_whole(directory):
 
 def test_a_part_that_is_none_is_told():
     for part in ((0, 3), (4, 3), (1, 0)):
-        with pytest.raises(InputError, match="is none; write i/n"):
+        with pytest.raises(InputError, match="does not exist; write I/N"):
             parallel.shard_range(range(2), part)
 
 

@@ -45,7 +45,7 @@ def test_a_training_that_is_refused_changes_nothing(tiny, packed, tmp_path):
 def test_two_writers_of_codes_do_not_meet(run, data):
     with files.exclusive_lock(data / "codes"), pytest.raises(InputError, match="another process writes there"):
         tokens.encode_corpus(run, data)
-    with files.exclusive_lock(data / "codes", among_others=True):
+    with files.exclusive_lock(data / "codes", shared=True):
         assert tokens.encode_corpus(run, data, part=(1, 2)) == 1
         with pytest.raises(InputError, match="another process writes there"):
             tokens.merge_shards(run, data)

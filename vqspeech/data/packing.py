@@ -111,7 +111,7 @@ def pack_part(
     """
     directory = Path(directory)
     utterances, folder = corpus.Corpus(directory), directory / "packed"
-    with exclusive_lock(folder, among_others=True):
+    with exclusive_lock(folder, shared=True):
         with in_turn(folder):
             total, shards = _begun(folder, utterances, sample_rate, bits, part=True)
         own = shard_range(range(total), part)
