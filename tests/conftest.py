@@ -9,12 +9,7 @@ from jaxtyping import install_import_hook
 
 from vqspeech.system.jit import load_numba
 
-CHECKED = (
-    "vqspeech.nn.source_filter", "vqspeech.nn.encoder", "vqspeech.nn.features", "vqspeech.nn.mel",
-    "vqspeech.nn.acoustic_model", "vqspeech.nn.f0",
-    "vqspeech.nn.pixelcnn", "vqspeech.nn.quantizer", "vqspeech.nn.wavenet", "vqspeech.models.vqvae",
-    "vqspeech.engines.torch_engine",
-)  # fmt: skip
+CHECKED = ("vqspeech.nn", "vqspeech.models", "vqspeech.engines.torch_engine")
 load_numba()  # before anything that imports numba by itself
 install_import_hook(CHECKED, "beartype.beartype")
 torch.set_num_threads(1)  # the tests' tensors are too small to share
