@@ -7,6 +7,7 @@ length is reached.  What is read here are headers of pages and frames, never sou
 import mmap
 import re
 import struct
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
@@ -84,10 +85,9 @@ def _ogg_rate(packet: bytes) -> int:
 def _flac(data: mmap.mmap) -> list[Part]:
     """A stream begins with its marker and a block of 34 bytes that describes it."""
     starts = [found.start() for found in re.finditer(rb"fLaC[\x00\x80]\x00\x00\x22", data)]
-    ends = [*starts[1:], len(data)]
     return [
         Part(at, end - at, bool(int.from_bytes(data[at + 21 : at + 26], "big") & (2**36 - 1)))
-        for at, end in zip(starts, ends, strict=True)
+        for at, end in pairwise([*starts, len(data)])
     ]
 
 
