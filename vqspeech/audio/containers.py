@@ -7,6 +7,7 @@ This module reads headers of pages and frames only, never samples.
 import mmap
 import re
 import struct
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
@@ -87,10 +88,9 @@ def _ogg_rate(packet: bytes) -> int:
 def _flac(data: mmap.mmap) -> list[Part]:
     """Streams of a FLAC file: each begins with its marker and a STREAMINFO block of 34 bytes."""
     starts = [match.start() for match in re.finditer(rb"fLaC[\x00\x80]\x00\x00\x22", data)]
-    ends = [*starts[1:], len(data)]
     return [
         Part(start, end - start, bool(int.from_bytes(data[start + 21 : start + 26], "big") & (2**36 - 1)))
-        for start, end in zip(starts, ends, strict=True)
+        for start, end in pairwise([*starts, len(data)])
     ]
 
 
