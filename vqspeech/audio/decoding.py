@@ -139,9 +139,8 @@ def _libsndfile_streams(path: Path) -> list[Stream]:
     if kind not in KINDS:
         return [_ffmpeg_stream(path, f"{kind} files are not read: their length cannot be checked")]
     if _needs_true_size(kind, subtype) and (stated := containers.stated_bytes(path, kind)) > whole.size:
-        promised_s = (
-            frames / rate * (1 if kind in ("AIFF", "CAF") else stated / whole.size)
-        )  # others report the frames that are present
+        counts_stated = kind in ("AIFF", "CAF")  # of other kinds, libsndfile counts the frames that are present
+        promised_s = frames / rate * (1 if counts_stated else stated / whole.size)
         raise wav.cut_short(path, promised_s * whole.size / stated, promised_s)
     result = []
     for part in containers.parts(path, kind):
@@ -171,7 +170,7 @@ def _reported_size(kind: str, subtype: str) -> int:
 
 
 def _needs_true_size(kind: str, subtype: str) -> bool:
-    """Whether the length of a file of this kind is that of its header, not of its samples."""
+    """Whether libsndfile must be given the true size of a file of this kind."""
     return kind == "NIST" or subtype in CODED
 
 
@@ -324,5 +323,6 @@ def _ffmpeg_pipe(ffmpeg: str, path: Path, stderr: Any) -> Iterator[Any]:
 
 
 def _read_text(stderr: BinaryIO) -> str:
+    """Text that a process wrote to a file."""
     stderr.seek(0)
     return stderr.read().decode(errors="replace")

@@ -191,7 +191,7 @@ def _rechunk(waves: Iterable[Wave], size: int) -> Iterator[Wave]:
 
 
 def _warn_if_silent(waves: Iterable[Wave], rate: int, line: str) -> Iterator[Wave]:
-    """The wave unchanged; warns at its end if no frame is louder than SILENCE_DB, without its offset."""
+    """Unchanged wave; warns at its end if no frame is louder than SILENCE_DB, without its offset."""
     size, loudest = max(2, rate // 50), 0.0
     for wave in waves:
         frames = wave[: len(wave) // size * size].reshape(-1, size) if len(wave) >= size else wave[None]

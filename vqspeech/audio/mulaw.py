@@ -103,6 +103,7 @@ def _borders() -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
 
 
 def _compress(wave, above, first, classes):
+    """Kernel of `compress`: the cell of a sample gives a class, from which the borders lead to the right one."""
     cells = len(first) / 2
     for n in range(len(wave)):
         x = np.float64(wave[n])
@@ -118,5 +119,6 @@ def _compress(wave, above, first, classes):
 
 
 def _expand(classes, levels, wave):
+    """Kernel of `expand`: a table look-up."""
     for n in range(len(classes)):
         wave[n] = levels[classes[n]]

@@ -244,5 +244,6 @@ def _read_exactly(file: Any, size: int) -> bytes:
 
 
 def _skip(file: Any, size: int) -> None:
+    """Reads past some bytes of a file or pipe."""
     while size > 0 and (data := _read(file, min(size, READ_BYTES))):
         size -= len(data)

@@ -51,6 +51,7 @@ class Writer:
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:
+        """Errors of libsndfile in the context become an InputError."""
         import soundfile
 
         try:

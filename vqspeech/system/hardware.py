@@ -48,7 +48,7 @@ class GracefulInterrupt:
 
 
 class _InterruptedError(KeyboardInterrupt):
-    """A signal arrived during `run_unless_signalled`."""
+    """Signal during `run_unless_signalled`."""
 
 
 def cores() -> int:
