@@ -6,18 +6,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import sliding_window_view
 
 from vqspeech import InputError, audio
 from vqspeech.data import corpus, phones, posteriors
 from vqspeech.data.corpus import Utterance
 from vqspeech.data.phones import PHONES, Phone
-from vqspeech.data.posteriors import HOP, WINDOW_FRAMES, Posteriors
+from vqspeech.data.posteriors import GAP_FRAMES, HOP, WINDOW_FRAMES, Posteriors
 
 LEVELS = {"s": 0.2, "m": 0.02, "pau": 0.001}
 
 
-class LocalEncoder:
-    """Stands in for a recogniser whose features of a frame depend on that frame alone: its mean, RMS and peak."""
+class StubRecogniser:
+    """Stands in for a recogniser whose features are mean, RMS and peak of a frame, and the peak of GAP_FRAMES around."""
 
     def __init__(self, asr, threads=1):
         self.model = SimpleNamespace(feature_extractor=self.spectra, encode=self.encode)
@@ -31,13 +32,15 @@ class LocalEncoder:
     @staticmethod
     def encode(spectra):
         frames = spectra.T.reshape(WINDOW_FRAMES, HOP)
-        return np.stack([frames.mean(1), np.sqrt((frames**2).mean(1)), np.abs(frames).max(1)], axis=1)[None]
+        peaks = np.abs(frames).max(1)
+        around = sliding_window_view(np.pad(peaks, GAP_FRAMES), 2 * GAP_FRAMES + 1).max(1)
+        return np.stack([frames.mean(1), np.sqrt((frames**2).mean(1)), peaks, around], axis=1)[None]
 
 
 @pytest.fixture
 def directory(tmp_path, monkeypatch):
     """Six utterances of 3 s: "s", "m" and a pause, 0.1 s each, each at its level; the last one has no labels."""
-    monkeypatch.setattr(posteriors, "Recogniser", LocalEncoder)
+    monkeypatch.setattr(posteriors, "Recogniser", StubRecogniser)
     draws, utterances, said = np.random.default_rng(0), [], {}
     for number in range(6):
         symbols = draws.permutation(["s", "m", "pau"] * 10)
@@ -59,7 +62,7 @@ def test_utterances_that_are_encoded_together_have_the_features_that_each_has_al
     assert list(together) == [one.key for one in utterances]
     for one in utterances:
         ((_, alone),) = encoder.encode([one])
-        assert alone.shape == (150, 3)
+        assert alone.shape == (150, 4)
         assert np.allclose(together[one.key], alone, atol=1e-6)
 
 
