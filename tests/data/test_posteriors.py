@@ -14,11 +14,11 @@ from vqspeech.data.corpus import Utterance
 from vqspeech.data.phones import PHONES, Phone
 from vqspeech.data.posteriors import GAP_FRAMES, HOP, WINDOW_FRAMES, Posteriors
 
-LEVELS = {"s": 0.2, "m": 0.02, "pau": 0.001}
+LEVELS = {"s": 0.3, "m": 0.1, "pau": 0.001}
 
 
 class StubRecogniser:
-    """Stands in for a recogniser whose features are mean, RMS and peak of a frame, and the peak of GAP_FRAMES around."""
+    """Stands in for a recogniser: mean, RMS and peak of a frame, and the peak of GAP_FRAMES around it."""
 
     def __init__(self, asr, threads=1):
         self.model = SimpleNamespace(feature_extractor=self.spectra, encode=self.encode)
