@@ -110,3 +110,11 @@ def run_of_two_codebooks(tiny, tmp_path: Path) -> Path:
     checkpoint.init_run_dir(tmp_path / "run", settings, ["p225", "alice"])
     checkpoint.save(tmp_path / "run", VQVAE.from_config(settings.model, 2))
     return tmp_path / "run"
+
+
+@pytest.fixture
+def stacked_model(run_of_two_codebooks):
+    """That model, loaded."""
+    import vqspeech
+
+    return vqspeech.load(run_of_two_codebooks)

@@ -5,6 +5,7 @@ import io
 import pytest
 import soundfile
 
+from vqspeech import InputError, audio
 from vqspeech.audio.containers import parts
 
 
@@ -44,6 +45,17 @@ def test_a_flac_and_an_mp3_that_count_nothing_are_not_relied_on(tmp_path, speech
     header = max(mp3.find(b"Xing"), mp3.find(b"Info"))
     (part,) = read(tmp_path, mp3[mp3.find(b"\xff", header + 120) :], "MP3")
     assert not part.counted
+
+
+def test_a_flac_whose_first_block_has_another_length_is_refused_in_a_line(tmp_path, speech):
+    """libsndfile opens it: 36 bytes are stated of a block that has 34, so that no stream of FLAC is found."""
+    flac = bytearray(encoded(speech(0.5), "FLAC"))
+    assert flac[7] == 34
+    flac[7] = 36
+    assert soundfile.info(io.BytesIO(flac)).format == "FLAC"
+    assert [(part.start, part.size) for part in read(tmp_path, bytes(flac), "FLAC")] == [(0, len(flac))]
+    with pytest.raises(InputError, match=r"cut short: 0\.00 s of the 0\.50 s"):
+        audio.read(tmp_path / "in", 16000)
 
 
 def test_tags_before_and_behind_an_mp3_make_no_stream_of_their_own(tmp_path, speech):

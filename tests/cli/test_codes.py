@@ -77,5 +77,5 @@ def test_thinning_by_the_command_is_thinning_of_the_bytes(run_of_two_codebooks, 
     assert command("thin", "-", "-o", "-", data=data).stdout == (tmp_path / "in.1.vqs").read_bytes()
     more = command("thin", tmp_path / "in.vqs", "--codebooks", "3")
     assert more.returncode == 2
-    assert b"3 codebooks are asked for" in more.stderr
+    assert b"3 codebooks are requested" in more.stderr
     assert not (tmp_path / "in.3.vqs").exists()

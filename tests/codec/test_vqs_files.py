@@ -81,3 +81,46 @@ def test_several_files_are_decoded_as_each_by_itself_and_a_fault_costs_none_befo
     for source, path in pairs[:2]:
         alone = np.concatenate([*vqs_files.decode_blocks(model, [source.read_bytes()], sampling=SEED)])
         assert np.abs(soundfile.read(path)[0] - alone).max() < 1e-4
+
+
+def encoded(model, wave, **options) -> bytes:
+    return b"".join(vqs_files.encode_blocks(model, [wave], "alice", **options))
+
+
+def decoded(model, data, **options) -> np.ndarray:
+    return np.concatenate([*vqs_files.decode_blocks(model, [data], **options)])
+
+
+def test_a_model_of_fewer_codebooks_encodes_with_the_first_ones(stacked_model, speech):
+    wave = speech(0.2)
+    one = vqspeech.load(stacked_model.run, codebooks=1)
+    assert one.codebooks == 1
+    assert np.array_equal(one.encode(wave), stacked_model.encode(wave)[:, :1])
+    assert encoded(one, wave) == encoded(stacked_model, wave, codebooks=1)
+    with pytest.raises(InputError, match=r"3 codebooks are requested, the model has 2"):
+        vqspeech.load(stacked_model.run, codebooks=3)
+
+
+@pytest.mark.parametrize("codebook", [0, 1])
+def test_a_damaged_codebook_costs_its_own_share(stacked_model, speech, codebook):
+    wave, report = speech(0.2), []
+    data = encoded(stacked_model, wave)
+    reader = bitstream.Reader()
+    chunks = [*reader.push(data)]
+    at = len(bitstream.write_header(reader.header)) + sum(
+        len(bitstream.write_chunk(one)) for one in chunks[: 2 + codebook]
+    )
+    damaged = data[: at + 8] + bytes([data[at + 8] ^ 1]) + data[at + 9 :]
+    with pytest.raises(InputError, match="is damaged in chunk 1"):
+        decoded(stacked_model, damaged)
+    heard = decoded(stacked_model, damaged, conceal=True, report=report.append)
+    assert len(heard) == len(wave)
+    assert heard[800:1600].any() == (codebook == 1)
+    assert len(report) == 1
+    assert ("poorer" in report[0]) == (codebook == 1)
+
+
+def test_a_gain_makes_louder_what_is_decoded(stacked_model, speech):
+    wave = speech(0.1)
+    plain, louder = (decoded(stacked_model, encoded(stacked_model, wave, gain_db=gain)) for gain in (0.0, -6.0))
+    assert np.allclose(louder, plain * 10 ** (-6 / 20), atol=1e-6)
