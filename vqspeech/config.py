@@ -20,52 +20,52 @@ class _Section(BaseModel):
 class Features(_Section):
     """What the encoder is given: the wave itself, or log-mel spectra or MFCC of it."""
 
-    n_mels: int = Field(default=0, ge=0)  # mel bands; 0: the wave itself
+    n_mels: int = Field(default=0, ge=0)  # bands of the log-mel spectra; 0: the encoder takes the wave itself
     hop_length: int = Field(default=160, ge=1)  # samples between spectra
-    n_mfcc: int = Field(default=0, ge=0)  # mel cepstra instead of the bands; 0: the bands
+    n_mfcc: int = Field(default=0, ge=0)  # MFCC that take the place of the bands; 0: the bands
     cmn_window_s: float = Field(default=0.0, ge=0)
-    """Seconds before and after a frame whose mean is subtracted from spectra and F0, see `nn.features`; 0: none."""
-    use_f0: bool = False  # also F0 and voicing; needs `cmn_window_s`
+    """Seconds before and after a frame over which the mean is taken that is subtracted from spectra and F0; 0: none."""
+    use_f0: bool = False  # whether the encoder takes F0 and voicing too; needs `cmn_window_s`
 
 
 class Encoder(_Section):
     """Strided convolutions over the features; the hop is samples per code."""
 
-    channels: int = Field(default=256, ge=1)  # of the hidden layers
-    strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2)  # of the convolutions, one after another
-    residual_blocks: int = Field(default=0, ge=0)  # after the strided convolutions
-    causal_blocks: int = Field(default=0, ge=0, le=8)  # see `nn.encoder.CausalBlocks`
+    channels: int = Field(default=256, ge=1)  # channels of the hidden layers
+    strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2)  # strides of the convolutions, one after another
+    residual_blocks: int = Field(default=0, ge=0)  # residual blocks after the strided convolutions
+    causal_blocks: int = Field(default=0, ge=0, le=8)  # causal residual blocks, see `nn.encoder.CausalBlocks`
 
 
 class Quantizer(_Section):
     """Residual vector quantisation: `codebooks` times `codebook_size` vectors of `codebook_dim` numbers."""
 
-    codebooks: int = Field(default=1, ge=1, le=16)  # each codes what those before it left
-    dropout: float = Field(default=0.0, ge=0, le=1)  # share of the segments of which training uses fewer codebooks
-    codebook_size: int = Field(default=512, ge=2, le=65536)  # vectors
-    codebook_dim: int = Field(default=64, ge=1)  # channels of a vector
-    codebook_update: Literal["gradient", "ema"] = "ema"  # the codebook loss of the paper, or moving averages
-    commitment_weight: float = Field(default=0.25, ge=0)  # beta of the paper
-    commitment_warmup_steps: int = Field(default=1000, ge=0)  # in which the weight rises from 0
-    ema_decay: float = Field(default=0.99, ge=0, lt=1)  # per step, of the moving averages
+    codebooks: int = Field(default=1, ge=1, le=16)  # number of codebooks; each codes what those before it left
+    dropout: float = Field(default=0.0, ge=0, le=1)  # share of the segments for which training uses fewer codebooks
+    codebook_size: int = Field(default=512, ge=2, le=65536)  # vectors of a codebook
+    codebook_dim: int = Field(default=64, ge=1)  # numbers of a vector
+    codebook_update: Literal["gradient", "ema"] = "ema"  # codebook loss of the paper, or moving averages
+    commitment_weight: float = Field(default=0.25, ge=0)  # weight of the commitment loss, beta of the paper
+    commitment_warmup_steps: int = Field(default=1000, ge=0)  # steps in which that weight rises from 0
+    ema_decay: float = Field(default=0.99, ge=0, lt=1)  # decay per step of the moving averages, gamma of the paper
     dead_code_threshold: float = Field(default=0.1, ge=0)
-    """A code is dead, and replaced, when its share of the latents falls below this part of 1 / codebook_size."""
+    """Share of the average usage, 1 / codebook_size, below which a code is replaced by a latent."""
 
 
 class Acoustic(_Section):
     """The acoustic model: codes and a speaker to log-mel spectra, F0 and voicing; see `nn.acoustic_model`."""
 
-    channels: int = Field(default=0, ge=0)  # of the hidden layers; 0: no acoustic model
-    causal_blocks: int = Field(default=0, ge=0, le=8)  # see `nn.encoder.CausalBlocks`
+    channels: int = Field(default=0, ge=0)  # channels of the hidden layers; 0: no acoustic model
+    causal_blocks: int = Field(default=0, ge=0, le=8)  # causal residual blocks, see `nn.encoder.CausalBlocks`
 
 
 class WaveNet(_Section):
     """The sizes of a WaveNet; the dilations start again at 1 after `layers_per_stack` layers."""
 
-    residual_channels: int = Field(default=64, ge=1)  # of each layer
-    skip_channels: int = Field(default=256, ge=1)  # of the head
+    residual_channels: int = Field(default=64, ge=1)  # residual channels of each layer
+    skip_channels: int = Field(default=256, ge=1)  # skip channels, and those of the output layers
     layers: int = Field(default=30, ge=1)  # dilated convolutions
-    layers_per_stack: int = Field(default=10, ge=1)  # after which dilations begin again at 1
+    layers_per_stack: int = Field(default=10, ge=1)  # layers after which the dilations begin again at 1
     kernel_size: int = Field(default=2, ge=1)  # taps of a convolution
 
 
@@ -73,22 +73,22 @@ class Augment(_Section):
     """How the encoder's input is perturbed in training, its targets left as they are; see `nn.features`."""
 
     time_jitter: float = Field(default=0.0, ge=0, le=1)  # probability that a frame takes its code from a neighbour
-    vtlp: float = Field(default=0.0, ge=0, le=1)  # most by which the logarithm of frequencies is warped
-    cepstral_noise: float = Field(default=0.0, ge=0)  # standard deviation, in log10 of amplitudes
-    noise: float = Field(default=0.0, ge=0, le=1)  # share of the segments with steady noise
+    vtlp: float = Field(default=0.0, ge=0, le=1)  # largest change of the logarithm of frequencies (VTLP)
+    cepstral_noise: float = Field(default=0.0, ge=0)  # standard deviation, in log10 of amplitudes, of noise on cepstra
+    noise: float = Field(default=0.0, ge=0, le=1)  # share of the segments that get steady background noise
 
 
 class Model(_Section):
     """A VQ-VAE of speech; `sample_rate` in Hz."""
 
-    sample_rate: int = Field(default=16000, ge=1)  # Hz
+    sample_rate: int = Field(default=16000, ge=1)  # sample rate in Hz
     features: Features = Features()
     encoder: Encoder = Encoder()
     quantizer: Quantizer = Quantizer()
     acoustic: Acoustic = Acoustic()
     wavenet: WaveNet = WaveNet()
-    cond_channels: int = Field(default=128, ge=1)  # channels of latents with their neighbours
-    speaker_dim: int = Field(default=64, ge=1)  # channels of a speaker embedding
+    cond_channels: int = Field(default=128, ge=1)  # channels of the conditioning, made of a latent and its neighbours
+    speaker_dim: int = Field(default=64, ge=1)  # numbers of a speaker embedding
     augment: Augment = Augment()
 
     @property
@@ -103,17 +103,17 @@ class Model(_Section):
 class Prior(WaveNet):
     """The WaveNet over codes."""
 
-    model: str = ""  # digest of the VQ-VAE whose codes these are; training fills it in, and the two below
-    codebook_size: int | None = Field(default=None, ge=2, le=65536)
-    codebooks: int | None = Field(default=None, ge=1, le=16)
+    model: str = ""  # digest of the VQ-VAE whose codes these are; training fills it in, and the next two
+    codebook_size: int | None = Field(default=None, ge=2, le=65536)  # vectors of a codebook of that model
+    codebooks: int | None = Field(default=None, ge=1, le=16)  # number of codebooks of that model
     layers: int = Field(default=20, ge=1)
-    speaker_dim: int = Field(default=64, ge=1)
+    speaker_dim: int = Field(default=64, ge=1)  # numbers of a speaker embedding
 
 
 class Vocoder(WaveNet):
     """A WaveNet from acoustic features to sub-bands of the wave; `sample_rate` in Hz, `hop_length` in samples."""
 
-    sample_rate: int = Field(default=16000, ge=1)  # Hz
+    sample_rate: int = Field(default=16000, ge=1)  # sample rate in Hz
     bands: Literal[1, 2, 4] = 4  # sub-bands of the filter bank
     n_mels: int = Field(default=80, ge=1)  # mel bands of the conditioning
     hop_length: int = Field(default=160, ge=1)  # samples between frames of the conditioning
@@ -126,49 +126,49 @@ class Vocoder(WaveNet):
 class Training(_Section):
     """One pass through `training.loop.fit`."""
 
-    seed: int = 0  # of initial weights, crops and augmentation
-    init_from: str = ""  # a run whose weights are begun with; its voices are kept by name, others begin as their mean
+    seed: int = 0  # random seed of initial weights, crops and augmentation
+    init_from: str = ""  # run to take the initial weights from; speakers are matched by name, others begin as the mean
     stage: Literal["joint", "acoustic", "wavenet"] = "joint"
-    """Of a VQ-VAE: `acoustic` trains codes and acoustic model, `wavenet` the WaveNet with codes frozen, `joint` all."""
+    """Stage of a VQ-VAE: `acoustic` trains codes and acoustic model, `wavenet` the WaveNet alone, `joint` all parts."""
     batch_size: int = Field(default=16, ge=1)
     """Segments in a global batch, over all processes and accumulated parts together."""
     grad_accum_steps: int = Field(default=1, ge=1)  # parts in which each process works through its share of the batch
-    segment_length: int = Field(default=5120, ge=1)  # samples in a training segment; of a prior, frames
+    segment_length: int = Field(default=5120, ge=1)  # length of a training segment in samples; of a prior, in frames
     decoder_segment_length: int = Field(default=0, ge=0)  # samples of it, at random, that train the WaveNet; 0: all
     speaker_balance: float = Field(default=1.0, ge=0, le=1)
-    """Each speaker's share is the length of their speech to this power; 0: all speakers alike."""
+    """Exponent of a speaker's share: seconds of speech to this power; 0: all speakers alike."""
     shuffle_shards: int = Field(default=0, ge=0)
-    """Shards that are sampled from at a time, drawn at random; of a URL, twice as many are cached.  0: all."""
+    """Number of shards to draw segments from at a time; of a URL, twice as many are cached.  0: all."""
     input_gain_drift_db: float = Field(default=0.0, ge=0)
-    """Standard deviation of the level of the WaveNet's input; see `data.batches.corrupt_history`."""
+    """Standard deviation in dB of the level of the WaveNet's input; see `data.batches.corrupt_history`."""
     input_noise: float = Field(default=0.0, ge=0)
-    """Noise in that input, in classes; of a prior, the share of codes that are random."""
-    phone_weight: float = Field(default=0.0, ge=0)  # of the phone head on each first code alone
-    phone_context_weight: float = Field(default=0.0, ge=0)  # of the phone head with neighbours
-    phone_labels: bool = False  # whether this run, or one that it began with, learned from them; training fills it in
+    """Noise in that input, in mu-law classes; of a prior, the share of codes that are replaced at random."""
+    phone_weight: float = Field(default=0.0, ge=0)  # weight of the phone head that sees one first code at a time
+    phone_context_weight: float = Field(default=0.0, ge=0)  # weight of the phone head that sees neighbours too
+    phone_labels: bool = False  # whether this run, or the one it began with, used phone labels; training fills it in
     gain_db: float = Field(default=0.0, ge=0)
-    """Of a vocoder's segments: each is made louder or softer at random by up to this."""
+    """Largest random change of the level of a vocoder's segment, in dB."""
     predicted_features: float = Field(default=0.0, ge=0, le=1)
-    """Share of a vocoder's segments that are conditioned on predictions of `acoustic_model`, a run."""
-    acoustic_model: str = ""  # the run that predicts them
+    """Share of a vocoder's segments that are conditioned on predicted features instead of recorded ones."""
+    acoustic_model: str = ""  # run whose acoustic model predicts them
     muon_lr_ratio: float = Field(default=0.0, ge=0)
-    """Rate of the steps that Muon takes, in learning_rates; 0: Adam for all.  See `muon.Muon`."""
-    learning_rate: float = Field(default=4e-4, gt=0)  # of Adam, after the warm-up
-    final_learning_rate: float = Field(default=2e-5, ge=0)  # at the end of the cosine
-    warmup_steps: int = Field(default=200, ge=0)  # in which the rate rises from 0
-    decay_steps: int | None = Field(default=None, ge=1)  # along which the rate falls by a cosine; none: max_steps
-    max_grad_norm: float = Field(default=1.0, gt=0)  # to which gradients are clipped
-    ema_decay: float = Field(default=0.999, ge=0, lt=1)  # decay of the moving average of the weights that is kept
+    """Learning rate of Muon as a multiple of learning_rate; 0: Adam trains all weights."""
+    learning_rate: float = Field(default=4e-4, gt=0)  # learning rate of Adam after the warm-up
+    final_learning_rate: float = Field(default=2e-5, ge=0)  # learning rate at the end of the cosine
+    warmup_steps: int = Field(default=200, ge=0)  # steps in which the learning rate rises from 0
+    decay_steps: int | None = Field(default=None, ge=1)  # steps in which the rate falls along a cosine; none: max_steps
+    max_grad_norm: float = Field(default=1.0, gt=0)  # norm to which gradients are clipped
+    ema_decay: float = Field(default=0.999, ge=0, lt=1)  # decay per step of the moving average of weights that is saved
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the products; weights and sums stay float32.  auto: bfloat16 where the processor has it."""
-    compile: bool = False  # by torch, which pays on a GPU
-    max_steps: int = Field(default=100_000, ge=1)
-    max_minutes: float | None = Field(default=None, gt=0)  # resumed parts included
+    """Precision of matrix products; weights and sums stay float32.  auto: bfloat16 where the processor has it."""
+    compile: bool = False  # whether torch compiles the network, which pays on a GPU
+    max_steps: int = Field(default=100_000, ge=1)  # steps after which training ends, resumed parts included
+    max_minutes: float | None = Field(default=None, gt=0)  # minutes after which training ends, resumed parts included
     evaluate_every: int = Field(default=1000, ge=1)  # steps between evaluations
-    evaluate_s: float = Field(default=60.0, gt=0)  # of held-out speech on which the bits per sample are measured
-    save_every: int = Field(default=1000, ge=1)  # steps between states, of which `keep_checkpoints` are kept
-    keep_checkpoints: int = Field(default=2, ge=1)
-    log_audio: int = Field(default=2, ge=0)  # held-out recordings that TensorBoard plays at each evaluation
+    evaluate_s: float = Field(default=60.0, gt=0)  # seconds of held-out speech that are evaluated
+    save_every: int = Field(default=1000, ge=1)  # steps between saved states
+    keep_checkpoints: int = Field(default=2, ge=1)  # number of saved states to keep, the latest ones
+    log_audio: int = Field(default=2, ge=0)  # number of held-out recordings to log as audio at each evaluation
 
 
 class Config(_Section):
