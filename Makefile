@@ -31,7 +31,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
 
-# the site, in build/docs; warnings are errors
+# the site, build/docs/index.html, with warnings as errors; to search it: python -m http.server -d build/docs
 docs: setup
 	@$(BIN)/python -c 'import mkdocs, mkdocstrings' 2> /dev/null || $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

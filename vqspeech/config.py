@@ -106,10 +106,10 @@ class Prior(WaveNet):
     """Prior: a WaveNet over codes."""
 
     model: str = ""  # digest of the VQ-VAE of the codes; training sets this key and the next two
-    codebook_size: int | None = Field(default=None, ge=2, le=65536)
-    codebooks: int | None = Field(default=None, ge=1, le=16)
-    layers: int = Field(default=20, ge=1)
-    speaker_dim: int = Field(default=64, ge=1)
+    codebook_size: int | None = Field(default=None, ge=2, le=65536)  # codes in a codebook; training fills it in
+    codebooks: int | None = Field(default=None, ge=1, le=16)  # codes of a frame; training fills it in
+    layers: int = Field(default=20, ge=1)  # dilated convolutions
+    speaker_dim: int = Field(default=64, ge=1)  # channels of a speaker embedding
 
 
 class Vocoder(WaveNet):

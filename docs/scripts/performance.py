@@ -40,7 +40,7 @@ def main() -> None:
         axes.axhline(1e6 / SAMPLE_RATE, color="grey", lw=0.8, ls=":")
         axes.legend(fontsize=8)
     width.set_ylabel("us of one core for a sample\n(dotted: real time at 16 kHz)")
-    figure.savefig(Path(__file__).with_suffix(".png"))
+    figure.savefig(Path(__file__).parents[1] / "performance.png")
 
 
 if __name__ == "__main__":
