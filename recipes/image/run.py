@@ -25,6 +25,7 @@ from pictures import Pictures, load, save
 from priors import CodeBatch, Prior, Second
 
 from vqspeech import InputError
+from vqspeech.evaluation.metrics import bootstrap_interval
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 PAPER = {"VAE": 4.51, "VQ-VAE": 4.67, "VIMCO": 5.14}
@@ -85,7 +86,7 @@ def compare(
                 if name != "VAE":
                     counts[name] = torch.bincount(_encoded(model, test).flatten(), minlength=sizes.codes)
         bits, cost = (np.stack(column) for column in zip(*measured, strict=True))
-        low, high = _interval(bits.mean(axis=0))
+        low, high = bootstrap_interval(each := bits.mean(axis=0), np.ones(len(each)))
         found[name] = {"bits": bits.mean(), "low": low, "high": high, "latents": cost.mean()}
         found[name] |= {"seeds": bits.mean(axis=1).tolist(), "paper": PAPER[name]}
     (out / "table.json").write_text(json.dumps({"data": data, "rows": found}, indent=1, default=float) + "\n")
@@ -179,14 +180,6 @@ def _nearest(made: torch.Tensor, pictures: Pictures) -> torch.Tensor:
     known = torch.from_numpy(pictures.levels).float().flatten(1)
     near = torch.cdist(made.float().flatten(1), known).argmin(dim=1)
     return torch.from_numpy(pictures.levels[near.numpy()])
-
-
-def _interval(bits: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of the mean, by a bootstrap over pictures."""
-    rng = np.random.default_rng(0)
-    means = bits[rng.integers(0, len(bits), (1000, len(bits)))].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from vqspeech import InputError
 from vqspeech.data import alignment, corpus, phones, synthetic
 from vqspeech.data.corpus import Utterance
 from vqspeech.data.phones import Phone
@@ -60,20 +59,3 @@ def test_what_cannot_be_aligned_is_told_and_the_rest_kept(tmp_path, spoken):
     corpus.write(tmp_path, [Utterance(key, "s", str(wav), text=words) for key, words in texts.items()])
     assert [one.reason for one in alignment.align(tmp_path)] == ["not in the dictionary: zqx", "has no text"]
     assert list(phones.read(tmp_path)) == ["a"]
-    with pytest.raises(InputError, match="aligner 'kaldi' is unknown; choose from pocketsphinx, torchaudio"):
-        alignment.align(tmp_path, "kaldi")
-
-
-def test_torchaudio_gives_words_and_the_dictionary_their_phones(monkeypatch):
-    """The model is not at hand: what surrounds it is tested with spans that it might give."""
-    from types import SimpleNamespace
-
-    import torch
-
-    spans = [[SimpleNamespace(start=a, end=b) for a, b in word] for word in ([(10, 12), (12, 20)], [(30, 50)])]
-    bundle = SimpleNamespace(get_aligner=lambda: lambda *_: spans, get_tokenizer=lambda: lambda words: words)
-    monkeypatch.setattr(alignment, "_torchaudio", lambda: (bundle, lambda wave: (torch.zeros(1, 50, 29), None)))
-    found = alignment.align_by_torchaudio(np.zeros(16000, np.float32), "He's in.")
-    edges = [0, 0.2, 0.2 + 0.2 / 3, 0.2 + 0.4 / 3, 0.4, 0.6, 0.8, 1.0]
-    names = ["pau", "hh", "iy", "z", "pau", "ih", "n"]
-    close(found, [Phone(*one) for one in zip(edges, edges[1:], names, strict=False)])

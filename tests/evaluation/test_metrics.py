@@ -23,3 +23,14 @@ def test_noise_is_flat_and_a_voice_is_not(speech):
     noise = np.random.default_rng(0).standard_normal(32000).astype(np.float32)
     assert metrics.flatness(noise) == pytest.approx(0.56, abs=0.03)
     assert metrics.flatness(speech(1.0)) < 0.1
+
+
+def test_a_bootstrap_interval_is_that_of_scipy():
+    from scipy.stats import bootstrap
+
+    values = np.random.default_rng(3).normal(2.0, 1.0, 60)
+    low, high = metrics.bootstrap_interval(values, np.ones(60))
+    expected = bootstrap((values,), np.mean, method="percentile", n_resamples=1000, rng=0).confidence_interval
+    assert low == pytest.approx(expected.low, abs=0.05)
+    assert high == pytest.approx(expected.high, abs=0.05)
+    assert metrics.bootstrap_interval(np.ones(5), np.arange(5.0)) == (1.0, 1.0)

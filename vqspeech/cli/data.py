@@ -169,9 +169,6 @@ def align(
         Path | None,
         typer.Option(help="Existing labels: a folder of KEY.lab or KEY.TextGrid, or a CTM file.", metavar="PATH"),
     ] = None,
-    aligner: Annotated[
-        str, typer.Option(help="Forced aligner where there are no labels: pocketsphinx or torchaudio.")
-    ] = "pocketsphinx",
     nj: Jobs = 1,
     force: Force = False,
 ) -> None:
@@ -184,6 +181,6 @@ def align(
         if labels:
             skipped = alignment.import_labels(directory, labels)
         else:
-            skipped = alignment.align(directory, aligner, nj, lambda done, total: update(done / total))
+            skipped = alignment.align(directory, nj, lambda done, total: update(done / total))
     _tell_skipped(skipped, "left without phones")
     tell(path)

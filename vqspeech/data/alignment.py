@@ -1,19 +1,17 @@
 """Phone alignment of a corpus: existing labels, or forced alignment of its text."""
 
 import re
-from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from vqspeech import audio
 from vqspeech.data import corpus
 from vqspeech.data.corpus import Skipped, Utterance
-from vqspeech.data.phones import PAUSE, Phone, fold, read_ctm, read_htk, read_textgrid, write
+from vqspeech.data.phones import Phone, fold, read_ctm, read_htk, read_textgrid, write
 from vqspeech.errors import InputError
 from vqspeech.system.parallel import Progress, parallel_map
 
@@ -44,31 +42,22 @@ def import_labels(directory: str | Path, labels: str | Path) -> list[Skipped]:
     return [Skipped(utt.key, utt.path, "has no labels") for utt in utterances if utt.key not in found]
 
 
-def align(
-    directory: str | Path, aligner: str = "pocketsphinx", nj: int = 1, progress: Progress = lambda *_: None
-) -> list[Skipped]:
-    """Write phones.ctm by forced alignment of `text`.
+def align(directory: str | Path, nj: int = 1, progress: Progress = lambda *_: None) -> list[Skipped]:
+    """Write phones.ctm by forced alignment of `text`, by pocketsphinx.
 
     Args:
-        aligner: "pocketsphinx" or "torchaudio".
         nj: processes.
 
     Returns:
         The utterances that could not be aligned, and why: no text, a word that the dictionary lacks.
 
     Raises:
-        InputError: an unknown aligner, or nothing could be aligned.
+        InputError: pocketsphinx is not installed, or nothing could be aligned.
     """
-    aligners = {"pocketsphinx": align_by_pocketsphinx, "torchaudio": align_by_torchaudio}
-    if aligner not in aligners:
-        raise InputError(f"aligner {aligner!r} is unknown; choose from {', '.join(aligners)}")
     _lexicon()
-    if aligner == "torchaudio":
-        _torchaudio()
     utterances, found, skipped = corpus.read(directory), {}, []
-    work = partial(_aligned, aligners[aligner])
     for one, (phones, reason) in zip(
-        utterances, parallel_map(work, utterances, len(utterances), nj, progress), strict=True
+        utterances, parallel_map(_aligned, utterances, len(utterances), nj, progress), strict=True
     ):
         if phones:
             found[one.key] = phones
@@ -103,31 +92,6 @@ def align_by_pocketsphinx(wave: NDArray[np.float32], text: str) -> list[Phone]:
     return [Phone(row.start * frame_s, (row.start + row.duration) * frame_s, fold(row.name)) for row in rows]
 
 
-def align_by_torchaudio(wave: NDArray[np.float32], text: str) -> list[Phone]:
-    """The same by torchaudio's MMS_FA, which knows letters: words are aligned, their phones spread evenly within.
-
-    So its words are good and its phones coarse.  Its model (1.2 GB) is fetched by torch.hub, or lies in its cache.
-
-    Raises:
-        InputError: as above; or torchaudio, its compiled part or its model cannot be had.
-    """
-    bundle, model = _torchaudio()
-    words = _words(text)
-    spelt = [re.sub("[^a-z]", "", word) for word in words]
-    with torch.inference_mode():
-        emission, _ = model(torch.from_numpy(wave)[None])
-        spans = bundle.get_aligner()(emission[0], bundle.get_tokenizer()(spelt))
-    frame_s, now_s, phones = len(wave) / 16000 / emission.shape[1], 0.0, []
-    for word, letters in zip(words, spans, strict=True):
-        names = _lexicon().lookup_word(word).split()
-        edges = np.linspace(letters[0].start * frame_s, letters[-1].end * frame_s, len(names) + 1)
-        if edges[0] > now_s:
-            phones.append(Phone(now_s, float(edges[0]), PAUSE))
-        phones += [Phone(float(a), float(b), fold(name)) for a, b, name in zip(edges, edges[1:], names, strict=False)]
-        now_s = float(edges[-1])
-    return phones
-
-
 def _words(text: str) -> list[str]:
     """The words of a text, as the dictionary has them."""
     words = re.findall(r"[a-z']*[a-z][a-z']*", text.lower().replace("\u2019", "'"))
@@ -154,11 +118,11 @@ def _within(phones: list[Phone], start_s: float, end_s: float) -> list[Phone]:
     return [one for one in cut if one.end_s > one.start_s]
 
 
-def _aligned(aligner: Callable[..., list[Phone]], one: Utterance) -> tuple[list[Phone], str]:
+def _aligned(utt: Utterance) -> tuple[list[Phone], str]:
     try:
-        if not one.text:
+        if not utt.text:
             return [], "has no text"
-        return aligner(audio.read(one.path, 16000, one.start_s, one.end_s), one.text), ""
+        return align_by_pocketsphinx(audio.read(utt.path, 16000, utt.start_s, utt.end_s), utt.text), ""
     except InputError as fault:
         return [], str(fault)
 
@@ -172,15 +136,3 @@ def _decoder() -> Any:
 
 
 _lexicon = cache(_decoder)
-
-
-@cache
-def _torchaudio() -> Any:
-    try:
-        from torchaudio.pipelines import MMS_FA
-
-        MMS_FA.get_aligner()
-        return MMS_FA, MMS_FA.get_model(with_star=False)
-    except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"torchaudio cannot align here ({reason}); take --aligner pocketsphinx") from None

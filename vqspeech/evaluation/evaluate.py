@@ -25,7 +25,7 @@ from vqspeech.data import corpus, recognition
 from vqspeech.data.archives import Manifest, MulawShards
 from vqspeech.data.recognition import Recogniser
 from vqspeech.errors import InputError
-from vqspeech.evaluation import likelihood, objective, reference_codecs
+from vqspeech.evaluation import likelihood, metrics, objective, reference_codecs
 from vqspeech.evaluation.objective import MEASURES, RATE, Comparison, Measure, Recording
 from vqspeech.inference import conversion
 from vqspeech.inference.sampling_config import SamplingConfig
@@ -151,10 +151,8 @@ def summary(found: dict[str, Any], seed: int = 0, draws: int = 1000) -> Summary:
             values = np.array([row[measure] for row in known])
             if len(values):  # an error rate is that of all recordings together
                 weights = np.array([row[WEIGHTS[measure]] if measure in WEIGHTS else 1.0 for row in known])
-                drawn = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
-                means = (values * weights)[drawn].sum(axis=1) / weights[drawn].sum(axis=1)
-                low, high = np.quantile(means, [0.025, 0.975])
-                systems[name][measure] = float(np.average(values, weights=weights)), float(low), float(high)
+                mean = float(np.average(values, weights=weights))
+                systems[name][measure] = mean, *metrics.bootstrap_interval(values, weights, seed, draws)
     return systems
 
 

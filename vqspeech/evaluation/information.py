@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vqspeech.evaluation.metrics import bootstrap_interval
+
 Frames = NDArray[np.integer]
 
 
@@ -56,10 +58,9 @@ def share(by_speaker: dict[str, tuple[int, int]], seed: int = 0, draws: int = 10
     values = np.array([by_speaker[one] for one in sorted(by_speaker)], float).reshape(-1, 2)
     if not values[:, 1].sum():
         return Share(float("nan"), float("nan"), float("nan"))
-    drawn = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
-    right, total = values[drawn].sum(axis=1).T
-    low, high = np.quantile(right / np.maximum(total, 1), [0.025, 0.975])
-    return Share(float(values[:, 0].sum() / values[:, 1].sum()), float(low), float(high))
+    right, total = values.T
+    interval = bootstrap_interval(right / np.maximum(total, 1), total, seed, draws)
+    return Share(float(right.sum() / total.sum()), *interval)
 
 
 def above_chance(value: float, chance: float) -> float:

@@ -1,4 +1,4 @@
-"""Loudness, spectral flatness, and bits of simple coders."""
+"""Loudness, spectral flatness, bits of simple coders, and bootstrap intervals."""
 
 from collections.abc import Iterable, Sequence
 
@@ -113,3 +113,14 @@ def by_codebook(name: str, each: list[float]) -> dict[str, float]:
     """A number as the mean over the codebooks and, of several, that of each: NAME, NAME_1, NAME_2..."""
     several = {f"{name}_{number}": one for number, one in enumerate(each, 1)} if len(each) > 1 else {}
     return {name: sum(each) / len(each)} | several
+
+
+def bootstrap_interval(values: NDArray, weights: NDArray, seed: int = 0, draws: int = 1000) -> tuple[float, float]:
+    """The 95 % bootstrap interval of a weighted mean: percentiles over resampled items, (items,) each.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
+    """
+    drawn = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
+    means = (values * weights)[drawn].sum(axis=1) / np.maximum(weights[drawn].sum(axis=1), 1e-9)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
