@@ -9,12 +9,7 @@ from jaxtyping import install_import_hook
 
 from vqspeech.system.jit import load_numba
 
-CHECKED = (
-    "vqspeech.nn.source_filter", "vqspeech.nn.encoder", "vqspeech.nn.features", "vqspeech.nn.mel",
-    "vqspeech.nn.acoustic_model", "vqspeech.nn.f0",
-    "vqspeech.nn.pixelcnn", "vqspeech.nn.quantizer", "vqspeech.nn.wavenet", "vqspeech.models.vqvae",
-    "vqspeech.engines.torch_engine",
-)  # fmt: skip
+CHECKED = ("vqspeech.nn", "vqspeech.models", "vqspeech.engines.torch_engine")
 load_numba()  # before anything that imports numba by itself
 install_import_hook(CHECKED, "beartype.beartype")
 torch.set_num_threads(1)  # the tests' tensors are too small to share
@@ -91,3 +86,35 @@ def run(tiny, tmp_path: Path) -> Path:
     checkpoint.init_run_dir(tmp_path / "run", tiny, ["p225", "p226", "alice"])
     checkpoint.save(tmp_path / "run", model)
     return tmp_path / "run"
+
+
+@pytest.fixture
+def run_with_levels(run) -> Path:
+    """A run whose speakers' levels are known."""
+    from vqspeech.models import speaker_table
+    from vqspeech.models.speaker_table import SpeakerInfo
+
+    speaker_table.write(run, [SpeakerInfo("p225", 90.0, -20.0, "F", "English"), SpeakerInfo("p226", 30.0, -30.0)])
+    return run
+
+
+@pytest.fixture
+def run_of_two_codebooks(tiny, tmp_path: Path) -> Path:
+    """A run directory of an untrained model of two codebooks with two voices."""
+    from vqspeech.models import checkpoint
+    from vqspeech.models.vqvae import VQVAE
+
+    quantizer = tiny.model.quantizer.model_copy(update={"codebooks": 2})
+    settings = tiny.model_copy(update={"model": tiny.model.model_copy(update={"quantizer": quantizer})})
+    torch.manual_seed(0)
+    checkpoint.init_run_dir(tmp_path / "run", settings, ["p225", "alice"])
+    checkpoint.save(tmp_path / "run", VQVAE.from_config(settings.model, 2))
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def stacked_model(run_of_two_codebooks):
+    """That model, loaded."""
+    import vqspeech
+
+    return vqspeech.load(run_of_two_codebooks)

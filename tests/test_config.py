@@ -40,10 +40,10 @@ def test_an_override_replaces_one_value(tmp_path):
         ("", ["training.batch_size"], "has no '='"),
         ("", ["training.batch_size=0"], r"training\.batch_size = 0: .*greater than or equal to 1"),
         ("", ["training.batch_size=many"], r"training\.batch_size = 'many'"),
-        ("", ["training.segment_length=100"], "no multiple of the hop 64"),
+        ("", ["training.segment_length=100"], "not a multiple of the hop 64"),
         ("", ["training.batch_size.size=1"], r"training\.batch"),
-        ("", ["training.batch_size=[1"], "is no YAML"),
-        ("- a list", [], "holds no sections"),
+        ("", ["training.batch_size=[1"], "is not YAML"),
+        ("- a list", [], "has no sections"),
         ("a: [", [], "cannot be read as YAML"),
     ],
 )
@@ -64,16 +64,16 @@ def test_a_missing_config_is_told():
     [
         (
             ["model.features.use_f0=true"],
-            "n_mfcc, cmn_window_s, use_f0, vtlp, cepstral_noise, noise need spectra; set model.features.n_mels",
+            "n_mfcc, cmn_window_s, use_f0, vtlp, cepstral_noise, noise need mel spectra; set model.features.n_mels",
         ),
-        (["model.augment.vtlp=0.1"], "need spectra"),
+        (["model.augment.vtlp=0.1"], "need mel spectra"),
         (
             ["model.features.n_mels=20", "model.encoder.strides=[2]", "model.features.n_mfcc=30"],
             "n_mfcc 30 is more than n_mels, 20",
         ),
         (
             ["model.features.n_mels=20", "model.encoder.strides=[2]", "model.features.use_f0=true"],
-            "F0 above its mean; set model.features.cmn_window_s",
+            "needs the mean of F0; set model.features.cmn_window_s",
         ),
         (
             ["model.features.n_mels=20", "model.augment.cepstral_noise=0.1", "training.segment_length=61440"],
@@ -81,9 +81,9 @@ def test_a_missing_config_is_told():
         ),
         (
             ["training.decoder_segment_length=100"],
-            "decoder_segment_length 100 is no multiple of the hop 64 up to",
+            "decoder_segment_length 100 is not a multiple of the hop 64 up to",
         ),
-        (["training.decoder_segment_length=6400"], "decoder_segment_length 6400 is no multiple of the hop 64 up to"),
+        (["training.decoder_segment_length=6400"], "decoder_segment_length 6400 is not a multiple of the hop 64 up to"),
         (["training.stage=acoustic"], "the acoustic stage needs an acoustic model; set model.acoustic.channels"),
     ],
 )

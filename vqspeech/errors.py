@@ -1,24 +1,24 @@
-"""Errors and warnings that are addressed to the user."""
+"""Errors and warnings for the user."""
 
 import functools
 import sys
 
 
 class InputError(Exception):
-    """A fault of the input, not of the program.
+    """Error in the input, not in the program.
 
-    The message is one line that names the value, the limit and the cure.  The command line prints it
-    on stderr and exits with 2; a library user may catch it.
+    The message is one line with the value, the limit and the cure.  The command line prints it on stderr and exits
+    with code 2; library users may catch it.
     """
 
 
 @functools.lru_cache(1024)
 def warn(line: str) -> None:
-    """Tells, on stderr, what is odd about an input that is used all the same; the same line only once."""
+    """Prints a warning about the input on stderr, each message only once."""
     print(f"vqspeech: {line}", file=sys.stderr, flush=True)
 
 
-def check_codebooks(asked: int, there: int, what: str) -> None:
-    """Raises InputError where more codebooks are asked for than `what` has, or none."""
-    if not 1 <= asked <= there:
-        raise InputError(f"{asked} codebooks are asked for, {what} has {there}; choose 1 to {there}")
+def check_codebooks(requested: int, available: int, owner: str) -> None:
+    """Raises InputError unless a number of codebooks is at least 1 and not more than its owner has."""
+    if not 1 <= requested <= available:
+        raise InputError(f"{requested} codebooks are requested, {owner} has {available}; choose 1 to {available}")

@@ -102,7 +102,7 @@ def test_silence_is_told_and_speech_is_not(tmp_path, speech, capsys):
     for name in ("speech", "offset"):
         audio.read(tmp_path / f"{name}.wav", RATE)
     told = capsys.readouterr().err
-    assert "offset.wav: nothing is heard" in told
+    assert "offset.wav: is silent" in told
     assert "speech.wav" not in told
 
 

@@ -48,10 +48,10 @@ def test_a_part_is_the_part_of_the_whole(tmp_path, speech):
 
 def test_edges_stand_where_sound_begins_and_ends(speech):
     wave = np.concatenate([np.zeros(8000), speech(1.0), np.zeros(16000)]).astype(np.float32)
-    start, end = audio.edges(wave, 16000)
+    start, end = audio.trim_bounds(wave, 16000)
     assert start == pytest.approx(0.5, abs=0.08)
     assert end == pytest.approx(1.5, abs=0.08)
-    assert audio.edges(np.zeros(1600, np.float32), 16000) == (0.0, 0.1)
+    assert audio.trim_bounds(np.zeros(1600, np.float32), 16000) == (0.0, 0.1)
 
 
 def bad_files(folder):

@@ -15,10 +15,6 @@ def command(*arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-m", "vqspeech", *map(str, arguments)], capture_output=True, text=True)
 
 
-def test_voices_are_listed(run):
-    assert command("speakers", "--model", run).stdout.split() == ["p225", "p226", "alice"]
-
-
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -4,15 +4,10 @@ import json
 import os
 import subprocess
 import sys
-
-from typer.testing import CliRunner
+from pathlib import Path
 
 from vqspeech import audio
-from vqspeech.cli.app import app
-
-
-def call(*arguments):
-    return CliRunner().invoke(app, [str(one) for one in arguments])
+from vqspeech.cli.options import results_of
 
 
 def test_a_name_that_the_terminal_lacks_is_printed_as_its_bytes(run, tmp_path, speech):
@@ -23,8 +18,14 @@ def test_a_name_that_the_terminal_lacks_is_printed_as_its_bytes(run, tmp_path, s
     assert (done.returncode, done.stdout) == (0, os.fsencode(path.with_suffix(".vqs")) + b"\n")
 
 
-def test_json_lists_what_was_done(run, tmp_path, speech):
+def test_json_lists_what_was_done(call, run, tmp_path, speech):
     audio.write(tmp_path / "a.wav", speech(0.1), 16000)
     done = call("convert", "--model", run, "--speaker", "alice", tmp_path / "no.wav", tmp_path / "a.wav", "--json")
     assert done.exit_code == 2
     assert [row["path"] for row in json.loads(done.stdout)] == [str(tmp_path / "a.alice.wav")]
+
+
+def test_results_of_a_model_that_is_not_ones_own_go_to_exp(run):
+    assert results_of(str(run)) == run
+    assert results_of("hf:owner/name") == Path("exp/owner-name")
+    assert results_of("english-16k") == Path("exp/english-16k")

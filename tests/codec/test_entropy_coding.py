@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import vqspeech
-from vqspeech import InputError, config
+from vqspeech import InputError, SamplingConfig, config
 from vqspeech.codec import bitstream, entropy_coding, vqs_files
 from vqspeech.inference.prior_sampler import PriorSampler
 from vqspeech.models import checkpoint
@@ -20,6 +20,7 @@ TREE = {
         "evaluate_every": 30, "save_every": 30, "ema_decay": 0.9, "precision": "float32", "input_noise": 0.05,
     },
 }  # fmt: skip
+TWO_CODEBOOKS = TREE["prior"] | {"codebook_size": 16, "codebooks": 2}
 
 
 @pytest.fixture
@@ -68,3 +69,37 @@ def test_a_prior_of_another_model_is_told(run, prior, tmp_path):
         vqspeech.load(prior)
     with pytest.raises(InputError, match="holds no prior"):
         PriorSampler(run, model)
+
+
+def encoded(model, wave, **options) -> bytes:
+    return b"".join(vqs_files.encode_blocks(model, [wave], "alice", **options))
+
+
+def decoded(model, data, **options) -> np.ndarray:
+    return np.concatenate([*vqs_files.decode_blocks(model, [data], **options)])
+
+
+@pytest.fixture
+def sampler(stacked_model, tmp_path):
+    """An untrained prior with opinions."""
+    settings = config.from_tree({"prior": TWO_CODEBOOKS | {"model": stacked_model.run.digest}}, "")
+    prior = Prior(settings.prior, 1)
+    torch.nn.init.normal_(prior.wavenet.logits.weight, std=1.0)
+    checkpoint.init_run_dir(tmp_path / "prior", settings, ["alice"])
+    checkpoint.save(tmp_path / "prior", prior)
+    return PriorSampler(tmp_path / "prior", stacked_model)
+
+
+def test_a_prior_composes_what_the_parallel_pass_says_and_codes_both_codebooks(stacked_model, sampler, speech):
+    prompt = np.random.default_rng(0).integers(16, size=(10, 2))
+    (new,) = sampler.sample("alice", 8, sampling=SamplingConfig(0.0), prompt=prompt)
+    whole = torch.from_numpy(np.concatenate([prompt, new]))[None]
+    prior = sampler.run.model
+    assert torch.equal(prior.logits(whole, prior.condition(torch.tensor([0])))[0, :, 10:].argmax(0), whole[0, 10:])
+    wave = speech(0.1)
+    data = encoded(stacked_model, wave, coder="prior", prior=sampler)
+    assert np.array_equal(
+        decoded(stacked_model, data, prior=sampler), decoded(stacked_model, encoded(stacked_model, wave))
+    )
+    with pytest.raises(InputError, match="the prior knows 2 codebooks, not 1"):
+        encoded(stacked_model, wave, coder="prior", prior=sampler, codebooks=1)

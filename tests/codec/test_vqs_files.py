@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 import vqspeech
-from vqspeech import InputError, SamplingConfig, audio
+from vqspeech import InputError, SamplingConfig
 from vqspeech.codec import bitstream, vqs_files
 
 SEED = SamplingConfig(seed=3)
@@ -69,59 +69,6 @@ def test_a_file_of_another_model_names_both(run, model, tiny, tmp_path, speech):
     assert torch.is_tensor(other.net.quantizer.first.cluster_size)
 
 
-def test_files_and_pipes_say_the_same(run, tmp_path, speech):
-    audio.write(tmp_path / "in.wav", speech(0.5, 22050), 22050)
-    options = ["--model", run]
-    assert command("encode", *options, "--speaker", "p225", tmp_path / "in.wav").returncode == 0
-    piped = command("encode", *options, "--speaker", "p225", "-", "-o", "-", data=(tmp_path / "in.wav").read_bytes())
-    assert piped.returncode == 0, piped.stderr
-    assert piped.stdout == (tmp_path / "in.vqs").read_bytes()
-    done = command("decode", *options, tmp_path / "in.vqs", "-o", tmp_path / "out.wav")
-    assert done.returncode == 0, done.stderr
-    piped = command("decode", *options, "-", "-o", "-", data=(tmp_path / "in.vqs").read_bytes())
-    assert piped.returncode == 0, piped.stderr
-    assert soundfile.info(tmp_path / "out.wav").frames == 8000
-    assert len(piped.stdout) == 44 + 2 * 8000
-    assert (
-        np.abs(np.frombuffer(piped.stdout[44:], "<i2") / 32768 - soundfile.read(tmp_path / "out.wav")[0]).max() < 1e-4
-    )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["decode", "text.vqs"], "text.vqs: is no .vqs file: it begins with b'no s'"),
-        (["decode", "empty.vqs"], "empty.vqs: is empty (0 bytes)"),
-        (["decode", "missing.vqs"], "missing.vqs: no such file"),
-        (["decode", "cut.vqs"], "cut.vqs: is cut short at chunk 0"),
-        (["decode", "nobody.vqs"], "nobody.vqs: names no voice; choose one with --speaker"),
-        (["decode", "nobody.vqs", "--speaker", "p22"], "unknown speaker 'p22'"),
-        (["encode", "text.vqs", "-o", "x.vqs"], "text.vqs: is not audio"),
-        (["encode", "text.vqs"], "text.vqs: is read by this command"),
-        (["encode", "good.wav", "--speaker", "bob"], "unknown speaker 'bob'"),
-        (["encode", "good.wav", "-o", "no/such.vqs"], "no/such.vqs: cannot be written"),
-        (["encode", "-"], "what comes from stdin has no name"),
-        (["encode", "-", "-o", "x.vqs"], "what comes in: is not audio"),
-    ],
-)
-def test_bad_input_is_one_line_and_exit_code_2_and_leaves_nothing(
-    run, model, tmp_path, speech, monkeypatch, arguments, told
-):
-    monkeypatch.chdir(tmp_path)
-    audio.write("good.wav", speech(0.1), 16000)
-    data = b"".join(vqs_files.encode_blocks(model, [speech(0.1)]))
-    for name, content in {"text": b"no sound\n" * 50, "empty": b"", "cut": data[:-5], "nobody": data}.items():
-        (tmp_path / f"{name}.vqs").write_bytes(content)
-    before = sorted(tmp_path.rglob("*"))
-    done = command(*arguments, "--model", run, data=b"rubbish" * 100)
-    assert done.returncode == 2, done.stderr
-    lines = [line for line in done.stderr.decode().splitlines() if line.startswith("vqspeech: ")]
-    assert len(lines) == 1
-    assert told in lines[0]
-    assert b"Traceback" not in done.stderr
-    assert sorted(tmp_path.rglob("*")) == before
-
-
 def test_several_files_are_decoded_as_each_by_itself_and_a_fault_costs_none_before_it(model, speech, tmp_path):
     pairs = [(tmp_path / f"{number}.vqs", tmp_path / f"{number}.wav") for number in range(4)]
     for number, (source, _) in enumerate(pairs):
@@ -134,3 +81,46 @@ def test_several_files_are_decoded_as_each_by_itself_and_a_fault_costs_none_befo
     for source, path in pairs[:2]:
         alone = np.concatenate([*vqs_files.decode_blocks(model, [source.read_bytes()], sampling=SEED)])
         assert np.abs(soundfile.read(path)[0] - alone).max() < 1e-4
+
+
+def encoded(model, wave, **options) -> bytes:
+    return b"".join(vqs_files.encode_blocks(model, [wave], "alice", **options))
+
+
+def decoded(model, data, **options) -> np.ndarray:
+    return np.concatenate([*vqs_files.decode_blocks(model, [data], **options)])
+
+
+def test_a_model_of_fewer_codebooks_encodes_with_the_first_ones(stacked_model, speech):
+    wave = speech(0.2)
+    one = vqspeech.load(stacked_model.run, codebooks=1)
+    assert one.codebooks == 1
+    assert np.array_equal(one.encode(wave), stacked_model.encode(wave)[:, :1])
+    assert encoded(one, wave) == encoded(stacked_model, wave, codebooks=1)
+    with pytest.raises(InputError, match=r"3 codebooks are requested, the model has 2"):
+        vqspeech.load(stacked_model.run, codebooks=3)
+
+
+@pytest.mark.parametrize("codebook", [0, 1])
+def test_a_damaged_codebook_costs_its_own_share(stacked_model, speech, codebook):
+    wave, report = speech(0.2), []
+    data = encoded(stacked_model, wave)
+    reader = bitstream.Reader()
+    chunks = [*reader.push(data)]
+    at = len(bitstream.write_header(reader.header)) + sum(
+        len(bitstream.write_chunk(one)) for one in chunks[: 2 + codebook]
+    )
+    damaged = data[: at + 8] + bytes([data[at + 8] ^ 1]) + data[at + 9 :]
+    with pytest.raises(InputError, match="is damaged in chunk 1"):
+        decoded(stacked_model, damaged)
+    heard = decoded(stacked_model, damaged, conceal=True, report=report.append)
+    assert len(heard) == len(wave)
+    assert heard[800:1600].any() == (codebook == 1)
+    assert len(report) == 1
+    assert ("poorer" in report[0]) == (codebook == 1)
+
+
+def test_a_gain_makes_louder_what_is_decoded(stacked_model, speech):
+    wave = speech(0.1)
+    plain, louder = (decoded(stacked_model, encoded(stacked_model, wave, gain_db=gain)) for gain in (0.0, -6.0))
+    assert np.allclose(louder, plain * 10 ** (-6 / 20), atol=1e-6)

@@ -118,3 +118,23 @@ def test_codes_and_phones_are_told_both_ways(demo_service, wav):
     assert [share for _, share in words.shares(9)] == [0.5, 0.5]
     assert len(audio.read(demo_service.say_codes([1, 2], "p225"), 16000)) == 2 * 8 * 320
     assert len(audio.read(demo_service.sample("p225", 1.0, prompt=str(wav)), 16000)) == 3 * 16000
+
+
+def test_the_model_that_ships_has_two_vocoders_and_one_or_two_codebooks(wav):
+    service = DemoService(["english-16k"])
+    try:
+        assert service.vocoders() == [("fast", "source-filter"), ("WaveNet", "wavenet")]
+        fast, slow = (
+            audio.read(service.convert(str(wav), "p225", vocoder=vocoder).wav, 16000)
+            for _, vocoder in service.vocoders()
+        )
+        assert len(fast) == len(slow)
+        assert not np.allclose(fast, slow, atol=0.01)
+        both, first = (service.encode(str(wav), "p225", codebooks=books)[0].stat().st_size for books in (None, 1))
+        assert first < 0.7 * both
+    finally:
+        service.upload_folder.close()
+
+
+def test_a_model_without_an_acoustic_model_has_one_vocoder(demo_service):
+    assert demo_service.vocoders() == [("WaveNet", "wavenet")]

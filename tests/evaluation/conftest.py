@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vqspeech import audio
-from vqspeech.data import corpus, phones
+from vqspeech.data import corpus, phones, synthetic
 from vqspeech.data.corpus import Utterance
 from vqspeech.data.phones import Phone
 
@@ -31,3 +31,13 @@ def parts(tmp_path):
         corpus.write(tmp_path / part, utterances)
         phones.write(tmp_path / part, said)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def wave():
+    """A sentence of the mini corpus."""
+    pytest.importorskip("espeakng_loader")
+    synthesiser = synthetic.Synthesiser(synthetic.VOICES[0])
+    spoken = synthesiser.speak(synthetic.sentences()[0])[0].astype(np.float32)
+    scale = 0.3 / np.abs(spoken).max()
+    return np.concatenate([*audio.resampled([spoken * scale], synthetic.SAMPLE_RATE, 16000)])

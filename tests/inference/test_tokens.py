@@ -5,10 +5,11 @@ import pytest
 import soundfile
 
 import vqspeech
-from vqspeech import InputError, audio
+from vqspeech import InputError, audio, config
 from vqspeech.data import archives, corpus
 from vqspeech.data.corpus import Utterance
 from vqspeech.inference import tokens
+from vqspeech.training import tasks
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_parts_of_the_work_make_the_same_and_merge_wants_all_of_them(run, corpus
     tokens.merge_shards(run, corpus_of_five)
     assert (corpus_of_five / "codes.scp").read_text() == parts
     for part in ((0, 2), (3, 2)):
-        with pytest.raises(InputError, match="is none"):
+        with pytest.raises(InputError, match="does not exist"):
             tokens.encode_corpus(run, corpus_of_five, part=part)
 
 
@@ -113,3 +114,32 @@ def test_damaged_codes_are_told(run, corpus_of_five, harm, told):
     harm(corpus_of_five)
     with pytest.raises(InputError, match=told):
         archives.CodeShards(corpus_of_five)
+
+
+def test_archives_and_exports_keep_codebooks_apart(stacked_model, speech, tmp_path):
+    tokens._cached_codec.cache_clear()
+    soundfile.write(tmp_path / "a.wav", speech(0.2), 16000)
+    corpus.write(tmp_path / "data", [corpus.Utterance("u", "alice", str(tmp_path / "a.wav"))])
+    tokens.encode_corpus(tmp_path / "run", tmp_path / "data")
+    tokens.merge_shards(tmp_path / "run", tmp_path / "data")
+    (codes,) = archives.CodeShards(tmp_path / "data")
+    assert codes.shape == (200, 2)
+    tokens.write_text(tmp_path / "data", tmp_path / "codes.txt")
+    words = (tmp_path / "codes.txt").read_text().split()
+    assert words[1::2] == [f"a{code}" for code in codes[:, 0]]
+    assert words[2::2] == [f"b{code}" for code in codes[:, 1]]
+    sizes = {"residual_channels": 8, "skip_channels": 12, "layers": 4, "layers_per_stack": 3, "speaker_dim": 3}
+    sizes |= {"codebook_size": 16, "codebooks": 2}
+    tree = {
+        "max_steps": 4,
+        "segment_length": 40,
+        "batch_size": 2,
+        "precision": "float32",
+        "evaluate_every": 4,
+        "save_every": 4,
+    }
+    settings = config.from_tree({"prior": sizes, "training": tree}, "")
+    numbers = tasks.train_prior(settings, [tmp_path / "data"], [tmp_path / "data"], tmp_path / "prior")
+    for name in ("held_out", "unigram", "order_1"):
+        each = [numbers[f"{name}_bits_per_code_{number}"] for number in (1, 2)]
+        assert numbers[f"{name}_bits_per_code"] == pytest.approx(sum(each) / 2)

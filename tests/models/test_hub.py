@@ -21,14 +21,6 @@ def command(*arguments: object, **environment: str) -> subprocess.CompletedProce
     )  # fmt: skip
 
 
-def test_results_of_a_model_that_is_not_ones_own_go_to_exp(run):
-    from vqspeech.cli.options import results_of
-
-    assert results_of(str(run)) == run
-    assert results_of("hf:owner/name") == Path("exp/owner-name")
-    assert results_of("english-16k") == Path("exp/english-16k")
-
-
 def test_a_prior_is_found_beside_its_model(run):
     with pytest.raises(InputError, match="no prior lies beside it"):
         hub.resolve_prior("", run)
@@ -79,8 +71,8 @@ class _Repository(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_a_repository_is_downloaded_once_kept_and_checked(known, tmp_path):
-    exporting.export(known, tmp_path / "shared")
+def test_a_repository_is_downloaded_once_kept_and_checked(run_with_levels, tmp_path):
+    exporting.export(run_with_levels, tmp_path / "shared")
     (tmp_path / "shared/model.py").write_text("raise SystemExit('code of a repository was run')\n")
     _Repository.folder = tmp_path / "shared"
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Repository)

@@ -1,6 +1,5 @@
 """Corpus work as array jobs, under something that stands in for Slurm's sbatch on this machine."""
 
-import math
 import os
 import subprocess
 import sys
@@ -9,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vqspeech import InputError, audio
+from vqspeech import audio
 from vqspeech.data import packing
 from vqspeech.inference import tokens
-from vqspeech.system import parallel
 
 SBATCH = """#!/usr/bin/env bash
 # sbatch --array 1-N --wait --wrap COMMAND: all of them at once, the second one twice, as after a node was lost
@@ -61,21 +59,6 @@ def test_parts_that_are_packed_side_by_side_make_the_whole(directory):
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())  # nothing was packed again
     packing.pack_part(directory, 16000, (1, 3))
     assert bytes_of(directory / "packed") == whole  # a job that comes late breaks no seal
-
-
-def test_a_part_that_is_none_is_told():
-    for part in ((0, 3), (4, 3), (1, 0)):
-        with pytest.raises(InputError, match="is none; write i/n"):
-            parallel.shard_range(range(2), part)
-
-
-def test_work_over_processes_keeps_its_order_and_takes_no_more_than_it_needs():
-    taken = []
-    items = (taken.append(number) or number for number in range(1000))
-    done = parallel.parallel_map(math.sqrt, items, 1000, 2, lambda *_: None)
-    assert [next(done) for _ in range(5)] == [math.sqrt(number) for number in range(5)]
-    assert len(taken) <= 2 * parallel.AHEAD + 5
-    done.close()
 
 
 def test_array_jobs_pack_and_tokenize_a_corpus_as_one_process_does(directory, run, tmp_path):

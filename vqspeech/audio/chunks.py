@@ -9,40 +9,45 @@ from vqspeech.shapes import Wave
 
 
 def chunks_with_context(blocks: Iterable[NDArray], size: int, context: int) -> Iterator[tuple[NDArray, int, int]]:
-    """Blocks of any size, cut anew into pieces of `size` with `context` items on either side.
+    """Chunks of `size` items with `context` items on either side, from blocks of any size.
 
-    Yields (piece with its context, items of context before, items after); at the two ends there is less
-    context, or none.  Every item is in exactly one piece's middle.  `context` is smaller than `size`.
+    Yields (chunk with its context, items of context before, items of context after); at the two ends there is less
+    context, or none.  Every item is in exactly one chunk without its context.  `context` is smaller than `size`.
     """
-    before, held = 0, None
+    before, buffer = 0, None
     for block in blocks:
-        held = block if held is None else np.concatenate([held, block])
-        while len(held) > before + size + context:
-            yield held[: before + size + context], before, context
-            held = held[before + size - context :]
+        buffer = block if buffer is None else np.concatenate([buffer, block])
+        while len(buffer) > before + size + context:
+            yield buffer[: before + size + context], before, context
+            buffer = buffer[before + size - context :]
             before = context
-    while held is not None and len(held) > before:
-        after = min(context, max(0, len(held) - before - size))
-        yield held[: before + size + after], before, after
-        held = held[before + size - context :] if after else None
+    while buffer is not None and len(buffer) > before:
+        after = min(context, max(0, len(buffer) - before - size))
+        yield buffer[: before + size + after], before, after
+        buffer = buffer[before + size - context :] if after else None
         before = context
 
 
 def crossfade(parts: Iterable[tuple[Wave, int]], overlap: int, fade: int) -> Iterator[Wave]:
-    """Waves, each beginning `lead` samples before the end of the one before, as one wave without leads.
+    """Cross-faded concatenation of waves, each of which begins `lead` samples before the end of its predecessor.
 
-    Within the last `overlap` samples before that end, the waves are faded into one another where the fade
-    changes them least: the place of the smallest squared difference over `fade` samples.
+    The cross-fade of `fade` samples is in the last `overlap` samples before that end, where the squared difference of
+    the two waves is smallest.
+
+    Args:
+        parts: (wave, lead) each.
+        overlap: samples within which the cross-fade is placed.
+        fade: samples of the cross-fade.
     """
-    held: Wave = np.zeros(0, np.float32)
+    buffer: Wave = np.zeros(0, np.float32)
     for wave, lead in parts:
         if lead:
-            old, new = held[len(held) - overlap :], wave[lead - overlap : lead]
-            gap = np.concatenate([[0.0], np.cumsum(np.square(old - new, dtype=np.float64))])
-            at = int(np.argmin(gap[fade:] - gap[:-fade]))
-            rise = np.clip((np.arange(overlap) - at + 0.5) / fade, 0, 1).astype(np.float32)
-            yield held[: len(held) - overlap]
-            held = np.concatenate([old + rise * (new - old), wave[lead:]]).astype(np.float32)
+            old, new = buffer[len(buffer) - overlap :], wave[lead - overlap : lead]
+            errors = np.concatenate([[0.0], np.cumsum(np.square(old - new, dtype=np.float64))])
+            at = int(np.argmin(errors[fade:] - errors[:-fade]))
+            fade_in = np.clip((np.arange(overlap) - at + 0.5) / fade, 0, 1).astype(np.float32)
+            yield buffer[: len(buffer) - overlap]
+            buffer = np.concatenate([old + fade_in * (new - old), wave[lead:]]).astype(np.float32)
         else:
-            held = wave
-    yield held
+            buffer = wave
+    yield buffer

@@ -1,6 +1,6 @@
 """Preprocessing of waves for the encoder: float32 in [-1, 1], mono, finite, high-passed.
 
-Every wave goes through `preprocessed` before it becomes codes or is packed to train on, from wherever it comes.
+Every wave passes through `preprocessed` before it is encoded or packed for training.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,24 +13,29 @@ from vqspeech.errors import InputError
 from vqspeech.shapes import Wave
 
 CUTOFF_HZ = 5.0
-"""Below lies no speech, but the offset of a converter.  The phase of a voice's pitch changes little so far above:
-a second order at 20 Hz would change 11 % of the codes of a model that was trained without it, this 4 %."""
-CANCELLED = 0.25
-"""Channels cancel if their mean has less than this share of the power that the loudest alone would have in it."""
-WIDE = 8.0
-"""A float recording with a peak beyond this is not in [-1, 1]."""
-INT16 = 32768.0
-MOST_CHANNELS = 64
+"""Cutoff of the high-pass: there is no speech below, but there may be the offset of a converter.
+
+The cutoff is low because a high-pass shifts the phase of the fundamental.  A second-order filter at 20 Hz changes 11 %
+of the codes of a model that was trained without one, this filter 4 %.
+"""
+CANCELLED_SHARE = 0.25
+"""Channels cancel if the power of their mean is below this share of what the loudest alone contributes to it."""
+MAX_PEAK = 8.0
+"""A float recording with a larger peak is not in [-1, 1]."""
+INT16_SCALE = 32768.0
+"""Full scale of 16-bit samples."""
+MAX_CHANNELS = 64
+"""Arrays with more channels are rejected."""
 
 
 class Mixing(NamedTuple):
-    """How channels become one: their mean, or channel `only` (from 0 on); and what the samples are multiplied by."""
+    """Mixing of channels to mono: their mean, or channel `only` (from 0 on), multiplied by `gain`."""
 
     only: int | None = None
     gain: float = 1.0
 
     def mix(self, block: NDArray[np.float32], name: str) -> Wave:
-        """(frames, channels) -> (frames,).
+        """Mono wave of a block: (frames, channels) -> (frames,).
 
         Raises:
             InputError: samples that are not numbers.
@@ -42,14 +47,14 @@ class Mixing(NamedTuple):
 
 
 class Survey:
-    """What decides how a recording is mixed: powers of its channels and their mean, without offsets; and its peak."""
+    """Statistics that decide the mixing of a recording: its peak, and the powers of its channels and of their mean."""
 
     def __init__(self) -> None:
         self.frames, self.peak = 0, 0.0
         self._sums, self._squares = np.zeros(0), np.zeros(0)
 
     def add(self, block: NDArray[np.float32]) -> None:
-        """Takes the next block, (frames, channels), into account."""
+        """Adds the next block, (frames, channels), to the statistics."""
         if not len(block):
             return
         wide = np.nan_to_num(block.astype(np.float64), posinf=0, neginf=0)
@@ -62,32 +67,32 @@ class Survey:
         self._squares += np.square(wide).sum(axis=0)
 
     def mixing(self, name: str, floats: bool) -> tuple[Mixing, str]:
-        """How the recording is mixed, and a warning or nothing.
+        """Mixing of the recording, and a warning or an empty string.
 
         Raises:
-            InputError: floats that are in no range of samples.
+            InputError: float samples in no usual range.
         """
         only, gain, warning = None, 1.0, ""
-        if floats and self.peak > WIDE:
-            if self.peak > 1.01 * INT16:
+        if floats and self.peak > MAX_PEAK:
+            if self.peak > 1.01 * INT16_SCALE:
                 raise InputError(f"{name}: has samples up to {self.peak:.3g}; scale them to [-1, 1], or to 16 bits")
-            gain = 1 / INT16
+            gain = 1 / INT16_SCALE
         if self.frames and len(self._sums) > 2:
             powers = np.maximum(self._squares / self.frames - np.square(self._sums / self.frames), 0)
             loudest, channels = int(np.argmax(powers[:-1])), len(powers) - 1
-            if powers[-1] < CANCELLED * powers[loudest] / channels**2 and powers[loudest] > 0:
+            if powers[-1] < CANCELLED_SHARE * powers[loudest] / channels**2 and powers[loudest] > 0:
                 only = loudest
                 warning = f"{name}: its channels cancel (opposite phase); channel {only + 1}, the loudest, is taken"
         return Mixing(only, gain), warning
 
 
 def as_frames(samples: Any, name: str = "the wave") -> NDArray[np.float32]:
-    """Samples of any usual type and shape as floats: (time,), (time, channels) or (channels, time) -> (time, channels).
+    """Float samples of an array: (time,), (time, channels) or (channels, time) -> (time, channels).
 
     int16 and int32 are scaled to [-1, 1).
 
     Raises:
-        InputError: another type or shape, or samples that are not numbers.
+        InputError: the array has another type or shape, or samples that are not numbers.
     """
     array = np.asarray(samples)
     if array.dtype == np.int16 or array.dtype == np.int32:
@@ -98,7 +103,7 @@ def as_frames(samples: Any, name: str = "the wave") -> NDArray[np.float32]:
         array = array[:, None]
     elif array.ndim == 2 and array.shape[1] > array.shape[0]:
         array = array.T
-    if array.ndim != 2 or not 0 < array.shape[1] <= MOST_CHANNELS:
+    if array.ndim != 2 or not 0 < array.shape[1] <= MAX_CHANNELS:
         raise InputError(f"{name}: has shape {np.shape(samples)}; give (time,) or (time, channels)")
     if not np.isfinite(array).all():
         raise InputError(f"{name}: has samples that are not numbers (NaN or infinite); export it again")
@@ -106,19 +111,19 @@ def as_frames(samples: Any, name: str = "the wave") -> NDArray[np.float32]:
 
 
 def preprocessed(blocks: Iterable[Any], sample_rate: int, warn: Any = lambda _: None) -> Iterator[Wave]:
-    """Blocks of a wave as the encoder takes them, of the same lengths, whatever their sizes.
+    """Preprocessed blocks of a wave, of the same lengths, independent of how the wave is divided.
 
-    How they are mixed and scaled is decided by the first of them that is not silent.
+    The first block that is not silent decides how all are mixed and scaled.
 
     Args:
         blocks: (time,) or (time, channels), floats in [-1, 1] or in the range of int16, int16 or int32.
-        sample_rate: Hz.
-        warn: is called with a line if channels cancel.
+        sample_rate: in Hz.
+        warn: called with a one-line message if channels cancel.
 
     Raises:
-        InputError: another type or shape, or samples that are not numbers.
+        InputError: a block has another type or shape, or samples that are not numbers.
     """
-    filtered, mixing = HighPass(sample_rate), None
+    high_pass, mixing = HighPass(sample_rate), None
     for samples in blocks:
         block = as_frames(samples)
         if mixing is None and len(block) and np.ptp(block, axis=0).any():
@@ -127,30 +132,30 @@ def preprocessed(blocks: Iterable[Any], sample_rate: int, warn: Any = lambda _: 
             mixing, warning = survey.mixing("the wave", floats=True)
             if warning:
                 warn(warning)
-        elif mixing and np.abs(block).max(initial=0) * mixing.gain > WIDE:
+        elif mixing and np.abs(block).max(initial=0) * mixing.gain > MAX_PEAK:
             raise InputError(f"the wave: has samples up to {np.abs(block).max():.3g}; scale them to [-1, 1]")
-        yield filtered((mixing or Mixing()).mix(block, "the wave"))
+        yield high_pass((mixing or Mixing()).mix(block, "the wave"))
 
 
 class HighPass:
-    """A Butterworth high-pass of first order at CUTOFF_HZ, for a wave that comes in blocks of any size.
+    """First-order Butterworth high-pass at CUTOFF_HZ, for a wave in blocks of any size.
 
-    It begins as if the first sample had been there for ever, so that a constant offset leaves no trace.
+    The initial state is that of a constant input of the first sample, so that a constant offset leaves no transient.
     """
 
     def __init__(self, sample_rate: int) -> None:
         from scipy.signal import butter, sosfilt_zi
 
         self._sections = butter(1, CUTOFF_HZ, "highpass", fs=sample_rate, output="sos")
-        self._begin, self._state = sosfilt_zi(self._sections), None
+        self._unit_state, self._state = sosfilt_zi(self._sections), None
 
     def __call__(self, block: Wave) -> Wave:
-        """The next block, filtered: (time,), both."""
+        """Filtered next block: (time,) -> (time,)."""
         from scipy.signal import sosfilt
 
         if not len(block):
             return block
         if self._state is None:
-            self._state = self._begin * float(block[0])
+            self._state = self._unit_state * float(block[0])
         wave, self._state = sosfilt(self._sections, block.astype(np.float64), zi=self._state)
         return wave.astype(np.float32)

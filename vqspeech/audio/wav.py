@@ -1,7 +1,7 @@
-"""WAV files and pipes, chunk by chunk: wrong, unknown and small sizes, and files joined end to end.
+"""WAV files and pipes, chunk by chunk: wrong, unknown and small sizes, and concatenated files.
 
-libsndfile corrects a size in the header by what is there, and says nothing; so recordings that are cut short look
-whole.  Here the size that the header promises is kept beside what comes.
+libsndfile silently replaces a size in the header by the size of the file, so recordings that are cut short look
+complete.  This module keeps both: the size that the header states, and the size that is present.
 """
 
 import struct
@@ -14,13 +14,19 @@ from numpy.typing import NDArray
 from vqspeech.errors import InputError
 
 UNKNOWN_BYTES = 0x7FFF0000
-"""A writer that does not know the size says 0, or one from here on."""
+"""Least size of a data chunk that means an unknown size, as does 0."""
 READ_BYTES = 1 << 16
-PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+"""Bytes that are read from a pipe at a time."""
+PCM = 1
+"""Format tag of integer samples."""
+FLOAT = 3
+"""Format tag of float samples."""
+EXTENSIBLE = 0xFFFE
+"""Format tag of a format chunk that has the tag of the samples in its extension."""
 
 
 class Format(NamedTuple):
-    """The samples of a WAV: rate in Hz, channels, bits of a sample, and whether they are floats."""
+    """Sample format of a WAV: rate in Hz, channels, bits per sample, and whether samples are floats."""
 
     rate: int
     channels: int
@@ -29,11 +35,11 @@ class Format(NamedTuple):
 
     @property
     def block(self) -> int:
-        """Bytes of a frame."""
+        """Bytes per frame."""
         return self.channels * self.bits // 8
 
     def decode(self, data: bytes) -> NDArray[np.float32]:
-        """Whole frames of bytes as (frames, channels); integers become [-1, 1)."""
+        """Samples of the complete frames of some bytes: (frames, channels); integers are scaled to [-1, 1)."""
         data = data[: len(data) // self.block * self.block]
         if self.floats:
             with np.errstate(over="ignore"):
@@ -50,7 +56,7 @@ class Format(NamedTuple):
 
 
 class Data(NamedTuple):
-    """A data chunk of a WAV file: where its samples begin, the bytes that are there, and the frames promised."""
+    """Data chunk of a WAV file: first byte and size in bytes of its samples, and the frames that its header states."""
 
     format: Format
     start: int
@@ -59,114 +65,120 @@ class Data(NamedTuple):
 
 
 def index(file: BinaryIO, size: int) -> list[Data]:
-    """The data chunks of a file of `size` bytes, those of further WAVs behind the first included.
+    """Data chunks of a file of `size` bytes, including those of WAVs appended to the first.
 
     Raises:
-        InputError: no WAV, or one whose samples are coded; libsndfile may know it.
+        InputError: the file is not a WAV, or its samples are not PCM; libsndfile may have a decoder.
     """
-    found, place = [], 0
+    chunks, place = [], 0
     while size - place >= 12:
         file.seek(place)
         try:
-            samples, said = header(file)
+            samples, stated = header(file)
         except InputError:
-            if not found:
+            if not chunks:
                 raise
-            break  # what follows the last WAV is none
+            break  # the data after the last WAV is not a WAV
         start = file.tell()
-        there = size - start
-        end = start + said if 0 < said <= there else size
-        if 0 <= said < there and not _ends(file, start + said, size):
-            end = size  # the header knows of less than there is
-        following = _next(file, end, size)
-        promised = said // samples.block if said and (said < UNKNOWN_BYTES or said <= there) else None
-        if said == 0 and _ends(file, start, size):
+        present = size - start
+        end = start + stated if 0 < stated <= present else size
+        if 0 <= stated < present and not _samples_end(file, start + stated, size):
+            end = size  # the samples continue beyond the stated size
+        following = _next_wav(file, end, size)
+        promised = stated // samples.block if stated and (stated < UNKNOWN_BYTES or stated <= present) else None
+        if stated == 0 and _samples_end(file, start, size):
             end, promised = start, 0
-        found.append(Data(samples, start, end - start, promised))
+        chunks.append(Data(samples, start, end - start, promised))
         place = following
-    return found
+    return chunks
 
 
 def header(file: Any) -> tuple[Format, int]:
-    """The format of a WAV and the bytes that its data chunk says it has; the file then stands at the first sample.
+    """Sample format of a WAV and the stated size of its data chunk in bytes; leaves the file at the first sample.
 
     Raises:
-        InputError: no WAV, or one whose samples are coded.
+        InputError: the file is not a WAV, or its samples are not PCM.
     """
-    kind, _, form = struct.unpack("<4sI4s", _exactly(file, 12))
+    kind, _, form = struct.unpack("<4sI4s", _read_exactly(file, 12))
     if kind not in (b"RIFF", b"RF64") or form != b"WAVE":
-        raise InputError("is no WAV; convert it first")
+        raise InputError("is not a WAV file; convert it first")
     samples, wide = None, None
     while True:
-        name, size = struct.unpack("<4sI", _exactly(file, 8))
+        name, size = struct.unpack("<4sI", _read_exactly(file, 8))
         if name == b"data":
             break
         if name == b"ds64":
-            wide = struct.unpack("<Q", _exactly(file, size + size % 2)[8:16])[0]
+            wide = struct.unpack("<Q", _read_exactly(file, size + size % 2)[8:16])[0]
         elif name == b"fmt ":
-            samples = _format(_exactly(file, size + size % 2))
+            samples = _parse_format(_read_exactly(file, size + size % 2))
         else:
             _skip(file, size + size % 2)
     if samples is None:
-        raise InputError("has no format before its samples; convert it first")
+        raise InputError("has no format chunk before its samples; convert it first")
     return samples, wide if wide is not None and size == 0xFFFFFFFF else size
 
 
 def pipe(file: BinaryIO, first: tuple[Format, int], name: str) -> Iterator[tuple[Format, NDArray[np.float32]]]:
-    """Blocks of (frames, channels) of a WAV whose header was read, and of those behind it, each with its format.
+    """Blocks of a WAV from a pipe, (frames, channels), and of WAVs appended to it, each with its format.
+
+    Args:
+        file: the pipe, at the first sample.
+        first: what `header` returned.
+        name: for errors.
 
     Raises:
-        InputError: less comes than the header promises.
+        InputError: the pipe ends before the stated size.
     """
-    samples, said = first
+    samples, stated = first
     while True:
-        known = 0 < said < UNKNOWN_BYTES
-        left, held, got = said if known else -1, b"", 0
-        while left and (data := _read(file, READ_BYTES if left < 0 else min(READ_BYTES, left))):
-            left -= len(data) if known else 0
-            held += data
-            whole = len(held) // samples.block * samples.block
-            yield samples, samples.decode(held[:whole])
-            held, got = held[whole:], got + whole // samples.block
-        if known and left >= samples.block:
-            raise cut_short(name, got / samples.rate, said // samples.block / samples.rate)
-        if not known or not (after := _following(file, said % 2)):
+        has_size = 0 < stated < UNKNOWN_BYTES
+        remaining, buffer, n_frames = stated if has_size else -1, b"", 0
+        while remaining and (data := _read(file, READ_BYTES if remaining < 0 else min(READ_BYTES, remaining))):
+            remaining -= len(data) if has_size else 0
+            buffer += data
+            whole = len(buffer) // samples.block * samples.block
+            yield samples, samples.decode(buffer[:whole])
+            buffer, n_frames = buffer[whole:], n_frames + whole // samples.block
+        if has_size and remaining >= samples.block:
+            raise cut_short(name, n_frames / samples.rate, stated // samples.block / samples.rate)
+        if not has_size or not (following := _after_samples(file, stated % 2)):
             return
-        if isinstance(after, bytes):  # samples that the header does not know of
-            held = after + file.read(-len(after) % samples.block)
-            yield samples, samples.decode(held)
-            said = 0
+        if isinstance(following, bytes):  # the samples continue beyond the stated size
+            buffer = following + file.read(-len(following) % samples.block)
+            yield samples, samples.decode(buffer)
+            stated = 0
         else:
-            samples, said = after
+            samples, stated = following
 
 
-def cut_short(name: object, got_s: float, promised_s: float) -> InputError:
-    """The error of a recording of which less comes than was promised."""
+def cut_short(name: object, present_s: float, promised_s: float) -> InputError:
+    """Error of a recording that is shorter than its header states."""
     return InputError(
-        f"{name}: cut short: {got_s:.2f} s of the {promised_s:.2f} s that its header promises; "
+        f"{name}: cut short: {present_s:.2f} s of the {promised_s:.2f} s that its header promises; "
         "copy the file again or leave it out"
     )
 
 
-def _format(data: bytes) -> Format:
+def _parse_format(data: bytes) -> Format:
+    """Sample format by the content of a format chunk."""
     if len(data) < 16:
         raise InputError("has a broken format chunk; convert it first")
     tag, channels, rate, _, block, bits = struct.unpack("<HHIIHH", data[:16])
     if tag == EXTENSIBLE and len(data) >= 26:
         (tag,) = struct.unpack("<H", data[24:26])
-    speaker_mean = {PCM: (8, 16, 24, 32), FLOAT: (32, 64)}.get(tag, ())
-    if bits not in speaker_mean or not channels or not rate or block != channels * bits // 8:
+    supported_bits = {PCM: (8, 16, 24, 32), FLOAT: (32, 64)}.get(tag, ())
+    if bits not in supported_bits or not channels or not rate or block != channels * bits // 8:
         raise InputError(f"has samples of {bits} bits in format {tag}; make it a 16-bit WAV")
     return Format(rate, channels, bits, tag == FLOAT)
 
 
 def _is_chunk(name: bytes) -> bool:
-    """Whether four bytes are the name of a chunk, and not samples."""
-    return len(name) == 4 and all(one == 0x20 or chr(one).isalnum() for one in name) and name.isascii()
+    """Whether four bytes are the name of a chunk, not samples."""
+    return len(name) == 4 and all(char == 0x20 or chr(char).isalnum() for char in name) and name.isascii()
 
 
-def _ends(file: BinaryIO, place: int, size: int) -> bool:
-    """Whether samples end here: the file does, or a chunk follows."""
+def _samples_end(file: BinaryIO, place: int, size: int) -> bool:
+    """Whether samples end at a byte: the file ends there, or a chunk follows."""
     for at in (place + place % 2, place):
         file.seek(at)
         if size - at < 8 or _is_chunk(file.read(4)):
@@ -174,8 +186,8 @@ def _ends(file: BinaryIO, place: int, size: int) -> bool:
     return False
 
 
-def _next(file: BinaryIO, place: int, size: int) -> int:
-    """Where another WAV begins, behind the chunks that follow some samples; the end of the file if none does."""
+def _next_wav(file: BinaryIO, place: int, size: int) -> int:
+    """First byte of the next WAV, after the chunks that follow some samples; the end of the file without one."""
     while place < size:
         for at in (place + place % 2, place):
             file.seek(at)
@@ -190,12 +202,12 @@ def _next(file: BinaryIO, place: int, size: int) -> int:
     return size
 
 
-def _following(file: BinaryIO, odd: int) -> tuple[Format, int] | bytes | None:
-    """What a pipe has behind the samples that were promised: another WAV, more samples or nothing."""
+def _after_samples(file: BinaryIO, odd: int) -> tuple[Format, int] | bytes | None:
+    """Header of another WAV after the stated samples of a pipe, or the first bytes of more samples, or None."""
     _skip(file, odd)
     while len(head := _read(file, 8)) == 8:
         if head[:4] in (b"RIFF", b"RF64"):
-            return header(_Again(head, file))
+            return header(_Unread(head, file))
         if not _is_chunk(head[:4]):
             return head
         size = struct.unpack("<I", head[4:])[0]
@@ -203,8 +215,8 @@ def _following(file: BinaryIO, odd: int) -> tuple[Format, int] | bytes | None:
     return None
 
 
-class _Again:
-    """A pipe of which some bytes that were read are read again."""
+class _Unread:
+    """Pipe from which bytes that were read already are read again first."""
 
     def __init__(self, head: bytes, file: BinaryIO) -> None:
         self._head, self._file = head, file
@@ -215,7 +227,7 @@ class _Again:
 
 
 def _read(file: Any, size: int) -> bytes:
-    """Bytes as they come, `size` of them unless the file ends."""
+    """Bytes of a file or pipe, `size` of them unless it ends."""
     parts = []
     while size > 0 and (data := file.read(size)):
         parts.append(data)
@@ -223,7 +235,8 @@ def _read(file: Any, size: int) -> bytes:
     return b"".join(parts)
 
 
-def _exactly(file: Any, size: int) -> bytes:
+def _read_exactly(file: Any, size: int) -> bytes:
+    """Bytes of a header; raises InputError if the file ends before."""
     data = _read(file, min(size, 1 << 24))
     if len(data) < size:
         raise InputError("ends within its header; copy the file again or leave it out")
@@ -231,5 +244,6 @@ def _exactly(file: Any, size: int) -> bytes:
 
 
 def _skip(file: Any, size: int) -> None:
+    """Reads past some bytes of a file or pipe."""
     while size > 0 and (data := _read(file, min(size, READ_BYTES))):
         size -= len(data)

@@ -15,9 +15,9 @@ from vqspeech.system.files import atomic_path
 
 
 class Writer:
-    """A 16-bit WAV or FLAC that appears under its name only when it is whole.
+    """Writer of a 16-bit WAV or FLAC file, which appears under its name only when it is complete.
 
-    Used as a context manager: samples are appended with `write`; an error on the way leaves nothing behind.
+    It is a context manager; `write` appends samples.  After an error no file is left.
     """
 
     def __init__(self, path: str | Path, sample_rate: int) -> None:
@@ -38,7 +38,7 @@ class Writer:
         return self
 
     def write(self, wave: NDArray[np.floating]) -> None:
-        """Appends samples; what is beyond [-1, 1] is clipped."""
+        """Appends samples, clipped to [-1, 1]."""
         with self._translated_errors():
             self._file.write(np.clip(wave, -1.0, 1.0))
 
@@ -51,6 +51,7 @@ class Writer:
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:
+        """Errors of libsndfile in the context become an InputError."""
         import soundfile
 
         try:
@@ -62,19 +63,19 @@ class Writer:
 
 
 class PipeWriter:
-    """A 16-bit WAV on stdout, whose header does not know how long it will be; as a context manager."""
+    """Writer of a 16-bit WAV of unknown length to stdout; a context manager."""
 
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate = sample_rate
 
     def __enter__(self) -> "PipeWriter":
-        endless, rate = struct.pack("<I", 0xFFFFFFFF), self.sample_rate
+        unknown_size, rate = struct.pack("<I", 0xFFFFFFFF), self.sample_rate
         form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
-        sys.stdout.buffer.write(b"RIFF" + endless + b"WAVE" + form + b"data" + endless)
+        sys.stdout.buffer.write(b"RIFF" + unknown_size + b"WAVE" + form + b"data" + unknown_size)
         return self
 
     def write(self, wave: NDArray[np.floating]) -> None:
-        """Appends samples; what is beyond [-1, 1] is clipped."""
+        """Appends samples, clipped to [-1, 1]."""
         sys.stdout.buffer.write(np.round(np.clip(wave, -1.0, 1.0) * 32767).astype("<i2").tobytes())
         sys.stdout.buffer.flush()
 
@@ -83,6 +84,6 @@ class PipeWriter:
 
 
 def write(path: str | Path, wave: NDArray[np.floating], sample_rate: int) -> None:
-    """A wave as a 16-bit WAV or FLAC file, by its name; whole or not at all."""
+    """Writes a wave to a 16-bit WAV or FLAC file, by the suffix of its name; complete or not at all."""
     with Writer(path, sample_rate) as file:
         file.write(wave)

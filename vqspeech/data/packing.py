@@ -44,7 +44,7 @@ def trim_corpus(
 
     Args:
         labels: folder of HTK phone labels, SPEAKER/KEY.lab or KEY.lab; an utterance that has none, and
-            every utterance where there is no folder, is cut by its level (`audio.edges`).
+            every utterance where there is no folder, is cut by its level (`audio.trim_bounds`).
         nj: processes.
 
     Returns:
@@ -111,7 +111,7 @@ def pack_part(
     """
     directory = Path(directory)
     utterances, folder = corpus.Corpus(directory), directory / "packed"
-    with exclusive_lock(folder, among_others=True):
+    with exclusive_lock(folder, shared=True):
         with in_turn(folder):
             total, shards = _begun(folder, utterances, sample_rate, bits, part=True)
         own = shard_range(range(total), part)
@@ -158,7 +158,7 @@ def _cut(labels: Path | None, one: Utterance) -> tuple[Utterance, str]:
         wave = audio.read(one.path, rate, one.start_s)
         if len(wave) < rate * SHORTEST_S:
             return one, ""
-        return _bounded(one, one.start_s, *audio.edges(wave, rate)), ""
+        return _bounded(one, one.start_s, *audio.trim_bounds(wave, rate)), ""
     except InputError as error:
         return one, str(error)
 

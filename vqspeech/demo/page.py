@@ -130,6 +130,8 @@ def _convert_tab(gr: Any, demo_service: DemoService, voice_list: Callable[..., A
                 shown = not demo_service.model().uses_source_filter
                 temperature = gr.Slider(0.5, 1.0, 0.9, step=0.05, label="Temperature (less is duller)", visible=shown)
                 level = gr.Radio(["voice", "source"], value="voice", label="As loud as the")
+                vocoders = demo_service.vocoders()
+                vocoder = gr.Radio(vocoders, value=vocoders[0][1], label="Vocoder", visible=len(vocoders) > 1)
             go = gr.Button("Convert", variant="primary")
         with gr.Column():
             result = gr.Audio(label="The conversion", interactive=False, buttons=["download"])
@@ -143,14 +145,17 @@ def _convert_tab(gr: Any, demo_service: DemoService, voice_list: Callable[..., A
         elem_id="picture", alt_text=alt, buttons=["fullscreen", "download"],
     )  # fmt: skip
 
-    def convert(recording: str, voice: str, temperature: float, level: str, progress: Any = gr.Progress()):
+    def convert(
+        recording: str, voice: str, temperature: float, level: str, vocoder: str, progress: Any = gr.Progress()
+    ):
         said = demo_service.convert(
-            recording, voice, temperature, level, progress=_shown(progress, f"speaking as {voice}")
+            recording, voice, temperature, level, vocoder=vocoder, progress=_shown(progress, f"speaking as {voice}")
         )
         buttons = [gr.DownloadButton(value=str(path), interactive=True) for path in (said.wav, said.vqs)]
         return str(said.wav), said.about, *buttons, gr.Image(str(said.picture), visible=True)
 
-    _on(gr, go.click, convert, [recording, voice, temperature, level], [result, about, wav, vqs, picture], "convert")
+    inputs, outputs = [recording, voice, temperature, level, vocoder], [result, about, wav, vqs, picture]
+    _on(gr, go.click, convert, inputs, outputs, "convert")
 
 
 class _Enrolling:
@@ -201,6 +206,9 @@ def _codec_tab(gr: Any, demo_service: DemoService, voice_list: Callable[..., Any
             rates = demo_service.rates()
             label = "Rate: " + ", ".join(f"{place} is {rate}" for place, rate in enumerate(rates, 1))
             rate = gr.Slider(1, max(2, len(rates)), 1, step=1, label=label, visible=len(rates) > 1)
+            books = demo_service.model().codebooks
+            label = "Codebooks: fewer cost fewer bits, and sound rougher"
+            codebooks = gr.Radio(list(range(books, 0, -1)), value=books, label=label, visible=books > 1)
             small = gr.Button("Make it small", variant="primary")
             vqs = gr.File(label="Its codes (.vqs)", interactive=False, height=90)
             size = gr.Markdown()
@@ -211,15 +219,16 @@ def _codec_tab(gr: Any, demo_service: DemoService, voice_list: Callable[..., Any
             said = gr.Audio(label="What the codes say", interactive=False)
             about = gr.Markdown()
 
-    def encode(recording: str, voice: str, rate: float = 1) -> tuple[str, str]:
-        path, note = demo_service.encode(recording, voice, demo_service.models[min(max(1, int(rate)), len(rates)) - 1])
+    def encode(recording: str, voice: str, rate: float = 1, codebooks: int | None = None) -> tuple[str, str]:
+        name = demo_service.models[min(max(1, int(rate)), len(rates)) - 1]
+        path, note = demo_service.encode(recording, voice, name, codebooks)
         return str(path), note
 
     def decode(file: str, voice: str, progress: Any = gr.Progress()) -> tuple[str, str]:
         path, note = demo_service.decode(file, voice or "", progress=_shown(progress, "speaking"))
         return str(path), note
 
-    made = _on(gr, small.click, encode, [recording, own, rate], [vqs, size], "encode")
+    made = _on(gr, small.click, encode, [recording, own, rate, codebooks], [vqs, size], "encode")
     made.success(lambda path: path, [vqs], [file], api_visibility="private")
     _on(gr, play.click, decode, [file, voice], [said, about], "decode")
 

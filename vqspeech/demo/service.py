@@ -17,7 +17,7 @@ from vqspeech.evaluation.code_phones import CodePhoneMap, rank_by_first_componen
 from vqspeech.inference import conversion, prior_speech, speaker_enrolment
 from vqspeech.inference.prior_sampler import PriorSampler
 from vqspeech.inference.sampling_config import SamplingConfig
-from vqspeech.inference.speech_codec import SpeechCodec
+from vqspeech.inference.speech_codec import SOURCE_FILTER, WAVENET, SpeechCodec
 from vqspeech.models import hub, speaker_table
 from vqspeech.shapes import Codes, Wave
 
@@ -53,13 +53,21 @@ class DemoService:
         self._codecs, self._lock = {name: SpeechCodec(name) for name in models}, threading.Lock()
         rates = {name: bits_per_second(model) for name, model in self._codecs.items()}
         self.models = sorted(models, key=rates.__getitem__)
-        self._composers: dict[str, PriorSampler] = {}
+        self._samplers: dict[str, PriorSampler] = {}
+        self._wavenets: dict[str, SpeechCodec] = {}
 
     def model(self, name: str = "") -> SpeechCodec:
         """A loaded model."""
         if name and name not in self._codecs:
             raise InputError(f"model {name[:40]!r} is not open here; choose from {', '.join(self.models)}")
         return self._codecs[name or next(iter(self._codecs))]
+
+    def vocoders(self) -> list[tuple[str, str]]:
+        """Vocoders of the first model, each as its label and its name; one where there is no choice."""
+        model = self.model()
+        if not model.uses_source_filter:
+            return [("WaveNet", WAVENET)]
+        return [("fast", SOURCE_FILTER), ("WaveNet", WAVENET)] if model.has_wavenet else [("fast", SOURCE_FILTER)]
 
     def voices(self, name: str = "") -> list[tuple[str, str]]:
         """The voices of a model, each as what is shown and what it is called."""
@@ -92,11 +100,12 @@ class DemoService:
 
     def convert(
         self, recording: str | None, voice: str, temperature: float = 0.9, level: str = "voice", seed: int = 0,
-        name: str = "", progress: Tell = lambda _: None,
+        name: str = "", vocoder: str = "", progress: Tell = lambda _: None,
     ) -> ConversionResult:  # fmt: skip
         """A recording in a voice.
 
         Args:
+            vocoder: a name of `vocoders`; by default the first.
             progress: is called with the share that is done.
 
         Raises:
@@ -108,7 +117,8 @@ class DemoService:
         with self._lock:
             target = request_dir / f"{safe_filename(source.name)}.{voice}.wav"
             sampling = SamplingConfig(temperature, seed=seed)
-            converted = conversion.convert(model, source, voice, target, sampling, level, tell)
+            codec = self._with_vocoder(name, vocoder)
+            converted = conversion.convert(codec, source, voice, target, sampling, level, tell)
         pieces = vqs_files.encode_pieces(model, [converted.codes], lambda: converted.n_samples, voice)
         vqs = request_dir / f"{safe_filename(source.name)}.vqs"
         vqs.write_bytes(b"".join(pieces))
@@ -116,8 +126,10 @@ class DemoService:
         picture = _picture(request_dir, model, waves, converted.codes)
         return ConversionResult(target, vqs, picture, _sizes(vqs, target, seconds))
 
-    def encode(self, recording: str | None, voice: str = "", name: str = "") -> tuple[Path, str]:
-        """A recording as a .vqs, and one line about it.
+    def encode(
+        self, recording: str | None, voice: str = "", name: str = "", codebooks: int | None = None
+    ) -> tuple[Path, str]:
+        """A recording as a .vqs of the first `codebooks` (by default all), and one line about it.
 
         Raises:
             InputError: as `convert`.
@@ -125,7 +137,7 @@ class DemoService:
         model, source, seconds = self.model(name), *self.upload_folder.recording(recording)
         vqs = self.upload_folder.request_dir() / f"{safe_filename(source.name)}.vqs"
         with self._lock:
-            vqs_files.encode_file(model, source, vqs, voice)
+            vqs_files.encode_file(model, source, vqs, voice, codebooks=codebooks)
         return vqs, f"{vqs.stat().st_size:,} bytes, {8 * vqs.stat().st_size / seconds:.0f} bit/s"
 
     def decode(
@@ -222,15 +234,24 @@ class DemoService:
 
     def _sampler(self, name: str) -> PriorSampler:
         key, model = name or next(iter(self._codecs)), self.model(name)
-        if key not in self._composers:
-            self._composers[key] = PriorSampler(hub.resolve_prior("", key), model)
-        self._composers[key].model = model
-        return self._composers[key]
+        if key not in self._samplers:
+            self._samplers[key] = PriorSampler(hub.resolve_prior("", key), model)
+        self._samplers[key].model = model
+        return self._samplers[key]
 
     def _reload(self) -> None:
         """Loads the first model anew, with the voices that it has now."""
         first = next(iter(self._codecs))
         self._codecs[first] = SpeechCodec(first)
+        self._wavenets.pop(first, None)
+
+    def _with_vocoder(self, name: str, vocoder: str) -> SpeechCodec:
+        model, key = self.model(name), name or next(iter(self._codecs))
+        if vocoder != WAVENET or not model.uses_source_filter:
+            return model
+        if key not in self._wavenets:
+            self._wavenets[key] = SpeechCodec(model.run, WAVENET)
+        return self._wavenets[key]
 
 
 def bits_per_second(model: SpeechCodec) -> float:

@@ -167,15 +167,18 @@ def total(typing_context, a):
 
 
 def _spread(builder, number):
+    """Vector of a repeated number, in LLVM IR."""
     undefined = ir.Constant(_FLOATS, ir.Undefined)
     first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
     return builder.shuffle_vector(first, undefined, ir.Constant(_INTS, [0] * WIDTH))
 
 
 def _vector_pointer(number: ir.Type) -> ir.Type:
+    """LLVM type of a pointer to a vector of numbers."""
     return ir.VectorType(number, WIDTH).as_pointer()
 
 
 def _element_pointer(context, builder, signature, arguments):
+    """Pointer to an element of an array, in LLVM IR; the first two arguments are the array and the index."""
     array = context.make_array(signature.args[0])(context, builder, arguments[0])
     return builder.gep(array.data, [arguments[1]])

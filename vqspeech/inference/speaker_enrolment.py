@@ -110,7 +110,7 @@ def remove(model: SpeechCodec, name: str) -> None:
 def _read(path: Path, sample_rate: int, warn: Callable[[str], None]) -> Wave:
     """Read a recording, trim its silent edges, and warn of clipping and noise."""
     (wave,) = preprocessed([audio.read(path, sample_rate)], sample_rate)
-    start, end = audio.edges(wave, sample_rate)
+    start, end = audio.trim_bounds(wave, sample_rate)
     wave = wave[round(start * sample_rate) : round(end * sample_rate)]
     if float(np.mean(np.abs(wave) > 0.999)) > CLIPPED_SHARE:
         warn(f"{path}: is clipped; record it more quietly")

@@ -102,6 +102,12 @@ class SpeechCodec:
         return isinstance(self._vocoder, SourceFilterVocoder)
 
     @property
+    def has_wavenet(self) -> bool:
+        """Whether there is a trained WaveNet to decode with."""
+        vocoder = self.run.folder and (self.run.folder / hub.VOCODER / hub.WEIGHTS).is_file()
+        return bool(vocoder) or self.run.config.training.stage != "acoustic"
+
+    @property
     def sample_rate(self) -> int:
         """Sample rate in Hz, of input and output."""
         return self.net.sample_rate

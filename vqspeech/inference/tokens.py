@@ -58,7 +58,7 @@ def encode_corpus(
     own = shard_range(range(math.ceil(len(utterances) / SHARD_UTTERANCES)), part)
     mine = (shard for number, shard in enumerate(_shards(run, utterances)) if number in own)
     work = partial(_encode_shard, str(run), max(1, hardware.cores() // nj))
-    with exclusive_lock(Path(directory) / "codes", among_others=part[1] > 1):
+    with exclusive_lock(Path(directory) / "codes", shared=part[1] > 1):
         for _ in parallel_map(work, mine, len(own), nj, progress):
             pass
     return len(own)

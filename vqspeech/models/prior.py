@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vqspeech import config
 from vqspeech.data.batches import UNKNOWN, CodeBatch
-from vqspeech.nn.shapes import Cond, Indices, Loss, StackedIndices
+from vqspeech.nn.shapes import Classes, Loss, SpeakerCond, StackedIndices
 from vqspeech.nn.wavenet import WaveNet
 
 
@@ -45,19 +45,19 @@ class Prior(nn.Module):
         shares = (counts + 1.0) / (counts + 1.0).sum(1, keepdim=True)
         self.wavenet.logits.bias.copy_(torch.log(shares).flatten())
 
-    def condition(self, speakers: Tensor) -> Cond:
+    def condition(self, speakers: Tensor) -> SpeakerCond:
         """Conditioning of speakers: (batch,) -> (batch, cond, 1)."""
         return self.speaker(speakers)[:, :, None]
 
-    def unknown_speaker(self) -> Cond:
+    def unknown_speaker(self) -> SpeakerCond:
         """Conditioning of an unknown speaker, the mean of the known ones: (1, cond, 1)."""
         return self.speaker.weight.mean(0)[None, :, None]
 
-    def symbols(self, codes: StackedIndices) -> Indices:
+    def symbols(self, codes: StackedIndices) -> Classes:
         """Input symbols of the WaveNet: (batch, frames, codebooks) -> (batch, frames * codebooks)."""
         return (codes + self.codes * torch.arange(self.codebooks, device=codes.device)).flatten(1)
 
-    def logits(self, codes: StackedIndices, cond: Cond) -> Tensor:
+    def logits(self, codes: StackedIndices, cond: SpeakerCond) -> Tensor:
         """Logits of each code within its codebook: (batch, codes, frames, codebooks)."""
         logits = self.wavenet(self.symbols(codes), cond).unflatten(2, (-1, self.codebooks))
         return logits.unflatten(1, (self.codebooks, self.codes)).diagonal(dim1=1, dim2=4)

@@ -62,7 +62,7 @@ class AcousticPrediction(NamedTuple):
 
 
 class SpeakerMean(NamedTuple):
-    """The mean of a speaker: log-mel spectra of voiced and unvoiced frames, (batch, 1, N_MELS), and log F0."""
+    """Mean of a speaker: log-mel spectra of voiced and unvoiced frames, (batch, 1, N_MELS), and log F0."""
 
     voiced: Tensor
     unvoiced: Tensor
@@ -205,6 +205,7 @@ class AcousticModel(nn.Module):
         `log2_f0_l1`: in octaves; `vuv_bce`: of voicing; `speaker_mean_...`: of the speaker means alone.
 
         Args:
+            prediction: from the codes of the recordings.
             speakers: embeddings, (batch, dim).
             log_mel: of the recordings, by `mel`.
             f0: of the recordings in Hz, (batch, frames).

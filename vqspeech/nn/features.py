@@ -112,7 +112,7 @@ class FeatureExtractor(nn.Module):
         self.register_buffer("edges", band_edges(sample_rate, n_mels).float(), persistent=False)
 
     def _cmn_steps(self, samples: int) -> int:
-        """The CMN window in steps of `samples` samples each."""
+        """Length of the CMN window on either side, in steps of `samples` samples."""
         return round(self.cmn_window_s * self.sample_rate / samples)
 
     @property

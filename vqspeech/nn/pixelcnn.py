@@ -116,6 +116,7 @@ class PixelCNN(nn.Module):
     def _step(
         self, layer: int, h: Tensor, right: Tensor, vertical: Tensor, biases: list["_Bias"], gate_biases: Tensor | None
     ) -> Tensor:
+        """Output of a layer of the horizontal stack."""
         gate_input = right + self.link[layer](vertical) + biases[layer][1]
         if gate_biases is not None:
             size = 2 * self.channels
@@ -131,6 +132,7 @@ class PixelCNN(nn.Module):
         return [_Bias(*pair) for pair in zip(parts[::2], parts[1::2], strict=True)]
 
     def _gate_biases(self, cond: Tensor | None) -> Tensor | None:
+        """Conditioning projected to the gates of all layers, (batch, layers * 2 * channels, height, width)."""
         return self.cond(cond) if self.cond is not None and cond is not None else None
 
 
@@ -142,6 +144,7 @@ class _Bias(NamedTuple):
 
 
 def _gate(x: Tensor) -> Tensor:
+    """Gated activation of the two halves of the channels."""
     a, b = x.chunk(2, dim=1)
     return torch.tanh(a) * torch.sigmoid(b)
 

@@ -174,7 +174,7 @@ class ResidualQuantizer(nn.Module):
 
     @property
     def first(self) -> Quantizer:
-        """The first codebook."""
+        """First codebook."""
         return cast("Quantizer", self.codebooks[0])
 
     @property
@@ -184,6 +184,7 @@ class ResidualQuantizer(nn.Module):
 
     @property
     def _quantizers(self) -> list[Quantizer]:
+        """Codebooks as a typed list."""
         return cast("list[Quantizer]", list(self.codebooks))
 
     def encode(self, latents: Latents) -> StackedIndices:

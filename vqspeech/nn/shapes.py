@@ -24,6 +24,8 @@ StackedIndices = Int[Tensor, "batch frames codebooks"]
 """Codes of several codebooks."""
 Cond = Float[Tensor, "batch cond frames"]
 """Conditioning of a WaveNet, one vector per frame."""
+SpeakerCond = Float[Tensor, "batch cond 1"]
+"""Conditioning by the speaker, one vector for a whole sequence."""
 F0 = Float[Tensor, "batch frames"] | Float[Tensor, "batch time"]
 """F0 in Hz of frames or of samples; 0 where unvoiced."""
 Uniforms = Float[Tensor, "batch time"]

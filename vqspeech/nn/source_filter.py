@@ -70,6 +70,7 @@ def _to_bins(mel: LogMel, bands: Tensor) -> Tensor:
 
 
 def _frame_means(x: Tensor, hop_length: int) -> Tensor:
+    """Mean of each frame: (batch, time) -> (batch, time / hop_length)."""
     return x.unflatten(1, (-1, hop_length)).mean(2)
 
 

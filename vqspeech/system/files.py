@@ -16,62 +16,64 @@ from safetensors import SafetensorError
 from vqspeech.errors import InputError
 
 STDOUT = Path("-")
+"""Path that means standard output."""
 PIPES = ("/dev/std", "/dev/fd/", "/proc/")
-"""How the names of what a process has open begin: these are written to, whatever they lead to."""
-MARK = "user.vqspeech"
-"""The extended attribute of a result: its size and time of change, and a digest of what it was made from."""
-LONGEST = 200
-"""Bytes of a name to which something can be added."""
+"""Prefixes of the names of open files of a process, which are written to and never replaced."""
+PROVENANCE = "user.vqspeech"
+"""Extended attribute of an output: its size, its modification time, and a digest of its sources."""
+MAX_NAME_BYTES = 200
+"""Greatest length of a file name to which a prefix and a suffix can be added."""
 _SOURCES: ContextVar[list[Path] | None] = ContextVar("sources", default=None)
+"""Sources of the files that are being written, see `made_from`."""
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Where to write what then appears at `path`; after an error nothing does, and what was there before stays.
+    """Temporary path whose file replaces `path` at the end of the context; after an error, `path` is unchanged.
 
-    A symbolic link is followed.  A device, a pipe or `-` (stdout) is written to, and never replaced.
+    Symbolic links are followed.  A device, a pipe or `-` (stdout) is written to, and never replaced.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: the file cannot be written.
     """
     if is_stream(path):
-        with _passed_on(path) as part:
+        with _stream_path(path) as part:
             yield part
         return
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
-    part = target.with_name(f".{_plain(target.name)}.{os.getpid()}.part")
+    part = target.with_name(f".{_openable_name(target.name)}.{os.getpid()}.part")
     try:
         os.close(os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o666))
         mode = (target if target.exists() else part).stat().st_mode & 0o777
         yield part
-        with suppress(OSError):  # some libraries let nobody but the owner read; some disks know no modes
+        with suppress(
+            OSError
+        ):  # some libraries write files that only the owner may read; some file systems have no modes
             part.chmod(mode)
         with part.open("rb") as file:
             os.fsync(file.fileno())
         if (sources := _SOURCES.get()) is not None:
-            with suppress(OSError, AttributeError):  # a disk, or a system, that keeps no such notes
-                os.setxattr(part, MARK, _note(part, sources))
+            with suppress(OSError, AttributeError):  # file system or platform without extended attributes
+                os.setxattr(part, PROVENANCE, _provenance(part, sources))
         part.replace(target)
     except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk
-        kept = (
-            "what was there is kept"
-            if os.path.lexists(path)
-            else "check that the folder exists and the disk is not full"
-        )
-        raise InputError(f"{path}: cannot be written ({getattr(error, 'strerror', '') or error}); {kept}") from None
+        reason = getattr(error, "strerror", "") or error
+        cure = "check that the folder exists and the disk is not full"
+        hint = "the old file is unchanged" if os.path.lexists(path) else cure
+        raise InputError(f"{path}: cannot be written ({reason}); {hint}") from None
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
 
 
-def _plain(name: str) -> str:
-    """A name that any library can open: itself, or a digest of one that is not UTF-8 or is very long."""
+def _openable_name(name: str) -> str:
+    """File name that any library can open: the name itself, or a digest of one that is not UTF-8 or is very long."""
     data = os.fsencode(name)
-    return name if name.isprintable() and len(data) < LONGEST else hashlib.sha256(data).hexdigest()[:24]
+    return name if name.isprintable() and len(data) < MAX_NAME_BYTES else hashlib.sha256(data).hexdigest()[:24]
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a path is stdout (`-`), a device, a pipe or a socket: something that is written to."""
+    """Whether a path is stdout (`-`), a device, a pipe or a socket, which is written to and never replaced."""
     if path == STDOUT or str(path).startswith(PIPES):
         return True
     try:
@@ -82,19 +84,19 @@ def is_stream(path: Path) -> bool:
 
 
 @contextmanager
-def _passed_on(path: Path) -> Iterator[Path]:
-    """Where to write what then goes to a stream, byte by byte."""
+def _stream_path(path: Path) -> Iterator[Path]:
+    """Temporary path whose bytes are copied to a stream at the end of the context."""
     with tempfile.TemporaryDirectory() as folder:
-        part = Path(folder) / _plain(path.name)
+        part = Path(folder) / _openable_name(path.name)
         yield part
         try:
-            with part.open("rb") as made:
+            with part.open("rb") as source:
                 if path == STDOUT:
-                    shutil.copyfileobj(made, sys.stdout.buffer)
+                    shutil.copyfileobj(source, sys.stdout.buffer)
                     sys.stdout.buffer.flush()
                 else:
                     with path.open("wb") as out:
-                        shutil.copyfileobj(made, out)
+                        shutil.copyfileobj(source, out)
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -103,72 +105,76 @@ def _passed_on(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def made_from(*sources: str | Path) -> Iterator[None]:
-    """Notes on files that arrive meanwhile what they were made from, where the disk can keep such a note."""
-    before = _SOURCES.set([Path(source) for source in sources])
+    """Records on files that are written in the context their sources, where the file system has extended attributes."""
+    token = _SOURCES.set([Path(source) for source in sources])
     try:
         yield
     finally:
-        _SOURCES.reset(before)
+        _SOURCES.reset(token)
 
 
 def is_own(path: Path, sources: Iterable[Path]) -> bool:
-    """Whether this tool made a file from these sources, and nobody has changed it since."""
+    """Whether this tool wrote a file from these sources, and the file is unchanged since."""
     try:
-        return os.getxattr(path, MARK) == _note(path, sources)
+        return os.getxattr(path, PROVENANCE) == _provenance(path, sources)
     except (OSError, AttributeError):
         return False
 
 
-def _note(path: Path, sources: Iterable[Path]) -> bytes:
+def _provenance(path: Path, sources: Iterable[Path]) -> bytes:
+    """Value of the PROVENANCE attribute of a file."""
     status, names = path.stat(), sorted(os.fsencode(os.path.realpath(source)) for source in sources)
     return f"{status.st_size} {status.st_mtime_ns} {hashlib.sha256(bytes(1).join(names)).hexdigest()}".encode()
 
 
 @contextmanager
-def exclusive_lock(folder: Path, among_others: bool = False) -> Iterator[None]:
-    """Keeps a folder for one writer at a time, and clears away what an earlier one, killed, had begun to write there.
+def exclusive_lock(folder: Path, shared: bool = False) -> Iterator[None]:
+    """Lock of a folder for one writer; deletes the temporary files that a killed writer left there.
 
-    The lock goes with its process, however that ends.
+    The lock ends with its process, however that ends.
 
     Args:
-        among_others: shares the folder with others who share it, and clears nothing away.
+        folder: created if it is missing.
+        shared: share the lock with other writers that share it, and delete nothing.
 
     Raises:
         InputError: another process writes there, or the folder cannot be written.
     """
-    with _locked(folder, ".lock", shared=among_others, waits=False):
-        for part in () if among_others else folder.rglob(".*.part"):
+    with _locked(folder, ".lock", shared=shared, wait=False):
+        for part in () if shared else folder.rglob(".*.part"):
             part.unlink(missing_ok=True)
         yield
 
 
 @contextmanager
 def in_turn(folder: Path) -> Iterator[None]:
-    """Waits until nobody else is in turn in a folder; raises as `exclusive_lock`."""
-    with _locked(folder, ".turn", shared=False, waits=True):
+    """Lock of a folder that waits for its turn; raises as `exclusive_lock`."""
+    with _locked(folder, ".turn", shared=False, wait=True):
         yield
 
 
 @contextmanager
-def _locked(folder: Path, name: str, shared: bool, waits: bool) -> Iterator[None]:
+def _locked(folder: Path, name: str, shared: bool, wait: bool) -> Iterator[None]:
+    """Context with a lock on a file in a folder."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / name).open("a")
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from None
     with lock:
-        if not _lock(lock.fileno(), shared, waits):
+        if not _try_lock(lock.fileno(), shared, wait):
             raise InputError(f"{folder}: another process writes there; wait for it, or choose another folder")
         yield
 
 
-def _lock(file: int, shared: bool, waits: bool) -> bool:
+def _try_lock(file: int, shared: bool, wait: bool) -> bool:
+    """Locks an open file; returns whether that succeeded."""
     try:
         import fcntl
-    except ImportError:  # no such locks on this system
+    except ImportError:  # a platform without such locks
         return True
     try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if waits else fcntl.LOCK_NB))
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
     return True

@@ -1,16 +1,17 @@
 """Just-in-time compilation: numba and librosa with a cache that several processes may fill at once.
 
-numba's own cache is not safe for that, and whoever loads what two writers have mixed crashes.  `import librosa`
-compiles, so two workers that import it for the first time are enough.  Two things go wrong there, and are mended here:
+numba's own cache is not safe for that: a process that loads the mixed output of two writers crashes.  `import librosa`
+compiles functions, so two workers that import it for the first time suffice.  The cache has two faults, which this
+module fixes:
 
-* Data files are numbered, so that two writers give different code the same name.  Here a file is named by what it
-  holds, and the index that lists the files is written under a lock.
-* The wrapper of a generalised ufunc is looked up by the name of the function that it wraps, which is another one in
-  each process that compiles; a wrapper of one writer and a function of another give a null pointer.  Here that name
-  is part of the key.
+* numba numbers the data files, so two writers give different code the same name.  Here the name of a file is a digest
+  of source and key, and the index of the files is written under a lock.
+* numba looks up the wrapper of a generalised ufunc by the name of the wrapped function, which differs between the
+  processes that compile it; the wrapper of one process and the function of another give a null pointer.  Here that
+  name is part of the key.
 
-The folder is `$NUMBA_CACHE_DIR` or the user's cache folder, and in it one of our own for this machine, so that a cache
-that is broken already is not read.  Where no folder can be written, functions are compiled in memory.
+The cache is in `$NUMBA_CACHE_DIR` or the user's cache folder, in a subfolder of this project and machine, so that
+existing corrupt caches are not read.  Where no folder can be written, functions are compiled in memory.
 """
 
 import contextlib
@@ -25,24 +26,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-LOCK_TIMEOUT_S, IMPORT_TIMEOUT_S = 10.0, 120.0
+LOCK_TIMEOUT_S = 10.0
+"""Longest wait for the lock of an index."""
+IMPORT_TIMEOUT_S = 120.0
+"""Longest wait for another process that imports librosa."""
 LAYOUT = 1
-"""Version of the layout of the folder."""
+"""Version of the layout of the cache folder."""
 UNREADABLE = (pickle.UnpicklingError, EOFError, ImportError, AttributeError, LookupError, TypeError, ValueError)
-"""What unpickling a broken file can raise."""
+"""Exceptions from unpickling a corrupt file."""
 
 
 def jit(function: Callable) -> Any:
-    """The function compiled, with fused multiply-adds, and kept on disk where there is a place for it."""
+    """Compiled function, with fused multiply-adds, cached on disk where a folder can be written."""
     options = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
     return load_numba().njit(cache=True, **options)(function)
 
 
 @functools.cache
 def load_librosa() -> Any:
-    """The module librosa, imported when it is needed.
+    """Module librosa, imported on first use.
 
-    Some of its functions are compiled by that: once, while other processes wait to load what the first one has kept.
+    The import compiles some functions: in one process, while other processes wait to load them from the cache.
     """
     from filelock import FileLock, Timeout
 
@@ -50,7 +54,9 @@ def load_librosa() -> Any:
     folder, lock = cache_folder(), None
     if folder:
         lock = FileLock(folder / "librosa.lock", timeout=IMPORT_TIMEOUT_S)
-        with contextlib.suppress(OSError, NotImplementedError, Timeout):  # then all of them compile, which is slower
+        with contextlib.suppress(
+            OSError, NotImplementedError, Timeout
+        ):  # each process compiles for itself, which is slower
             lock.acquire()
     try:
         import librosa
@@ -64,7 +70,7 @@ def load_librosa() -> Any:
 
 @functools.cache
 def load_numba() -> Any:
-    """The module numba, whose cache from now on is the one that this file describes."""
+    """Module numba, with its cache replaced by that of this module."""
     import numba
     from numba.core import caching
 
@@ -73,33 +79,33 @@ def load_numba() -> Any:
 
         locator = _locator_class(caching.UserProvidedCacheLocator)
         caching.IndexDataCacheFile = _cache_file_class(caching.IndexDataCacheFile)
-        no_plain_file = caching.CacheImpl._locator_classes[-2:]  # of notebooks and of zip files
+        no_plain_file = caching.CacheImpl._locator_classes[-2:]  # for notebooks and zip files
         caching.CacheImpl._locator_classes = [locator, *no_plain_file]
         wrappers._GufuncWrapper = _wrapper_class(wrappers._GufuncWrapper, wrappers.GufWrapperCache)
-    except (ImportError, AttributeError):  # a numba that is built otherwise: compiled in memory
+    except (ImportError, AttributeError):  # another version of numba: compile in memory
         caching.FunctionCache = lambda py_func: caching.NullCache()
     return numba
 
 
 @functools.cache
 def cache_folder() -> Path | None:
-    """Where compiled functions are kept on this machine, or none if nothing can be written."""
+    """Folder of the compiled functions of this machine, or None if no folder can be written."""
     import numba
     import platformdirs
 
     name = f"{platform.node() or 'here'}-numba{numba.__version__}-py{sys.version_info[0]}{sys.version_info[1]}-{LAYOUT}"
-    asked = os.environ.get("NUMBA_CACHE_DIR")
+    requested = os.environ.get("NUMBA_CACHE_DIR")
     user = Path(platformdirs.user_cache_dir("vqspeech"))
-    own_temporary = Path(tempfile.gettempdir()) / f"vqspeech-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
-    for parent in ([Path(asked)] if asked else []) + [user / "numba", own_temporary]:
+    temporary = Path(tempfile.gettempdir()) / f"vqspeech-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
+    for parent in ([Path(requested)] if requested else []) + [user / "numba", temporary]:
         folder = parent / name
-        if parent.is_absolute() and _writable(folder):
+        if parent.is_absolute() and _make_writable(folder):
             return folder
     return None
 
 
-def _writable(folder: Path) -> bool:
-    """Whether a folder is there, belongs to this user and can be written; it is made if it is missing."""
+def _make_writable(folder: Path) -> bool:
+    """Makes a folder if it is missing; returns whether it belongs to this user and can be written."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -110,8 +116,10 @@ def _writable(folder: Path) -> bool:
 
 
 def _locator_class(base: type) -> type:
+    """Subclass of a numba cache locator."""
+
     class Locator(base):
-        """Puts the compiled functions of any source file into `cache_folder`."""
+        """Cache locator that puts the compiled functions of any source file into `cache_folder`."""
 
         def __init__(self, py_func, py_file):
             self._py_file, self._lineno = py_file, py_func.__code__.co_firstlineno
@@ -130,8 +138,10 @@ def _locator_class(base: type) -> type:
 
 
 def _wrapper_class(base: type, cache_class: type) -> type:
+    """Subclass of the numba wrapper of generalised ufuncs."""
+
     class WrapperCache(cache_class):
-        """The cache of the wrapper of one function, which is part of the key."""
+        """Cache of ufunc wrappers with the name of the wrapped function in the key."""
 
         wrapped = ""
 
@@ -139,7 +149,7 @@ def _wrapper_class(base: type, cache_class: type) -> type:
             return (*super()._index_key(sig, codegen), self.wrapped)
 
     class Wrapper(base):
-        """The wrapper of a generalised ufunc."""
+        """Wrapper of a generalised ufunc, cached by `WrapperCache`."""
 
         def __init__(self, py_func, cres, sin, sout, cache, is_parfors):
             super().__init__(py_func, cres, sin, sout, False, is_parfors)
@@ -151,8 +161,10 @@ def _wrapper_class(base: type, cache_class: type) -> type:
 
 
 def _cache_file_class(base: type) -> type:
+    """Subclass of the numba cache file."""
+
     class CacheFile(base):
-        """Index and data files of one function; what cannot be read or written is as if it were not there."""
+        """Index and data files of one function; files that cannot be read or written count as missing."""
 
         def save(self, key, data):
             from filelock import FileLock, Timeout
@@ -160,7 +172,7 @@ def _cache_file_class(base: type) -> type:
             stamp = self._dump((self._source_stamp, key))
             name = f"{Path(self._index_name).stem}.{hashlib.sha256(stamp).hexdigest()[:24]}.nbc"
             try:
-                self._save_data(name, data)  # before the index names it
+                self._save_data(name, data)  # before the index refers to it
                 with FileLock(f"{self._index_path}.lock", timeout=LOCK_TIMEOUT_S):
                     self._save_index(self._load_index() | {key: name})
             except (OSError, NotImplementedError, Timeout):
@@ -176,6 +188,6 @@ def _cache_file_class(base: type) -> type:
             try:
                 return super()._load_data(name)
             except UNREADABLE as error:
-                raise OSError(f"{name}: {error}") from None  # which numba takes for a file that is not there
+                raise OSError(f"{name}: {error}") from None  # numba treats it as a missing file
 
     return CacheFile

@@ -10,30 +10,31 @@ from multiprocessing import get_context
 from vqspeech.errors import InputError
 
 AHEAD = 32
-"""Items of each process that wait for it."""
+"""Items that are queued for each process."""
 Progress = Callable[[int, int], None]
-"""Is called with the number of items that are done, and of all."""
+"""Callback with the number of completed items and the total."""
 
 
-def shard_range(items: range, part: tuple[int, int]) -> range:
-    """The i-th of n parts of some numbers, (i, n) with i from 1 to n: every n-th.
+def shard_range(items: range, shard: tuple[int, int]) -> range:
+    """Shard (i, n) of a range, with i from 1 to n: every n-th item.
 
     Raises:
-        InputError: there is no such part.
+        InputError: the shard does not exist.
     """
-    number, parts = part
-    if not 1 <= number <= parts:
-        raise InputError(f"part {number}/{parts} is none; write i/n with i from 1 to n")
-    return items[number - 1 :: parts]
+    number, shards = shard
+    if not 1 <= number <= shards:
+        raise InputError(f"shard {number}/{shards} does not exist; write I/N with I from 1 to N")
+    return items[number - 1 :: shards]
 
 
 def parallel_map(work: Callable, items: Iterable, total: int, nj: int, progress: Progress) -> Iterator:
-    """work(item) for each of `total` items, in their order, over nj processes, which end when nobody asks for more.
+    """Parallel map: work(item) for each of `total` items, in their order, over `nj` processes.
 
-    Items are taken as they are needed, so there may be more of them than memory holds.
+    Items are consumed as they are needed, so they need not fit in memory together.  The processes end with the
+    iterator.
 
     Raises:
-        InputError: a process died, such as of a want of memory.
+        InputError: a process died, for example because memory ran out.
     """
     if nj == 1 or total < 2:
         for number, item in enumerate(items, 1):
@@ -51,10 +52,10 @@ def parallel_map(work: Callable, items: Iterable, total: int, nj: int, progress:
             yield result
     except BrokenProcessPool:
         raise InputError(
-            "a process died, perhaps for want of memory; what is done is kept, try a smaller --nj"
+            "a process died, perhaps because memory ran out; completed items are kept, try a smaller --nj"
         ) from None
     finally:
         workers = list((pool._processes or {}).values())
         pool.shutdown(wait=False, cancel_futures=True)
-        for worker in workers:  # an interruption does not wait for what is at hand
+        for worker in workers:  # an interruption does not wait for running items
             worker.terminate()
