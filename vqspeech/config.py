@@ -42,9 +42,7 @@ class Encoder(_Section):
 class Quantizer(_Section):
     """Residual vector quantizer: `codebooks` times `codebook_size` vectors of `codebook_dim` numbers."""
 
-    codebooks: int = Field(
-        default=1, ge=1, le=16
-    )  # number of codebooks; each quantises the residual of those before it
+    codebooks: int = Field(default=1, ge=1, le=16)  # number of codebooks; each codes what the last one left
     dropout: float = Field(default=0.0, ge=0, le=1)  # share of the training segments that use fewer codebooks
     codebook_size: int = Field(default=512, ge=2, le=65536)  # number of codes
     codebook_dim: int = Field(default=64, ge=1)  # numbers in a codebook vector
@@ -138,9 +136,7 @@ class Training(_Section):
     """Segments in a global batch, over all processes and accumulation steps."""
     grad_accum_steps: int = Field(default=1, ge=1)  # gradient accumulation steps per batch
     segment_length: int = Field(default=5120, ge=1)  # samples of a training segment; for a prior, frames
-    decoder_segment_length: int = Field(
-        default=0, ge=0
-    )  # samples of a random part of it that train the WaveNet; 0: all
+    decoder_segment_length: int = Field(default=0, ge=0)  # samples of a random part that trains the WaveNet; 0: all
     speaker_balance: float = Field(default=1.0, ge=0, le=1)
     """Exponent of a speaker's share, which is their seconds of speech to this power; 0: all speakers alike."""
     shuffle_shards: int = Field(default=0, ge=0)
@@ -160,20 +156,16 @@ class Training(_Section):
     muon_lr_ratio: float = Field(default=0.0, ge=0)
     """Learning rate of Muon as a multiple of `learning_rate`; 0: Adam for all weights.  See `training.muon`."""
     learning_rate: float = Field(default=4e-4, gt=0)  # learning rate of Adam after the warm-up
-    final_learning_rate: float = Field(default=2e-5, ge=0)  # at the end of the cosine
+    final_learning_rate: float = Field(default=2e-5, ge=0)  # learning rate at the end of the cosine
     warmup_steps: int = Field(default=200, ge=0)  # steps in which the learning rate rises from 0
     decay_steps: int | None = Field(default=None, ge=1)  # steps in which the rate falls by a cosine; null: max_steps
     max_grad_norm: float = Field(default=1.0, gt=0)  # norm to which gradients are clipped
-    ema_decay: float = Field(
-        default=0.999, ge=0, lt=1
-    )  # decay of the moving average of the weights, which is what is saved
+    ema_decay: float = Field(default=0.999, ge=0, lt=1)  # decay of the moving average of weights that is saved
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of products; weights and sums stay float32.  auto: bfloat16 if the hardware supports it."""
     compile: bool = False  # whether torch.compile is used, which is faster on a GPU
-    max_steps: int = Field(default=100_000, ge=1)  # steps after which training ends
-    max_minutes: float | None = Field(
-        default=None, gt=0
-    )  # minutes after which training ends, including those before it was resumed
+    max_steps: int = Field(default=100_000, ge=1)  # steps after which training ends, resumed parts included
+    max_minutes: float | None = Field(default=None, gt=0)  # minutes after which training ends, resumed parts included
     evaluate_every: int = Field(default=1000, ge=1)  # steps between evaluations
     evaluate_s: float = Field(default=60.0, gt=0)  # seconds of held-out speech for the bits per sample
     save_every: int = Field(default=1000, ge=1)  # steps between checkpoints
