@@ -33,39 +33,39 @@ class Features(_Section):
 class Encoder(_Section):
     """Encoder: strided convolutions over the features."""
 
-    channels: int = Field(default=256, ge=1)  # of the hidden layers
-    strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2)  # of the convolutions, first to last
-    residual_blocks: int = Field(default=0, ge=0)  # after the strided convolutions
-    causal_blocks: int = Field(default=0, ge=0, le=8)  # see `nn.encoder.CausalBlocks`
+    channels: int = Field(default=256, ge=1)  # channels of the hidden layers
+    strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2)  # strides of the convolutions, first to last
+    residual_blocks: int = Field(default=0, ge=0)  # residual blocks after the strided convolutions
+    causal_blocks: int = Field(default=0, ge=0, le=8)  # causal residual blocks, see `nn.encoder.CausalBlocks`
 
 
 class Quantizer(_Section):
     """Residual vector quantizer: `codebooks` times `codebook_size` vectors of `codebook_dim` numbers."""
 
-    codebooks: int = Field(default=1, ge=1, le=16)  # each quantises the residual of those before it
+    codebooks: int = Field(default=1, ge=1, le=16)  # number of codebooks; each codes what the last one left
     dropout: float = Field(default=0.0, ge=0, le=1)  # share of the training segments that use fewer codebooks
     codebook_size: int = Field(default=512, ge=2, le=65536)  # number of codes
     codebook_dim: int = Field(default=64, ge=1)  # numbers in a codebook vector
-    codebook_update: Literal["gradient", "ema"] = "ema"  # by the codebook loss of the paper, or by moving averages
-    commitment_weight: float = Field(default=0.25, ge=0)  # beta of the paper
-    commitment_warmup_steps: int = Field(default=1000, ge=0)  # in which the weight rises from 0
-    ema_decay: float = Field(default=0.99, ge=0, lt=1)  # per step, of the moving averages
+    codebook_update: Literal["gradient", "ema"] = "ema"  # codebook loss of the paper, or moving averages
+    commitment_weight: float = Field(default=0.25, ge=0)  # weight of the commitment loss, beta of the paper
+    commitment_warmup_steps: int = Field(default=1000, ge=0)  # steps in which that weight rises from 0
+    ema_decay: float = Field(default=0.99, ge=0, lt=1)  # decay per step of the moving averages
     dead_code_threshold: float = Field(default=0.1, ge=0)
-    """A code is dead, and is replaced, when its share of the latents is below this, times 1 / codebook_size."""
+    """Share of the average usage, 1 / codebook_size, below which a code is replaced by a latent."""
 
 
 class Acoustic(_Section):
     """Acoustic model: log-mel spectra, F0 and voicing from codes and a speaker; see `nn.acoustic_model`."""
 
-    channels: int = Field(default=0, ge=0)  # of the hidden layers; 0: no acoustic model
-    causal_blocks: int = Field(default=0, ge=0, le=8)  # see `nn.encoder.CausalBlocks`
+    channels: int = Field(default=0, ge=0)  # channels of the hidden layers; 0: no acoustic model
+    causal_blocks: int = Field(default=0, ge=0, le=8)  # causal residual blocks, see `nn.encoder.CausalBlocks`
 
 
 class WaveNet(_Section):
     """Sizes of a WaveNet; see `nn.wavenet`."""
 
-    residual_channels: int = Field(default=64, ge=1)  # of the residual path
-    skip_channels: int = Field(default=256, ge=1)  # of the skip connections and the output layers
+    residual_channels: int = Field(default=64, ge=1)  # channels of the residual path
+    skip_channels: int = Field(default=256, ge=1)  # channels of the skip connections and the output layers
     layers: int = Field(default=30, ge=1)  # dilated convolutions
     layers_per_stack: int = Field(default=10, ge=1)  # layers after which the dilations start again at 1
     kernel_size: int = Field(default=2, ge=1)  # taps of a convolution
@@ -83,14 +83,14 @@ class Augment(_Section):
 class Model(_Section):
     """VQ-VAE of speech."""
 
-    sample_rate: int = Field(default=16000, ge=1)  # Hz
+    sample_rate: int = Field(default=16000, ge=1)  # sample rate in Hz
     features: Features = Features()
     encoder: Encoder = Encoder()
     quantizer: Quantizer = Quantizer()
     acoustic: Acoustic = Acoustic()
     wavenet: WaveNet = WaveNet()
     cond_channels: int = Field(default=128, ge=1)  # channels of the conditioning of the decoder
-    speaker_dim: int = Field(default=64, ge=1)  # of the speaker embeddings
+    speaker_dim: int = Field(default=64, ge=1)  # numbers of a speaker embedding
     augment: Augment = Augment()
 
     @property
@@ -115,7 +115,7 @@ class Prior(WaveNet):
 class Vocoder(WaveNet):
     """Vocoder: a WaveNet from acoustic features to sub-bands of the wave."""
 
-    sample_rate: int = Field(default=16000, ge=1)  # Hz
+    sample_rate: int = Field(default=16000, ge=1)  # sample rate in Hz
     bands: Literal[1, 2, 4] = 4  # sub-bands of the filter bank
     n_mels: int = Field(default=80, ge=1)  # mel bands of the conditioning
     hop_length: int = Field(default=160, ge=1)  # samples between frames of the conditioning
@@ -128,7 +128,7 @@ class Vocoder(WaveNet):
 class Training(_Section):
     """Training of a model; see `training.loop.fit`."""
 
-    seed: int = 0  # of initial weights, crops and augmentation
+    seed: int = 0  # random seed of initial weights, crops and augmentation
     init_from: str = ""  # run whose weights training starts from; new speakers start from the mean of its speakers
     stage: Literal["joint", "acoustic", "wavenet"] = "joint"
     """Stage of a VQ-VAE: `acoustic` trains codes and acoustic model, `wavenet` the WaveNet alone, `joint` all."""
@@ -136,21 +136,17 @@ class Training(_Section):
     """Segments in a global batch, over all processes and accumulation steps."""
     grad_accum_steps: int = Field(default=1, ge=1)  # gradient accumulation steps per batch
     segment_length: int = Field(default=5120, ge=1)  # samples of a training segment; for a prior, frames
-    decoder_segment_length: int = Field(
-        default=0, ge=0
-    )  # samples of a random part of it that train the WaveNet; 0: all
+    decoder_segment_length: int = Field(default=0, ge=0)  # samples of a random part that trains the WaveNet; 0: all
     speaker_balance: float = Field(default=1.0, ge=0, le=1)
-    """Each speaker's share is the length of their speech to this power; 0: all speakers alike."""
+    """Exponent of a speaker's share, which is their seconds of speech to this power; 0: all speakers alike."""
     shuffle_shards: int = Field(default=0, ge=0)
     """Random shards that are sampled from at a time; 0: all.  Twice as many of a URL are cached."""
     input_gain_drift_db: float = Field(default=0.0, ge=0)
     """Standard deviation of the gain of the WaveNet's teacher-forced input; see `data.batches.corrupt_history`."""
     input_noise: float = Field(default=0.0, ge=0)
     """Standard deviation of noise in that input, in classes; for a prior, the share of codes that are random."""
-    phone_weight: float = Field(default=0.0, ge=0)  # of the loss of the phone head that sees one code
-    phone_context_weight: float = Field(
-        default=0.0, ge=0
-    )  # of the loss of the phone head that sees a code and its neighbours
+    phone_weight: float = Field(default=0.0, ge=0)  # weight of the phone head that sees one code
+    phone_context_weight: float = Field(default=0.0, ge=0)  # weight of the phone head that sees neighbours too
     phone_labels: bool = False  # whether this run or its `init_from` used phone labels; set by training
     gain_db: float = Field(default=0.0, ge=0)
     """Greatest random gain or attenuation of a vocoder's segments."""
@@ -159,21 +155,17 @@ class Training(_Section):
     acoustic_model: str = ""  # the run that predicts them
     muon_lr_ratio: float = Field(default=0.0, ge=0)
     """Learning rate of Muon as a multiple of `learning_rate`; 0: Adam for all weights.  See `training.muon`."""
-    learning_rate: float = Field(default=4e-4, gt=0)  # of Adam, after the warm-up
-    final_learning_rate: float = Field(default=2e-5, ge=0)  # at the end of the cosine
-    warmup_steps: int = Field(default=200, ge=0)  # in which the rate rises from 0
+    learning_rate: float = Field(default=4e-4, gt=0)  # learning rate of Adam after the warm-up
+    final_learning_rate: float = Field(default=2e-5, ge=0)  # learning rate at the end of the cosine
+    warmup_steps: int = Field(default=200, ge=0)  # steps in which the learning rate rises from 0
     decay_steps: int | None = Field(default=None, ge=1)  # steps in which the rate falls by a cosine; null: max_steps
     max_grad_norm: float = Field(default=1.0, gt=0)  # norm to which gradients are clipped
-    ema_decay: float = Field(
-        default=0.999, ge=0, lt=1
-    )  # decay of the moving average of the weights, which is what is saved
+    ema_decay: float = Field(default=0.999, ge=0, lt=1)  # decay of the moving average of weights that is saved
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of products; weights and sums stay float32.  auto: bfloat16 if the hardware supports it."""
     compile: bool = False  # whether torch.compile is used, which is faster on a GPU
-    max_steps: int = Field(default=100_000, ge=1)  # steps after which training ends
-    max_minutes: float | None = Field(
-        default=None, gt=0
-    )  # minutes after which training ends, including those before it was resumed
+    max_steps: int = Field(default=100_000, ge=1)  # steps after which training ends, resumed parts included
+    max_minutes: float | None = Field(default=None, gt=0)  # minutes after which training ends, resumed parts included
     evaluate_every: int = Field(default=1000, ge=1)  # steps between evaluations
     evaluate_s: float = Field(default=60.0, gt=0)  # seconds of held-out speech for the bits per sample
     save_every: int = Field(default=1000, ge=1)  # steps between checkpoints
