@@ -44,14 +44,15 @@ class _Repository(http.server.BaseHTTPRequestHandler):
 
     def _answer(self, body: bool) -> None:
         path, kind, headers = self.path.partition("?")[0], "application/json", {}
-        files = {one.name: one.read_bytes() for one in self.folder.iterdir() if one.is_file()}
+        paths = (path for path in self.folder.rglob("*") if path.is_file())
+        files = {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in paths}
         if path.startswith("/api/models/me/tiny/tree/"):
             tree = [{"type": "file", "path": name, "size": len(data), "oid": name} for name, data in files.items()]
             data = json.dumps(tree).encode()
         elif path.startswith("/api/models/me/tiny"):
             siblings = [{"rfilename": name} for name in files]
             data = json.dumps({"id": "me/tiny", "sha": self.commit, "siblings": siblings}).encode()
-        elif path.startswith(f"/me/tiny/resolve/{self.commit}/") and (name := path.rsplit("/", 1)[1]) in files:
+        elif path.startswith(f"/me/tiny/resolve/{self.commit}/") and (name := path.split("/", 5)[5]) in files:
             data, kind = files[name], "application/octet-stream"
             headers = {"ETag": f'"{name}"', "X-Repo-Commit": self.commit}
         else:
@@ -74,6 +75,8 @@ class _Repository(http.server.BaseHTTPRequestHandler):
 def test_a_repository_is_downloaded_once_kept_and_checked(run_with_levels, tmp_path):
     exporting.export(run_with_levels, tmp_path / "shared")
     (tmp_path / "shared/model.py").write_text("raise SystemExit('code of a repository was run')\n")
+    (tmp_path / "shared/vocoder").mkdir()
+    (tmp_path / "shared/vocoder/config.yaml").write_text("vocoder: {}\n")
     _Repository.folder = tmp_path / "shared"
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Repository)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -84,7 +87,7 @@ def test_a_repository_is_downloaded_once_kept_and_checked(run_with_levels, tmp_p
         assert first.stdout.split() == ["p225", "p226", "alice"], first.stderr
         missing = command("speakers", "--model", "hf:me/other", **there)
         assert (missing.returncode, len(missing.stderr.splitlines())) == (2, 1), missing.stderr
-        assert "hf:me/other: cannot be had" in missing.stderr
+        assert "hf:me/other: cannot be downloaded" in missing.stderr
     finally:
         server.shutdown()
         server.server_close()
@@ -93,6 +96,7 @@ def test_a_repository_is_downloaded_once_kept_and_checked(run_with_levels, tmp_p
     other = command("speakers", "--model", "hf:me/other", **away)
     assert "is not in the cache" in other.stderr
     assert not list((tmp_path / "hf").rglob("model.py"))
+    assert list((tmp_path / "hf").rglob("vocoder/config.yaml"))
     weights = next((tmp_path / "hf").rglob("model.safetensors")).resolve()
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     broken = command("speakers", "--model", "hf:me/tiny", **away)
@@ -105,5 +109,5 @@ def test_what_belongs_to_a_model_that_was_downloaded_lies_at_home(tmp_path, monk
     assert hub.user_data_dir(hub.SHIPPED / "english-16k", "f" * 64) == tmp_path / "home/vqspeech" / ("f" * 24)
     assert hub.user_data_dir(tmp_path / "hf/snapshots/0123", "f" * 64) == tmp_path / "home/vqspeech" / ("f" * 24)
     for wrong in ("hf:", "hf:name", "hf:a/b/c", "hf:../x", "hf:a/b c"):
-        with pytest.raises(InputError, match="is no repository"):
+        with pytest.raises(InputError, match="is not a repository"):
             hub.resolve(wrong)

@@ -82,11 +82,11 @@ def _fetched(repository: str) -> Path:
     """A snapshot of a repository, from the cache where it is there and HF_HUB_OFFLINE is set or the network is away."""
     name, _, revision = repository.partition("@")
     if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
-        raise InputError(f"hf:{repository}: is no repository; write hf:owner/name or hf:owner/name@revision")
+        raise InputError(f"hf:{repository}: is not a repository; write hf:owner/name or hf:owner/name@revision")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    wanted = [*FILES, *(f"{PRIOR}/{file}" for file in FILES)]
+    wanted = [*FILES, *(f"{part}/{file}" for part in (PRIOR, VOCODER) for file in FILES)]
     try:
         return Path(snapshot_download(name, revision=revision or None, allow_patterns=wanted))
     except LocalEntryNotFoundError:
@@ -96,4 +96,6 @@ def _fetched(repository: str) -> Path:
         ) from None
     except (HfHubHTTPError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise InputError(f"hf:{repository}: cannot be had ({reason}); check the name, or give a folder") from None
+        raise InputError(
+            f"hf:{repository}: cannot be downloaded ({reason}); check the name, or give a folder"
+        ) from None
