@@ -142,3 +142,10 @@ def test_posteriors_beside_packed_speech_are_found_and_those_of_other_frames_ref
     assert second is None
     with pytest.raises(InputError, match=r"posteriors of 0.02 s a frame, the config has 0.01 s a code"):
         posteriors.beside_packed([directory / "packed"], 0.01)
+
+
+@pytest.mark.parametrize(("frames", "names"), [(500, 20), (2000, 2)])
+def test_too_few_labels_to_fit_a_layer_are_refused(frames, names):
+    labels = np.arange(frames) % names
+    with pytest.raises(InputError, match=f"{frames} frames with {names} different phones are labelled"):
+        posteriors.fit((np.zeros((frames, 4), np.float32), labels))

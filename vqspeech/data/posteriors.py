@@ -30,6 +30,8 @@ SAMPLE_RATE, HOP = 16000, 320
 WINDOW_FRAMES, GAP_FRAMES = 1500, 15
 """Frames that the recogniser hears at once, and of silence between two utterances in them."""
 FIT_FRAMES = 150_000
+MIN_FIT_FRAMES = 501
+"""Least labelled frames to fit the layer to: the first 500 are held out."""
 FOLDER, TABLE = "posteriors", "posteriors.scp"
 
 Features = NDArray[np.float32]
@@ -183,11 +185,20 @@ def fit(labelled: tuple[Features, NDArray[np.int64]]) -> tuple[Features, Feature
     """Weights (phones, channels) and biases of a logistic regression, and its share of right frames of every tenth.
 
     A phone that has no label gets a bias that makes it next to impossible.
+
+    Raises:
+        InputError: fewer labelled frames than MIN_FIT_FRAMES, or fewer than three phones in them.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
     features, labels = labelled
+    names = len(np.unique(labels))
+    if len(labels) < MIN_FIT_FRAMES or names < 3:
+        raise InputError(
+            f"{len(labels)} frames with {names} different phones are labelled; a layer needs at least "
+            f"{MIN_FIT_FRAMES} frames (10 s) with three phones; label more, or give --layer"
+        )
     tested = np.arange(len(labels)) // 500 % 10 == 0
     scaler = StandardScaler().fit(features[~tested])
     regression = LogisticRegression(max_iter=60, C=0.1, tol=1e-3)
