@@ -7,7 +7,7 @@ from vqspeech.data import alignment, corpus, phones, synthetic
 from vqspeech.data.corpus import Utterance
 from vqspeech.data.phones import Phone
 
-SAID = [Phone(0.0, 0.5, "pau"), Phone(0.5, 0.62, "ih"), Phone(0.62, 0.7, "z"), Phone(0.7, 1.0, "")]
+LABELS = [Phone(0.0, 0.5, "pau"), Phone(0.5, 0.62, "ih"), Phone(0.62, 0.7, "z"), Phone(0.7, 1.0, "")]
 
 
 def close(one, other):
@@ -19,16 +19,16 @@ def test_htk_and_textgrid_and_ctm_say_the_same(tmp_path):
     from praatio import textgrid
     from praatio.data_classes.interval_tier import IntervalTier
 
-    rows = (f"{one.start_s * 1e7:.0f} {one.end_s * 1e7:.0f} {one.phone}\n" for one in SAID)
+    rows = (f"{one.start_s * 1e7:.0f} {one.end_s * 1e7:.0f} {one.phone}\n" for one in LABELS)
     (tmp_path / "a.lab").write_text("".join(rows))
     grid = textgrid.Textgrid()
     grid.addTier(IntervalTier("words", [(0.5, 0.7, "is")], 0, 1))
-    grid.addTier(IntervalTier("phones", SAID, 0, 1))
+    grid.addTier(IntervalTier("phones", LABELS, 0, 1))
     grid.save(str(tmp_path / "b.TextGrid"), "long_textgrid", includeBlankSpaces=True)
-    rows = (f"c 1 {one.start_s} {one.end_s - one.start_s} {one.phone or 'sil'} 0.9\n" for one in SAID)
+    rows = (f"c 1 {one.start_s} {one.end_s - one.start_s} {one.phone or 'sil'} 0.9\n" for one in LABELS)
     (tmp_path / "c.ctm").write_text("".join(rows))
-    close(phones.read_htk(tmp_path / "a.lab"), SAID)
-    close(phones.read_textgrid(tmp_path / "b.TextGrid"), SAID)
+    close(phones.read_htk(tmp_path / "a.lab"), LABELS)
+    close(phones.read_textgrid(tmp_path / "b.TextGrid"), LABELS)
     assert [phones.fold(one.phone) for one in phones.read_ctm(tmp_path / "c.ctm")["c"]] == ["pau", "ih", "z", "pau"]
 
 

@@ -8,7 +8,7 @@ from vqspeech.data import alignment, corpus, phones
 from vqspeech.data.corpus import Utterance
 from vqspeech.data.phones import Phone
 
-SAID = [Phone(0.0, 0.5, "pau"), Phone(0.5, 0.62, "ih"), Phone(0.62, 0.7, "z"), Phone(0.7, 1.0, "")]
+LABELS = [Phone(0.0, 0.5, "pau"), Phone(0.5, 0.62, "ih"), Phone(0.62, 0.7, "z"), Phone(0.7, 1.0, "")]
 
 
 def close(one, other):
@@ -17,10 +17,10 @@ def close(one, other):
 
 
 def test_what_is_written_is_read(tmp_path):
-    phones.write(tmp_path, {"b": SAID, "a": SAID[:2]})
+    phones.write(tmp_path, {"b": LABELS, "a": LABELS[:2]})
     found = phones.read(tmp_path)
     assert list(found) == ["a", "b"]
-    close(found["b"], SAID)
+    close(found["b"], LABELS)
 
 
 def test_every_phone_has_one_manner_and_folds_to_itself():
@@ -30,7 +30,7 @@ def test_every_phone_has_one_manner_and_folds_to_itself():
 
 
 def test_a_frame_is_what_is_said_at_its_middle():
-    labels = phones.frame_phones(SAID, frames=12, hop=100, sample_rate=1000)  # middles at 0.05, 0.15 ... 1.15
+    labels = phones.frame_phones(LABELS, frames=12, hop=100, sample_rate=1000)  # middles at 0.05, 0.15 ... 1.15
     assert [phones.PHONES[one] for one in labels] == ["pau"] * 5 + ["ih", "z"] + ["pau"] * 5
 
 
