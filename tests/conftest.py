@@ -153,3 +153,19 @@ def talk(request):
     time, frames = 256, 256 // hop
     classes = torch.randint(0, size["classes"], (3, time))
     return wavenet, torch.randn(3, 5, frames), classes, torch.rand(3, time)
+
+
+@pytest.fixture
+def spoken(tmp_path, speech):
+    """A data directory of two speakers, packed at 16 bits."""
+    from vqspeech.audio.io import write
+    from vqspeech.data import corpus, packing
+
+    utterances = []
+    for number in range(4):
+        path = tmp_path / f"{number}.wav"
+        write(path, speech(0.8, seed=number), 16000)
+        utterances.append(corpus.Utterance(f"s{number % 2}-{number}", f"s{number % 2}", str(path)))
+    corpus.write(tmp_path / "data", utterances)
+    packing.pack(tmp_path / "data", 16000, bits=16)
+    return tmp_path / "data" / "packed"

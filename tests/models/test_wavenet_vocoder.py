@@ -6,8 +6,6 @@ import torch
 
 from vqspeech import InputError, config
 from vqspeech.audio import mulaw
-from vqspeech.audio.io import write
-from vqspeech.data import corpus, packing
 from vqspeech.models import checkpoint, exporting
 from vqspeech.models.wavenet_vocoder import WaveNetVocoder, interpolate_log_f0
 from vqspeech.training import vocoder_tasks
@@ -15,19 +13,6 @@ from vqspeech.training import vocoder_tasks
 SIZES = {
     "residual_channels": 16, "skip_channels": 16, "layers": 4, "layers_per_stack": 4, "cond_channels": 16, "n_mels": 20,
 }  # fmt: skip
-
-
-@pytest.fixture
-def spoken(tmp_path, speech):
-    """A data directory of two speakers, packed at 16 bits."""
-    utterances = []
-    for number in range(4):
-        path = tmp_path / f"{number}.wav"
-        write(path, speech(0.8, seed=number), 16000)
-        utterances.append(corpus.Utterance(f"s{number % 2}-{number}", f"s{number % 2}", str(path)))
-    corpus.write(tmp_path / "data", utterances)
-    packing.pack(tmp_path / "data", 16000, bits=16)
-    return tmp_path / "data" / "packed"
 
 
 def settings(**training):
