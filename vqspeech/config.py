@@ -78,6 +78,8 @@ class Augment(_Section):
     vtlp: float = Field(default=0.0, ge=0, le=1)  # greatest change of the logarithm of frequencies
     cepstral_noise: float = Field(default=0.0, ge=0)  # standard deviation, in log10 of amplitudes
     noise: float = Field(default=0.0, ge=0, le=1)  # share of the segments that get stationary noise
+    lookahead: float = Field(default=0.0, ge=0, le=1)
+    """Share of the segments whose means look ahead for a random time, up to `cmn_window_s`; for live use."""
 
 
 class Model(_Section):
@@ -147,6 +149,8 @@ class Training(_Section):
     """Standard deviation of noise in that input, in classes; for a prior, the share of codes that are random."""
     phone_weight: float = Field(default=0.0, ge=0)  # weight of the phone head that sees one code
     phone_context_weight: float = Field(default=0.0, ge=0)  # weight of the phone head that sees neighbours too
+    recogniser_weight: float = Field(default=0.0, ge=0)
+    """Weight of the loss of predicted spectra by a phone recogniser, see `nn.phone_recogniser`."""
     phone_labels: bool = False  # whether this run or its `init_from` used phone labels; set by training
     gain_db: float = Field(default=0.0, ge=0)
     """Greatest random gain or attenuation of a vocoder's segments."""
@@ -172,6 +176,11 @@ class Training(_Section):
     keep_checkpoints: int = Field(default=2, ge=1)  # newest checkpoints that are kept
     log_audio: int = Field(default=2, ge=0)  # held-out recordings that are written to TensorBoard at each evaluation
 
+    @property
+    def phone_weights(self) -> tuple[float, float, float]:
+        """Weights of the losses that need phone labels."""
+        return self.phone_weight, self.phone_context_weight, self.recogniser_weight
+
 
 class Config(_Section):
     """Config of a VQ-VAE: the content of its `config.yaml`."""
@@ -190,14 +199,13 @@ class Config(_Section):
                 f"training.decoder_segment_length {decoder_segment} is not a multiple of the hop {hop} "
                 f"up to the segment_length {segment}"
             )
-        perturbed = augment.vtlp or augment.cepstral_noise or augment.noise
+        perturbed = augment.vtlp or augment.cepstral_noise or augment.noise or augment.lookahead
         if not features.n_mels and (features.n_mfcc or features.cmn_window_s or features.use_f0 or perturbed):
             raise ValueError(
-                "n_mfcc, cmn_window_s, use_f0, vtlp, cepstral_noise, noise need mel spectra; set model.features.n_mels"
+                "n_mfcc, cmn_window_s, use_f0, vtlp, cepstral_noise, noise, lookahead need mel spectra; "
+                "set model.features.n_mels"
             )
-        if perturbed and segment // hop < (
-            least := 14 if augment.noise else 7
-        ):  # random numbers that it needs, one per code
+        if perturbed and segment // hop < (least := 16):  # random numbers that it needs, one per code
             raise ValueError(f"model.augment needs segments of {least * hop} samples or more")
         if features.n_mfcc > features.n_mels:
             raise ValueError(f"model.features.n_mfcc {features.n_mfcc} is more than n_mels, {features.n_mels}")

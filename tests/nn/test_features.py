@@ -6,7 +6,6 @@ import torch
 
 from vqspeech import config
 from vqspeech.audio import mulaw
-from vqspeech.inference import speech_codec
 from vqspeech.inference.speech_codec import SpeechCodec
 from vqspeech.models import checkpoint
 from vqspeech.models.vqvae import VQVAE
@@ -18,7 +17,9 @@ from vqspeech.nn.features import (
     Perturbation,
     add_noise,
     relative_log2_f0,
+    sample_lookahead,
     sample_perturbation,
+    split_draws,
 )
 from vqspeech.nn.mel import LogMel, sliding_cmn
 from vqspeech.nn.quantizer import data_dependent_init_
@@ -27,12 +28,12 @@ from vqspeech.nn.quantizer import data_dependent_init_
 def test_octaves_do_not_tell_who_speaks_higher():
     glide = torch.exp2(torch.sin(torch.arange(100) / 7) / 4)[None] * 120
     pitch = torch.where(torch.arange(100) % 10 < 6, glide, 0.0)
-    heard = relative_log2_f0(pitch, 20)
-    assert torch.allclose(relative_log2_f0(1.7 * pitch, 20), heard, atol=1e-5)
+    heard = relative_log2_f0(pitch, 20, 20)
+    assert torch.allclose(relative_log2_f0(1.7 * pitch, 20, 20), heard, atol=1e-5)
     assert torch.all(heard[pitch == 0] == 0)
     around = pitch[0, 30:71]
     assert float(heard[0, 50]) == pytest.approx(float((pitch[0, 50] / around[around > 0]).log2().mean()), abs=1e-5)
-    assert torch.equal(relative_log2_f0(torch.zeros(1, 9), 20), torch.zeros(1, 9))
+    assert torch.equal(relative_log2_f0(torch.zeros(1, 9), 20, 20), torch.zeros(1, 9))
 
 
 def test_a_warped_tone_is_heard_where_the_warp_puts_it(speech):
@@ -68,7 +69,7 @@ def test_cepstra_and_pitch_are_heard_beside_each_other(speech):
     heard = feature_extractor(wave)
     assert heard.shape == (1, feature_extractor.bands, 80)
     bands = torch.linalg.solve(feature_extractor.basis, heard[:, :80])  # all cepstra are the bands again
-    assert torch.allclose(bands, sliding_cmn(LogMel(16000, 80, 160)(wave), 100), atol=1e-3)
+    assert torch.allclose(bands, sliding_cmn(LogMel(16000, 80, 160)(wave), 100, 100), atol=1e-3)
     pitch = estimate_f0(wave, 16000, 320).repeat_interleave(2, dim=1)
     assert torch.equal(heard[:, 80] > 0, pitch > 0)
     few = FeatureExtractor(16000, 320, 80, 160, n_mfcc=12, cmn_window_s=1.0)(wave)
@@ -94,15 +95,17 @@ def hears_mel(tiny, tmp_path, speech, request):
     return tmp_path / "mel"
 
 
-def test_codes_by_pieces_are_the_codes_of_the_whole(hears_mel, speech, monkeypatch):
+@pytest.mark.parametrize("lookahead_s", [None, 0.0, 0.03])
+def test_codes_by_pieces_are_the_codes_of_the_whole(hears_mel, speech, lookahead_s):
     model, wave = SpeechCodec(hears_mel), speech(1.0)
+    if lookahead_s and not model.net.feature_extractor.cmn_window_s:
+        pytest.skip("no means, no look-ahead")
     assert model.hop == 64
-    whole = model.encode(wave)
+    (whole,) = model.encode_blocks([wave], lookahead_s=lookahead_s)
     assert len(set(whole.flatten().tolist())) > 1
-    monkeypatch.setattr(speech_codec, "CHUNK_FRAMES", 16)
-    assert np.array_equal(model.encode(wave), whole)
     blocks = np.split(wave, [1, 100, 5000])
-    assert np.array_equal(np.concatenate([*model.encode_blocks(blocks)]), whole)
+    for frames in (1, 7, 16):
+        assert np.array_equal(np.concatenate([*model.encode_blocks(blocks, frames, lookahead_s)]), whole)
 
 
 def test_noise_fills_what_is_quiet_and_leaves_what_is_loud(speech):
@@ -123,3 +126,29 @@ def test_noise_fills_what_is_quiet_and_leaves_what_is_loud(speech):
     softly = add_noise(spectra, uniforms.index_fill(1, torch.tensor(1), 1.0), 1.0) - spectra
     loudly = add_noise(spectra, uniforms.index_fill(1, torch.tensor(1), 0.0), 1.0) - spectra
     assert (loudly >= softly).all()
+
+
+def test_look_aheads_are_drawn_for_a_share_of_the_segments_and_change_only_what_is_later():
+    uniforms = torch.rand(4000, 40, generator=torch.Generator().manual_seed(0))
+    draws = split_draws(uniforms)
+    assert torch.equal(torch.cat(draws, dim=1), uniforms[:, -15:])
+    lookahead_s = sample_lookahead(draws.lookahead, 0.25, 2.0)
+    assert float((lookahead_s < 2.0).float().mean()) == pytest.approx(0.25, abs=0.02)
+    assert 0 <= float(lookahead_s.min()) < 0.01
+    assert float((lookahead_s < 0.5).float().mean()) == pytest.approx(0.125, abs=0.02)  # half of them
+
+
+@pytest.mark.parametrize("lookahead_s", [0.0, 0.1, 0.5])
+def test_features_see_no_further_than_the_look_ahead(speech, lookahead_s):
+    extractor = FeatureExtractor(16000, 320, 80, 160, n_mfcc=12, cmn_window_s=0.5, use_f0=True)
+    wave = torch.from_numpy(speech(2.0))[None]
+    changed = wave.clone()
+    changed[:, 16000:] = 0.3 * torch.randn(1, 16000, generator=torch.Generator().manual_seed(1))
+    first, second = (
+        extractor.from_analysis(extractor.analyse(one), lookahead_s=torch.tensor([lookahead_s]))
+        for one in (wave, changed)
+    )
+    assert torch.equal(first, extractor.from_analysis(extractor.analyse(wave), lookahead_s=lookahead_s))
+    earliest = int(((first - second).abs().amax((0, 1)) > 1e-5).nonzero()[0]) // 2
+    reach = extractor.right_context(lookahead_s) + -(-extractor.context_samples // 320)
+    assert 50 - reach <= earliest <= 50 - reach + 2

@@ -36,18 +36,20 @@ def test_a_tone_has_half_its_amplitude_in_its_band():
     assert float(spectra[0, 0, 15]) == pytest.approx(np.log10(expected + AMPLITUDE_FLOOR) + 1, abs=0.03)
 
 
-@pytest.mark.parametrize("steps", [0, 3, 25, 80])
-def test_relative_spectra_are_those_less_the_weighted_mean_of_what_is_around(steps):
+@pytest.mark.parametrize(("before", "after"), [(0, 0), (3, 25), (25, 3), (80, 0), (80, 80)])
+def test_normalised_spectra_are_those_less_the_weighted_mean_of_the_window(before, after):
     spectra = torch.randn(2, 5, 50, generator=torch.Generator().manual_seed(0)) * 0.3 - 0.5
-    found = sliding_cmn(spectra, steps)
+    found = sliding_cmn(spectra, before, torch.tensor([after, 7]))
     for at in range(50):
-        around = spectra[:, :, max(0, at - steps) : at + steps + 1]
-        loud = (around - LOG_MEL_OF_SILENCE).mean(1, keepdim=True) + 1e-3
-        mean = (around * loud).sum(2) / loud.sum(2)
-        assert torch.allclose(found[:, :, at], spectra[:, :, at] - mean, atol=1e-5)
+        for segment, lookahead in enumerate((after, 7)):
+            around = spectra[segment, :, max(0, at - before) : at + lookahead + 1]
+            loud = (around - LOG_MEL_OF_SILENCE).mean(0, keepdim=True) + 1e-3
+            mean = (around * loud).sum(1) / loud.sum(1)
+            assert torch.allclose(found[segment, :, at], spectra[segment, :, at] - mean, atol=1e-5)
+    assert torch.equal(sliding_cmn(spectra, before, after)[0], found[0])
 
 
 def test_a_timbre_that_stays_is_not_heard_in_relative_spectra(speech):
     spectra = LogMel(16000, 20, 160)(torch.from_numpy(speech(2.0))[None]).clamp_min(LOG_MEL_OF_SILENCE + 1)
     timbre = torch.linspace(-0.5, 0.5, 20)[:, None]  # changes no mean over the bands
-    assert torch.allclose(sliding_cmn(spectra + timbre, 60), sliding_cmn(spectra, 60), atol=1e-4)
+    assert torch.allclose(sliding_cmn(spectra + timbre, 60, 20), sliding_cmn(spectra, 60, 20), atol=1e-4)

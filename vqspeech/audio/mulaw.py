@@ -55,6 +55,13 @@ def compress_tensor(wave: Any) -> Any:
     return torch.bucketize(wave.double().nan_to_num(), borders, right=True, out_int32=True).to(torch.uint8)
 
 
+def expand_tensor(classes: Any) -> Any:
+    """`expand` of a torch tensor, on its device."""
+    import torch
+
+    return torch.from_numpy(LEVELS).to(classes.device)[classes.long()]
+
+
 def as_classes(packed: NDArray) -> NDArray[np.uint8]:
     """Mu-law classes of packed samples, which are either classes (uint8) or 16-bit samples."""
     return packed if packed.dtype == np.uint8 else compress(packed.astype(np.float32) / 32768)

@@ -115,7 +115,7 @@ def save_tensors(directory: Path, tensors: dict[str, Tensor]) -> str:
 def has_phone_labels(settings: config.Config) -> bool:
     """Whether codes were learned with phone labels, by this run or one that it began with."""
     training = settings.training
-    return bool(training.phone_labels or training.phone_weight or training.phone_context_weight)
+    return bool(training.phone_labels or any(training.phone_weights))
 
 
 def load(model: str | Path, device: str = "cpu", upgrade: bool = False) -> Run:

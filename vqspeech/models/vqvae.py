@@ -10,21 +10,22 @@ from torch import Tensor, nn
 from vqspeech import config
 from vqspeech.audio import mulaw
 from vqspeech.data.batches import Batch
-from vqspeech.nn.acoustic_model import AcousticModel, AcousticPrediction
+from vqspeech.nn.acoustic_model import N_MELS, AcousticModel, AcousticPrediction
 from vqspeech.nn.encoder import Encoder
 from vqspeech.nn.f0 import estimate_f0
 from vqspeech.nn.features import (
-    N_PERTURBED_CEPSTRA,
-    NOISE_DRAWS,
     Analysis,
     FeatureExtractor,
     Perturbation,
     add_noise,
+    sample_lookahead,
     sample_perturbation,
+    split_draws,
 )
 from vqspeech.nn.phone_heads import PhoneHeads
+from vqspeech.nn.phone_recogniser import PhoneRecogniser
 from vqspeech.nn.quantizer import ResidualQuantized, ResidualQuantizer, data_dependent_init_, time_jitter
-from vqspeech.nn.shapes import Classes, Cond, DecoderInput, Latents, Loss, StackedIndices, Waves
+from vqspeech.nn.shapes import Classes, Cond, DecoderInput, Latents, Loss, StackedIndices
 from vqspeech.nn.wavenet import WaveNet
 
 EMBEDDING_STD = 0.1
@@ -116,29 +117,21 @@ class VQVAE(nn.Module):
         )  # fmt: skip
 
     def latents(
-        self, classes: Classes, perturbation: Perturbation | None = None, analysis: Analysis | None = None
+        self, classes: Classes, perturbation: Perturbation | None = None, analysis: Analysis | None = None,
+        lookahead_s: float | Tensor | None = None,
     ) -> Latents:  # fmt: skip
         """Latents before quantisation: (batch, time) -> (batch, dim, frames); time must be a multiple of the hop.
 
         Args:
             perturbation: of the features; a wave has none.
             analysis: log-mel and F0 of the classes, where they are known already.
+            lookahead_s: see `FeatureExtractor.from_analysis`.
         """
         if self.feature_extractor is None:
             compressed = classes.float() * (2 / mulaw.MU) - 1  # the mu-law curve itself: quiet sounds keep their weight
             return self.encoder(compressed[:, None])
-        return self.encoder(
-            self.feature_extractor.from_analysis(
-                analysis or self.feature_extractor.analyse(_wave(classes)), perturbation
-            )
-        )
-
-    @property
-    def margin(self) -> int:
-        """Context of the encoder: frames on either side of a frame beyond which no sample changes its code."""
-        return self.encoder.context + (
-            math.ceil(self.feature_extractor.context_samples / self.hop) if self.feature_extractor else 0
-        )
+        analysis = analysis or self.feature_extractor.analyse(mulaw.expand_tensor(classes))
+        return self.encoder(self.feature_extractor.from_analysis(analysis, perturbation, lookahead_s))
 
     def encode(self, classes: Classes) -> StackedIndices:
         """Codes: (batch, time) -> (batch, frames, codebooks); time must be a multiple of the hop."""
@@ -150,9 +143,14 @@ class VQVAE(nn.Module):
         return (self.speaker.embedding_dim,), self.acoustic_model.adaptation_shape if self.acoustic_model else (0, 0)
 
     @property
-    def lookahead(self) -> int:
-        """Context of the conditioning: codes on either side of a code that change it."""
-        return 1 + (self.acoustic_model.context if self.acoustic_model else 0)
+    def left_context(self) -> int:
+        """Number of earlier codes that the conditioning of a code depends on."""
+        return 1 + (self.acoustic_model.left_context if self.acoustic_model else 0)
+
+    @property
+    def right_context(self) -> int:
+        """Number of later codes that the conditioning of a code depends on."""
+        return 1 + (self.acoustic_model.right_context if self.acoustic_model else 0)
 
     def condition(self, latents: Latents, speakers: Tensor) -> Cond:
         """Conditioning of the WaveNet: latents with their neighbours, predicted acoustics, and the speaker embedding.
@@ -185,7 +183,7 @@ class VQVAE(nn.Module):
         acoustic_model = self.acoustic_model
         latents = [self.quantizer.decode(self.encode(classes)) for classes in recordings]
         predictions = [acoustic_model(self.context(quantised), embedding[None]) for quantised in latents]
-        log_mel = [acoustic_model.mel(_wave(classes)) for classes in recordings]
+        log_mel = [acoustic_model.mel(mulaw.expand_tensor(classes)) for classes in recordings]
         return acoustic_model.fit_adaptation(predictions, log_mel)
 
     def nats(
@@ -219,7 +217,7 @@ class VQVAE(nn.Module):
         """Targets of the acoustic model; None without one."""
         if not self.acoustic_model:
             return None
-        wave = _wave(classes)
+        wave = mulaw.expand_tensor(classes)
         return Analysis(self.acoustic_model.mel(wave), estimate_f0(wave, self.sample_rate, self.hop))
 
     def _acoustic_losses(
@@ -244,17 +242,24 @@ class VQVAE(nn.Module):
             {"bits_per_sample": nats / math.log(2)} | parts | acoustic_losses,
         )
 
-    def acoustic_loss(self, batch: Batch, heads: PhoneHeads | None = None) -> Loss:
+    def acoustic_loss(
+        self, batch: Batch, heads: PhoneHeads | None = None, recogniser: PhoneRecogniser | None = None
+    ) -> Loss:
         """Pretraining loss: commitment and acoustic losses, no WaveNet.
 
         Args:
             heads: auxiliary classifiers on the first codebook.
+            recogniser: compares predicted spectra with real ones.
         """
         assert self.acoustic_model, "this model has no acoustic model"
         analysis, embeddings = self._analyse(batch.classes), self.speaker(batch.speakers)
         quantised, parts = self._quantise(batch, analysis if self._shares_analysis else None)
         latents, commitment = quantised.latents, quantised.loss
-        acoustic_losses = self._acoustic_losses(self._predict(latents, embeddings)[1], embeddings, analysis)
+        prediction = self._predict(latents, embeddings)[1]
+        acoustic_losses = self._acoustic_losses(prediction, embeddings, analysis)
+        if recogniser and prediction and analysis:
+            predicted = prediction.log_mel.unflatten(2, (-1, N_MELS)).flatten(1, 2).transpose(1, 2)
+            acoustic_losses |= recogniser.losses(predicted, analysis.log_mel, batch.phones)
         if heads and analysis:
             acoustic_losses |= {
                 "context_free_l1": self.acoustic_model.context_free_loss(
@@ -277,19 +282,11 @@ class VQVAE(nn.Module):
         if self.training and not self.quantizer.first.cluster_size.any():
             with torch.no_grad():
                 data_dependent_init_(self.encoder.latents, self.latents(batch.classes))
-        perturbation = None
-        if self.training and self.augment.noise:
-            analysis = analysis or (
-                self.feature_extractor.analyse(_wave(batch.classes)) if self.feature_extractor else None
-            )
-            assert analysis
-            draws = batch.uniforms[:, -1 - N_PERTURBED_CEPSTRA - NOISE_DRAWS : -1 - N_PERTURBED_CEPSTRA]
-            analysis = analysis._replace(log_mel=add_noise(analysis.log_mel, draws, self.augment.noise))
-        if self.training and (self.augment.vtlp or self.augment.cepstral_noise):
-            perturbation = sample_perturbation(
-                batch.uniforms[:, -1 - N_PERTURBED_CEPSTRA :], self.augment.vtlp, self.augment.cepstral_noise
-            )
-        quantised = self.quantizer(self.latents(batch.classes, perturbation, analysis), batch.uniforms[:, 0])
+        if self.training:
+            latents = self._augmented_latents(batch, analysis)
+        else:
+            latents = self.latents(batch.classes, analysis=analysis)
+        quantised = self.quantizer(latents, batch.uniforms[:, 0])
         if self.training and self.augment.time_jitter:
             quantised = quantised._replace(
                 latents=time_jitter(quantised.latents, batch.uniforms, self.augment.time_jitter)
@@ -300,6 +297,15 @@ class VQVAE(nn.Module):
             parts[name] = torch.bincount(codes.flatten(), minlength=size)
         return quantised, parts
 
-
-def _wave(classes: Classes) -> Waves:
-    return torch.from_numpy(mulaw.LEVELS).to(classes.device)[classes.long()]
+    def _augmented_latents(self, batch: Batch, analysis: Analysis | None) -> Latents:
+        """Latents of a batch whose features are perturbed."""
+        augment, extractor, draws = self.augment, self.feature_extractor, split_draws(batch.uniforms)
+        perturbation, lookahead_s = None, None
+        if extractor and augment.noise:
+            analysis = analysis or extractor.analyse(mulaw.expand_tensor(batch.classes))
+            analysis = analysis._replace(log_mel=add_noise(analysis.log_mel, draws.noise, augment.noise))
+        if augment.vtlp or augment.cepstral_noise:
+            perturbation = sample_perturbation(draws.perturbation, augment.vtlp, augment.cepstral_noise)
+        if extractor and augment.lookahead:
+            lookahead_s = sample_lookahead(draws.lookahead, augment.lookahead, extractor.cmn_window_s)
+        return self.latents(batch.classes, perturbation, analysis, lookahead_s)

@@ -92,8 +92,9 @@ class WaveNetVocoder(nn.Module):
 
     def wave(self, symbols: Classes) -> Waves:
         """The inverse of `symbols`."""
-        levels = torch.from_numpy(mulaw.LEVELS).to(symbols.device)[symbols.long()]
-        return self.filterbank.synthesise(levels.unflatten(1, (-1, self.bands)).transpose(1, 2) / self.gains[:, None])
+        return self.filterbank.synthesise(
+            mulaw.expand_tensor(symbols).unflatten(1, (-1, self.bands)).transpose(1, 2) / self.gains[:, None]
+        )
 
     def loss(self, batch: WaveBatch) -> Loss:
         """Bits per sample of the segment of each crop, mean over the bands."""

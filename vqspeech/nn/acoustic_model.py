@@ -121,9 +121,14 @@ class AcousticModel(nn.Module):
         nn.init.zeros_(self.to_conditioning.bias)  # type: ignore[arg-type]
 
     @property
-    def context(self) -> int:
-        """Codes on either side of a code that its prediction depends on."""
-        return 1 + RESIDUAL_BLOCKS + self.causal.context
+    def left_context(self) -> int:
+        """Number of earlier frames of `context` that a prediction depends on."""
+        return self.right_context + self.causal.context
+
+    @property
+    def right_context(self) -> int:
+        """Number of later frames of `context` that a prediction depends on."""
+        return 1 + RESIDUAL_BLOCKS
 
     def forward(self, context: Cond, speakers: Tensor) -> AcousticPrediction:
         """Predict from codes with context, (batch, context, frames), and speaker embeddings, (batch, dim)."""
@@ -233,7 +238,7 @@ class AcousticModel(nn.Module):
             log_mel: as in `losses`; a sliding mean and the level are removed.
         """
         rate = self.mel.sizes[0] / self.mel.hop_length  # steps per second
-        cepstra = self.liftered.t() @ sliding_cmn(log_mel, round(CMN_WINDOW_S * rate))
+        cepstra = self.liftered.t() @ sliding_cmn(log_mel, *[round(CMN_WINDOW_S * rate)] * 2)
         delta = DELTA_SCALE_S * rate * deltas(cepstra, max(1, round(DELTA_WINDOW_S * rate)))
         targets = torch.cat([cepstra[:, 1:], delta], dim=1)
         targets = targets.unflatten(2, (-1, self.parts)).mean(3)  # averaged over the parts of a frame

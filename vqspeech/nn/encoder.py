@@ -86,9 +86,14 @@ class Encoder(nn.Module):
         self.latents = nn.Conv2d(channels, dim, 1)
 
     @property
-    def context(self) -> int:
-        """Frames on either side of a frame that its latent depends on, at most."""
-        return 1 + len(self.blocks) + self.causal.context
+    def left_context(self) -> int:
+        """Number of earlier frames that a latent depends on, at most."""
+        return self.right_context + self.causal.context
+
+    @property
+    def right_context(self) -> int:
+        """Number of later frames that a latent depends on, at most."""
+        return 1 + len(self.blocks)
 
     def forward(self, signal: Signal | Pictures) -> Latents | PictureLatents:
         """(batch, bands, time) -> (batch, dim, frames), or of pictures (batch, dim, rows, columns).

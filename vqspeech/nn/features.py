@@ -15,8 +15,8 @@ F0_SCALE = 2.0
 """Factor of log2 F0, which makes it about as large as log-mel values."""
 N_PERTURBED_CEPSTRA = 6
 """Cepstra to which cepstral noise is added, from the zeroth on."""
-NOISE_DRAWS = 6
-"""Random numbers that `add_noise` needs for each segment."""
+LOOKAHEAD_DRAWS, NOISE_DRAWS, PERTURBATION_DRAWS = 2, 6, 1 + N_PERTURBED_CEPSTRA
+"""Random numbers that `sample_lookahead`, `add_noise` and `sample_perturbation` need for each segment."""
 NOISE_DB = (5.0, 35.0)
 """Least and greatest signal-to-noise ratio."""
 NOISE_CEPSTRUM_STD = 0.3
@@ -41,11 +41,36 @@ class Perturbation(NamedTuple):
     cepstral_noise: Tensor
 
 
+class Draws(NamedTuple):
+    """Random numbers of the segments of a batch, in [0, 1), (batch, number) each."""
+
+    lookahead: Tensor
+    noise: Tensor
+    perturbation: Tensor
+
+
+def split_draws(uniforms: Tensor) -> Draws:
+    """The last of the random numbers of each segment, (batch, frames), by their use."""
+    sizes = [LOOKAHEAD_DRAWS, NOISE_DRAWS, PERTURBATION_DRAWS]
+    return Draws(*uniforms[:, -sum(sizes) :].split(sizes, dim=1))
+
+
+def sample_lookahead(uniforms: Tensor, share: float, cmn_window_s: float) -> Tensor:
+    """Look-ahead of each segment of a batch in seconds, (batch,), so that one model serves files and live use.
+
+    Args:
+        uniforms: (batch, LOOKAHEAD_DRAWS), in [0, 1).
+        share: of the segments that have a random look-ahead, from 0 to `cmn_window_s`, of which short ones are more
+            frequent; the others have all of `cmn_window_s`.
+    """
+    return cmn_window_s * torch.where(uniforms[:, 0] < share, uniforms[:, 1].square(), 1.0)
+
+
 def sample_perturbation(uniforms: Tensor, vtlp: float, cepstral_noise: float) -> Perturbation:
     """Perturbation of each segment of a batch.
 
     Args:
-        uniforms: (batch, 1 + N_PERTURBED_CEPSTRA), in [0, 1).
+        uniforms: (batch, PERTURBATION_DRAWS), in [0, 1).
         vtlp: greatest change of the logarithm of frequencies.
         cepstral_noise: standard deviation.
 
@@ -111,17 +136,28 @@ class FeatureExtractor(nn.Module):
         self.register_buffer("perturbation_basis", dct_basis(n_mels, N_PERTURBED_CEPSTRA), persistent=False)
         self.register_buffer("edges", band_edges(sample_rate, n_mels).float(), persistent=False)
 
-    def _cmn_steps(self, samples: int) -> int:
-        """Length of the CMN window on either side, in steps of `samples` samples."""
-        return round(self.cmn_window_s * self.sample_rate / samples)
+    def _cmn_window(self, hop_length: int, lookahead_s: float | Tensor | None) -> tuple[int, int | Tensor]:
+        """Length of the CMN window before and after a step, in steps of `hop_length` samples."""
+        rate = self.sample_rate / hop_length
+        before = round(self.cmn_window_s * rate)
+        if isinstance(lookahead_s, Tensor):
+            return before, (lookahead_s * rate).round().long()
+        return before, before if lookahead_s is None else round(lookahead_s * rate)
 
     @property
     def context_samples(self) -> int:
-        """Samples on either side of a code that its features depend on."""
-        log_mel = self.mel.context_samples + self._cmn_steps(self.mel.hop_length) * self.mel.hop_length
-        return max(
-            log_mel, f0_context_samples(self.sample_rate, self.hop) + self._cmn_steps(self.hop) * self.hop * self.use_f0
-        )
+        """Samples on either side of a frame that its spectra and its F0 depend on."""
+        return max(self.mel.context_samples, f0_context_samples(self.sample_rate, self.hop) if self.use_f0 else 0)
+
+    @property
+    def left_context(self) -> int:
+        """Number of earlier frames of an analysis that the features of a frame depend on."""
+        return math.ceil(self.cmn_window_s * self.sample_rate / self.hop)
+
+    def right_context(self, lookahead_s: float | None = None) -> int:
+        """Number of later frames of an analysis that the features of a frame depend on; see `from_analysis`."""
+        lookahead_s = self.cmn_window_s if lookahead_s is None else lookahead_s
+        return math.ceil(lookahead_s * self.sample_rate / self.hop)
 
     def analyse(self, wave: Waves) -> Analysis:
         """Log-mel spectra and F0 of a wave, (batch, time); time must be a multiple of the hop."""
@@ -131,12 +167,19 @@ class FeatureExtractor(nn.Module):
         """(batch, time) -> (batch, bands, time / hop_length); time must be a multiple of the hop."""
         return self.from_analysis(self.analyse(wave), perturbation)
 
-    def from_analysis(self, analysis: Analysis, perturbation: Perturbation | None = None) -> Signal:
-        """Features from an analysis: (batch, bands, time / hop_length)."""
+    def from_analysis(
+        self, analysis: Analysis, perturbation: Perturbation | None = None, lookahead_s: float | Tensor | None = None
+    ) -> Signal:
+        """Features from an analysis: (batch, bands, time / hop_length).
+
+        Args:
+            lookahead_s: of the means that are subtracted, by default `cmn_window_s`; (batch,) where it differs.
+        """
         features, f0 = analysis
         with torch.autocast(features.device.type, enabled=False):
             features = self._vtlp(features, perturbation.vtlp) if perturbation else features
-            features = sliding_cmn(features, self._cmn_steps(self.mel.hop_length)) if self.cmn_window_s else features
+            if self.cmn_window_s:
+                features = sliding_cmn(features, *self._cmn_window(self.mel.hop_length, lookahead_s))
             features = (
                 features + (perturbation.cepstral_noise @ self.perturbation_basis)[:, :, None]
                 if perturbation
@@ -144,9 +187,8 @@ class FeatureExtractor(nn.Module):
             )
             features = self.basis @ features if self.n_mfcc else features
             if f0 is not None:
-                f0_features = torch.stack(
-                    [(f0 > 0).float(), F0_SCALE * relative_log2_f0(f0, self._cmn_steps(self.hop))], dim=1
-                )
+                relative = relative_log2_f0(f0, *self._cmn_window(self.hop, lookahead_s))
+                f0_features = torch.stack([(f0 > 0).float(), F0_SCALE * relative], dim=1)
                 features = torch.cat(
                     [features, f0_features.repeat_interleave(self.hop // self.mel.hop_length, dim=2)], dim=1
                 )
@@ -163,8 +205,8 @@ class FeatureExtractor(nn.Module):
         return torch.lerp(below, above, weight)
 
 
-def relative_log2_f0(f0: F0, frames: int) -> F0:
-    """Log2 F0 less its mean over `frames` before and after, (batch, frames); 0 where unvoiced."""
+def relative_log2_f0(f0: F0, before: int, after: int | Tensor) -> F0:
+    """Log2 F0 less its mean over a window (see `sliding_sum`), (batch, frames); 0 where unvoiced."""
     voiced, log_f0 = f0 > 0, f0.clamp_min(1).log2()
-    sums, counts = (sliding_sum(x.double()[:, None], frames)[:, 0] for x in (log_f0 * voiced, voiced))
+    sums, counts = (sliding_sum(x.double()[:, None], before, after)[:, 0] for x in (log_f0 * voiced, voiced))
     return torch.where(voiced, log_f0 - sums / counts.clamp_min(1), 0.0).float()

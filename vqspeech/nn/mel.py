@@ -35,9 +35,10 @@ class LogMel(nn.Module):
     def __init__(self, sample_rate: int, n_mels: int, hop_length: int) -> None:
         super().__init__()
         self.sizes = sample_rate, n_mels, hop_length
-        self.hop_length, n_fft = hop_length, round(WINDOW_S * sample_rate)
-        self.n_fft = 2 ** math.ceil(math.log2(max(n_fft, hop_length)))
-        window = F.pad(torch.hann_window(n_fft), ((self.n_fft - n_fft) // 2, (self.n_fft - n_fft + 1) // 2))
+        self.hop_length, self.win_length = hop_length, round(WINDOW_S * sample_rate)
+        self.n_fft = 2 ** math.ceil(math.log2(max(self.win_length, hop_length)))
+        padding = self.n_fft - self.win_length
+        window = F.pad(torch.hann_window(self.win_length), (padding // 2, (padding + 1) // 2))
         self.register_buffer("window", window / window.sum(), persistent=False)
         self.register_buffer("filters", mel_filterbank(sample_rate, self.n_fft, n_mels), persistent=False)
 
@@ -80,8 +81,8 @@ def dct_basis(n_mels: int, number: int) -> Tensor:
     return torch.cos(math.pi / n_mels * torch.arange(number)[:, None] * (torch.arange(n_mels) + 0.5))
 
 
-def sliding_cmn(spectra: Signal, steps: int) -> Signal:
-    """Sliding cepstral mean normalisation of log-mel spectra: less their mean over `steps` before and after.
+def sliding_cmn(spectra: Signal, before: int, after: int | Tensor) -> Signal:
+    """Sliding cepstral mean normalisation of log-mel spectra: less their mean over a window; see `sliding_sum`.
 
     It removes what is constant for seconds: a speaker's timbre, a microphone, a room's response.  Louder steps weigh
     more in the mean.
@@ -89,12 +90,19 @@ def sliding_cmn(spectra: Signal, steps: int) -> Signal:
     Source: the running form of cepstral mean subtraction, Atal (1974).
     """
     weights = (spectra - LOG_MEL_OF_SILENCE).mean(1, keepdim=True).double() + 1e-3
-    return spectra - (sliding_sum(spectra * weights, steps) / sliding_sum(weights, steps)).float()
+    return spectra - (sliding_sum(spectra * weights, before, after) / sliding_sum(weights, before, after)).float()
 
 
-def sliding_sum(x: Tensor, steps: int) -> Tensor:
-    """Sum over a window of `steps` before and after: (batch, bands, steps) -> (batch, bands, steps)."""
-    steps = min(steps, x.shape[2])
-    sums = F.pad(x.cumsum(2), (steps + 1, 0))
-    sums = torch.cat([sums, sums[:, :, -1:].expand(-1, -1, steps)], dim=2)
-    return sums[:, :, 2 * steps + 1 :] - sums[:, :, : x.shape[2]]
+def sliding_sum(x: Tensor, before: int, after: int | Tensor) -> Tensor:
+    """Sum over a window from `before` steps before a step to `after` steps after it.
+
+    Args:
+        x: (batch, bands, steps).
+        before: steps.
+        after: steps, the look-ahead; (batch,) where it differs.
+    """
+    batch, bands, steps = x.shape
+    sums, step = F.pad(x.cumsum(2), (1, 0)), torch.arange(steps, device=x.device)
+    after = torch.as_tensor(after, device=x.device).expand(batch)[:, None]
+    last = (step + 1 + after).clamp_max(steps)[:, None].expand(-1, bands, -1)
+    return sums.gather(2, last) - sums[:, :, (step - before).clamp_min(0)]

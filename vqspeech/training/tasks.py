@@ -61,7 +61,7 @@ def train_vqvae(
     model = drawn(lambda: VQVAE.from_config(settings.model, len(speakers)), settings.training.seed)
     if settings.training.init_from:
         _take_weights_(model, speakers, settings.training.init_from, checkpoint.load)
-    asked = settings.training.phone_weight or settings.training.phone_context_weight
+    asked = any(settings.training.phone_weights)
     if asked or (
         settings.training.init_from and checkpoint.has_phone_labels(checkpoint.load(settings.training.init_from).config)
     ):
@@ -74,10 +74,10 @@ def train_vqvae(
         settings.training.shuffle_shards, settings.training.decoder_segment_length, posteriors,
     )  # fmt: skip
 
-    weights = settings.training.phone_weight, settings.training.phone_context_weight
     learner = model
     if settings.training.stage != "joint":
-        learner = AcousticStage(model, *weights) if settings.training.stage == "acoustic" else WaveNetStage(model)
+        acoustic = settings.training.stage == "acoustic"
+        learner = AcousticStage(model, *settings.training.phone_weights) if acoustic else WaveNetStage(model)
 
     def learned(learner: nn.Module) -> VQVAE:
         return learner.model if isinstance(learner, AcousticStage | WaveNetStage) else learner  # type: ignore[return-value]
