@@ -7,15 +7,32 @@ from hypothesis import strategies as st
 from vqspeech.audio import chunks
 
 
-@given(size=st.integers(3, 9), context=st.integers(1, 2), cuts=st.lists(st.integers(1, 40), min_size=1, max_size=8))
-def test_pieces_hold_every_item_once_with_all_the_context_there_is(size, context, cuts):
+@given(
+    size=st.integers(1, 9),
+    left=st.integers(0, 12),
+    right=st.integers(0, 12),
+    cuts=st.lists(st.integers(0, 40), min_size=1, max_size=8),
+    greedy=st.booleans(),
+)
+def test_chunks_hold_every_item_once_with_all_the_context_there_is_as_soon_as_they_can(size, left, right, cuts, greedy):
     whole = np.arange(sum(cuts))
-    found = []
-    for piece, before, after in chunks.chunks_with_context(np.split(whole, np.cumsum(cuts)[:-1]), size, context):
-        middle = piece[before : len(piece) - after]
-        assert before == min(context, middle[0])
-        assert after == min(context, len(whole) - 1 - middle[-1])
-        assert np.array_equal(piece, np.arange(piece[0], piece[-1] + 1))
-        found.append(middle)
-    assert all(len(one) == size for one in found[:-1])
-    assert np.array_equal(np.concatenate(found), whole)
+    arrived, middles = 0, []
+
+    def blocks():
+        nonlocal arrived
+        for block in np.split(whole, np.cumsum(cuts)[:-1]):
+            arrived += len(block)
+            yield block
+            complete = sum(map(len, middles))
+            assert complete == max(0, (arrived - right) // size * size)
+        arrived = len(whole)
+
+    for chunk, before, after in chunks.chunks_with_context(blocks(), size, left, right, greedy):
+        middle = chunk[before : len(chunk) - after]
+        assert before == min(left, middle[0])
+        assert after == min(right, len(whole) - 1 - middle[-1])
+        assert np.array_equal(chunk, np.arange(chunk[0], chunk[-1] + 1))
+        middles.append(middle)
+    assert all(len(middle) % size == 0 if greedy else len(middle) == size for middle in middles[:-1])
+    assert not greedy or len(middles) <= len(cuts) + 1
+    assert np.array_equal(np.concatenate([np.zeros(0), *middles]), whole)

@@ -8,24 +8,31 @@ from numpy.typing import NDArray
 from vqspeech.shapes import Wave
 
 
-def chunks_with_context(blocks: Iterable[NDArray], size: int, context: int) -> Iterator[tuple[NDArray, int, int]]:
-    """Chunks of `size` items with `context` items on either side, from blocks of any size.
+def chunks_with_context(
+    blocks: Iterable[NDArray], size: int, left: int, right: int, greedy: bool = False
+) -> Iterator[tuple[NDArray, int, int]]:
+    """Chunks of `size` items with `left` items before them and `right` items after them, from blocks of any size.
 
-    Yields (chunk with its context, items of context before, items of context after); at the two ends there is less
-    context, or none.  Every item is in exactly one chunk without its context.  `context` is smaller than `size`.
+    Yields (chunk with its context, items of context before, items of context after) as soon as its items are there; at
+    the two ends there is less context, or none.  Every item is in exactly one chunk without its context.
+
+    Args:
+        greedy: whether a chunk is as many times `size` as is complete, so that each block gives one chunk at most.
     """
     before, buffer = 0, None
     for block in blocks:
         buffer = block if buffer is None else np.concatenate([buffer, block])
-        while len(buffer) > before + size + context:
-            yield buffer[: before + size + context], before, context
-            buffer = buffer[before + size - context :]
-            before = context
-    while buffer is not None and len(buffer) > before:
-        after = min(context, max(0, len(buffer) - before - size))
-        yield buffer[: before + size + after], before, after
-        buffer = buffer[before + size - context :] if after else None
-        before = context
+        while (complete := len(buffer) - before - right) >= size:
+            number = complete // size * size if greedy else size
+            yield buffer[: before + number + right], before, right
+            start = max(0, before + number - left)
+            buffer, before = buffer[start:], before + number - start
+    while buffer is not None and (rest := len(buffer) - before):
+        number = rest if greedy else min(size, rest)
+        after = min(right, rest - number)
+        yield buffer[: before + number + after], before, after
+        start = max(0, before + number - left)
+        buffer, before = buffer[start:], before + number - start
 
 
 def crossfade(parts: Iterable[tuple[Wave, int]], overlap: int, fade: int) -> Iterator[Wave]:

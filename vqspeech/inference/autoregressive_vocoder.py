@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vqspeech.audio.chunks import chunks_with_context, crossfade
@@ -71,20 +72,55 @@ class AutoregressiveVocoder:
                 yield number, wave
 
     @property
+    def lookahead(self) -> int:
+        """See `Vocoder.lookahead`."""
+        return self._conditioning.right_context * self._model.hop + self._conditioning.filter_context
+
+    def stream(self, request: IndexedRequest) -> Iterator[Wave]:
+        """See `Vocoder.stream`; it samples one segment without end."""
+        bands, context = self._conditioning.wavenet.bands, self._conditioning.filter_context
+        for symbols, before, after in chunks_with_context(self._symbols(request), bands, context, context, greedy=True):
+            yield self._conditioning.wave(symbols)[before : len(symbols) - after]
+
+    @torch.inference_mode()
+    def _symbols(self, request: IndexedRequest) -> Iterator[NDArray]:
+        """The symbols of a request, sampled one after another."""
+        conditioning, frames_per_code = self._conditioning, self._model.hop // self._conditioning.samples_per_frame
+        temperature, top_p, seed = request.sampling
+        rng, state = np.random.default_rng(seed), None
+        for piece, before, after in chunks_with_context(
+            request.pieces, 1, conditioning.left_context, conditioning.right_context, greedy=True
+        ):
+            n_codes = len(piece) - before - after
+            cond = self._condition(piece, request.speaker)
+            cond = cond[:, :, frames_per_code * before : frames_per_code * (before + n_codes)]
+            uniforms = torch.from_numpy(rng.random(n_codes * self._model.hop, dtype=np.float32)).to(cond.device)[None]
+            symbols, state = self._engine.generate(
+                conditioning.wavenet, cond, uniforms, temperature, state, top_p=top_p
+            )
+            yield symbols[0].cpu().numpy()
+
+    def _condition(self, codes: NDArray, speaker: Tensor) -> Tensor:
+        """Conditioning of codes, (codes, codebooks) -> (1, cond, frames)."""
+        latents = self._model.quantizer.decode(torch.from_numpy(codes).to(speaker.device)[None])
+        return self._conditioning.condition(latents, speaker)
+
+    @property
     def _overlap(self) -> int:
         """Samples in which two segments overlap: whole codes."""
         return math.ceil(OVERLAP_S * self._model.sample_rate / self._model.hop) * self._model.hop
 
     def _segments(self, number: int, request: IndexedRequest) -> Iterator[_Segment]:
         conditioning, hop, device = self._conditioning, self._model.hop, request.speaker.device
-        frames_per_code, lookahead = hop // conditioning.samples_per_frame, conditioning.lookahead
+        frames_per_code, left = hop // conditioning.samples_per_frame, conditioning.left_context
         lead = math.ceil((conditioning.wavenet.receptive_field + self._overlap) / hop)
         length = max(round(SEGMENT_S * self._model.sample_rate / hop), 2 * lead)
         rng, uniforms = np.random.default_rng(request.sampling.seed), np.zeros(0, np.float32)
-        for piece, before, after in chunks_with_context(request.pieces, length, lead + lookahead):
-            latents = self._model.quantizer.decode(torch.from_numpy(piece).to(device)[None])
-            n_codes, n_lead = len(piece) - before - after, max(0, before - lookahead)
-            cond = conditioning.condition(latents, request.speaker)[0]
+        for piece, before, after in chunks_with_context(
+            request.pieces, length, lead + left, conditioning.right_context
+        ):
+            n_codes, n_lead = len(piece) - before - after, max(0, before - left)
+            cond = self._condition(piece, request.speaker)[0]
             cond = cond[:, frames_per_code * (before - n_lead) : frames_per_code * (before + n_codes)]
             new = rng.random(n_codes * hop, dtype=np.float32)
             uniforms = np.concatenate([uniforms[len(uniforms) - n_lead * hop :], new])

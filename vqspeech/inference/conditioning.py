@@ -21,13 +21,16 @@ from vqspeech.shapes import Wave
 class Conditioning(Protocol):
     """A WaveNet with its conditioning.
 
-    `samples_per_frame`: samples a frame of conditioning; `lookahead`: codes on either side of a code that its
-    conditioning depends on.
+    `samples_per_frame`: samples a frame of conditioning; `left_context`, `right_context`: number of earlier and of
+    later codes that the conditioning of a code depends on (among them, F0 is interpolated through unvoiced frames);
+    `filter_context`: symbols on either side of a symbol that its wave depends on.
     """
 
     wavenet: WaveNet
     samples_per_frame: int
-    lookahead: int
+    left_context: int
+    right_context: int
+    filter_context: int
 
     def condition(self, latents: Latents, speakers: Tensor) -> Cond:
         """(batch, dim, codes) -> (batch, cond, codes * hop / samples_per_frame)."""
@@ -43,7 +46,8 @@ class CodeConditioning:
 
     def __init__(self, model: VQVAE) -> None:
         self._model = model
-        self.wavenet, self.samples_per_frame, self.lookahead = model.wavenet, model.hop, model.lookahead
+        self.wavenet, self.samples_per_frame = model.wavenet, model.hop
+        self.left_context, self.right_context, self.filter_context = model.left_context, model.right_context, 0
 
     def condition(self, latents: Latents, speakers: Tensor) -> Cond:
         """See `VQVAE.condition`."""
@@ -61,7 +65,9 @@ class AcousticConditioning:
         self._model, self._vocoder = model, vocoder
         self.wavenet, self.samples_per_frame = vocoder.wavenet, vocoder.step
         self._frames_per_code = model.hop // vocoder.step
-        self.lookahead = model.lookahead + math.ceil(vocoder.context / self._frames_per_code) + 1
+        context = math.ceil((vocoder.context + self._frames_per_code / 2) / self._frames_per_code)
+        self.left_context, self.right_context = model.left_context + context, model.right_context + context
+        self.filter_context = vocoder.filterbank.context * vocoder.bands
 
     def condition(self, latents: Latents, speakers: Tensor) -> Cond:
         """The conditioning of the acoustic features that the acoustic model predicts."""

@@ -32,33 +32,53 @@ class SourceFilterVocoder:
     def decode(self, requests: Iterable[IndexedRequest], progress: Callable[[int], None]) -> Iterator[tuple[int, Wave]]:
         """See `Vocoder.decode`."""
         for number, request in enumerate(requests):
-            for wave in self._vocode(request):
+            for wave in self._vocode(request, round(SEGMENT_S * self._model.sample_rate / self._model.hop)):
                 progress(len(wave))
                 yield number, wave
 
+    @property
+    def lookahead(self) -> int:
+        """See `Vocoder.lookahead`: half a frame for the interpolation of F0, and a window."""
+        return self._model.right_context * self._model.hop + self._edge
+
+    @property
+    def _edge(self) -> int:
+        """Samples before the end of the frames that are predicted which depend on later frames."""
+        return math.ceil(self._model.hop / 2) + self._mel.win_length
+
+    def stream(self, request: IndexedRequest) -> Iterator[Wave]:
+        """See `Vocoder.stream`; the wave is that of `decode`."""
+        return self._vocode(request, None)
+
     @torch.inference_mode()
-    def _vocode(self, request: IndexedRequest) -> Iterator[Wave]:
-        """The wave of a request in segments; it does not depend on how the codes are cut into pieces."""
+    def _vocode(self, request: IndexedRequest, frames: int | None) -> Iterator[Wave]:
+        """The wave of a request, of `frames` codes at a time, or as many as are complete (None)."""
         model, mel, speaker = self._model, self._mel, request.speaker
         hop, sample_rate, device = model.hop, model.sample_rate, speaker.device
-        edge = math.ceil(2 * mel.n_fft / hop)  # frames that share an analysis window with a frame
+        left, right = model.left_context, model.right_context
+        lead = math.ceil((self._edge + mel.win_length) / hop) + 1  # frames before, whose windows reach what is to come
         rng, noise = np.random.default_rng(request.sampling.seed), np.zeros(0, np.float32)
-        previous, start_phase = torch.zeros(1, 0, device=device), 0.0  # the phase, in cycles, of the frames before
-        length = max(round(SEGMENT_S * sample_rate / hop), edge + model.lookahead + 1)
-        for piece, before, after in chunks_with_context(request.pieces, length, edge + model.lookahead):
-            frames, lead, trail = len(piece) - before - after, min(edge, before), min(edge, after)
-            first, last = before - lead, before + frames + trail
+        phase, done = torch.zeros(1, 0, device=device), 0  # in cycles, of the window's samples up to the `done`th
+        window_start, chunk_start = 0, 0  # in samples
+        for piece, before, after in chunks_with_context(
+            request.pieces, frames or 1, lead + left, right, greedy=frames is None
+        ):
+            first, last = before - min(lead, before), len(piece) - after
+            dropped = chunk_start - (before - first) * hop - window_start
+            window_start, chunk_start = window_start + dropped, chunk_start + (last - before) * hop
             latents = model.quantizer.decode(torch.from_numpy(piece).to(device)[None])
             prediction = model.predict_acoustics(latents, speaker)
             f0 = interpolate_f0(prediction.f0, hop)[:, first * hop : last * hop]
-            phase = f0_to_phase(f0[:, lead * hop :], sample_rate, start_phase)
-            start_phase = float(phase[0, frames * hop - 1])
-            phase = torch.cat([previous[:, previous.shape[1] - lead * hop :], phase], dim=1)
-            noise = np.concatenate([noise, rng.random((last - first) * hop - len(noise), dtype=np.float32)])
+            noise = np.concatenate([noise[dropped:], rng.random(f0.shape[1] + dropped - len(noise), dtype=np.float32)])
+            known = done - window_start
+            phase = phase[:, phase.shape[1] - known :]
+            start = float(phase[0, -1]) if known else 0.0
+            phase = torch.cat([phase, f0_to_phase(f0[:, known:], sample_rate, start)], dim=1)
+            complete = max(known, f0.shape[1] - (self._edge if after else 0))
             log_mel = _formant_postfilter(prediction.log_mel[:, first:last].reshape(1, -1, N_MELS))
             wave = synthesize(mel, log_mel, f0, phase, torch.from_numpy(noise).to(device)[None], sample_rate)
-            yield wave[0, lead * hop : (lead + frames) * hop].clamp(-1, 1).cpu().numpy()
-            previous, noise = phase[:, : (lead + frames) * hop], noise[max(0, lead + frames - edge) * hop :]
+            yield wave[0, known:complete].clamp(-1, 1).cpu().numpy()
+            phase, done = phase[:, :complete], window_start + complete
 
 
 def _formant_postfilter(log_mel: Tensor) -> Tensor:

@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from vqspeech.audio import mulaw
-from vqspeech.audio.chunks import chunks_with_context
 from vqspeech.audio.preprocessing import preprocessed
 from vqspeech.engines.protocol import ENGINES, load_engine
 from vqspeech.errors import InputError, check_codebooks, warn
 from vqspeech.inference.autoregressive_vocoder import AutoregressiveVocoder
 from vqspeech.inference.conditioning import AcousticConditioning, CodeConditioning
+from vqspeech.inference.encoding import encoding_lookahead, encoding_stages
 from vqspeech.inference.sampling_config import SamplingConfig
 from vqspeech.inference.source_filter_vocoder import SourceFilterVocoder
 from vqspeech.inference.vocoder import IndexedRequest, Request, Vocoder
@@ -149,17 +149,20 @@ class SpeechCodec:
         waves = [*self.decode_pieces([codes], speaker, sampling)]
         return np.concatenate(waves or [np.zeros(0, np.float32)])[:length]
 
-    @torch.inference_mode()
-    def encode_blocks(self, blocks: Iterable[Wave]) -> Iterator[Codes]:
-        """The codes of a wave that arrives in blocks of any size, a piece at a time; it is preprocessed here."""
-        hop, context = self.hop, self.net.margin
-        classes = (mulaw.compress(block) for block in preprocessed(blocks, self.sample_rate, warn))
-        for piece, before, after in chunks_with_context(classes, max(CHUNK_FRAMES, 2 * context) * hop, context * hop):
-            short = -len(piece) % hop  # only the last piece: silence fills its last frame
-            padded = np.pad(piece, (0, short), constant_values=mulaw.SILENCE)
-            codes = self.net.encode(torch.from_numpy(padded).to(self.device)[None])[0, :, : self.codebooks]
-            codes = codes.cpu().numpy()
-            yield codes[before // hop : len(codes) - after // hop]
+    def encode_blocks(
+        self, blocks: Iterable[Wave], frames: int | None = CHUNK_FRAMES, lookahead_s: float | None = None
+    ) -> Iterator[Codes]:
+        """The codes of a wave that arrives in blocks of any size; it is preprocessed here.
+
+        Args:
+            frames: codes of a piece; None: as many as each block completes, for live use.
+            lookahead_s: seconds that the means of spectra and F0 look ahead, at most and by default the model's
+                `cmn_window_s`.
+        """
+        pieces: Iterable[NDArray] = (mulaw.compress(block) for block in preprocessed(blocks, self.sample_rate, warn))
+        for stage in encoding_stages(self.net, lookahead_s):
+            pieces = stage(pieces, frames, self.device)
+        return (codes[:, : self.codebooks] for codes in pieces)
 
     def decode_pieces(
         self, pieces: Iterable[Codes], speaker: str, sampling: SamplingConfig = SamplingConfig()
@@ -188,6 +191,20 @@ class SpeechCodec:
             progress(decoded)
 
         return self._vocoder.decode(map(self._indexed, requests), add)
+
+    def decode_live(
+        self, pieces: Iterable[Codes], speaker: str, sampling: SamplingConfig = SamplingConfig()
+    ) -> Iterator[Wave]:
+        """Speech from codes that arrive in pieces: of each as much as is complete; see `Vocoder.stream`."""
+        return self._vocoder.stream(self._indexed(Request(pieces, speaker, sampling)))
+
+    def live_latency(self, lookahead_s: float | None = None) -> int:
+        """Samples by which decoded speech lags behind a wave that arrives in whole codes, when both are live.
+
+        It is the sum of what features, encoder, acoustic model and vocoder look ahead.
+        """
+        lookahead = encoding_lookahead(encoding_stages(self.net, lookahead_s), self.hop)
+        return math.ceil(lookahead / self.hop) * self.hop + self._vocoder.lookahead
 
     def _indexed(self, request: Request) -> IndexedRequest:
         request.sampling.check()

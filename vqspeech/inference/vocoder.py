@@ -33,6 +33,15 @@ class IndexedRequest(NamedTuple):
 class Vocoder(Protocol):
     """Turns codes into a wave; two implementations: `SourceFilterVocoder` and `AutoregressiveVocoder`."""
 
+    @property
+    def lookahead(self) -> int:
+        """Number of samples before the end of the codes so far whose wave depends on later codes."""
+        ...
+
+    def stream(self, request: IndexedRequest) -> Iterator[Wave]:
+        """The wave of a request: of each piece of codes as much as is complete; for live use."""
+        ...
+
     def decode(self, requests: Iterable[IndexedRequest], progress: Callable[[int], None]) -> Iterator[tuple[int, Wave]]:
         """Waves of several requests: pairs of a request's number and the next part of its wave, in order.
 
