@@ -121,6 +121,16 @@ def test_an_example_and_the_microphone_are_recordings_too(page):
 
 
 @browser_only
+def test_what_the_microphone_hears_is_spoken_live(page):
+    _tab(page, "Live")
+    page.get_by_role("button", name="Record", exact=True).last.click()
+    page.get_by_text("ms behind you").wait_for()
+    page.wait_for_function("[...document.querySelectorAll('audio')].some(player => player.duration > 1)")
+    page.get_by_role("button", name="Stop").last.click()
+    page.get_by_role("button", name="Record", exact=True).last.wait_for()
+
+
+@browser_only
 def test_an_error_is_a_sentence_and_the_page_lives_on(page, tmp_path, wav):
     page.get_by_role("button", name="Convert", exact=True).click()
     page.get_by_text("there is no recording yet; record or upload one").wait_for()

@@ -12,6 +12,8 @@ from vqspeech.errors import InputError
 
 QUEUE, WORKERS = 16, 8
 """Requests that wait at most, and threads that answer what is quick; only one speaks at a time."""
+LIVE_CHUNK_S = 0.25
+"""Time between two chunks of a microphone."""
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' blob: data:; "
@@ -45,6 +47,8 @@ def build(demo_service: DemoService) -> Any:
 
         with gr.Tab("Convert", id="convert"):
             _convert_tab(gr, demo_service, voice_list)
+        with gr.Tab("Live", id="live"):
+            _live_tab(gr, demo_service, voice_list)
         with gr.Tab("Voices", id="voices"):
             enrolling = _voices_tab(gr, demo_service)
         with gr.Tab("Codec", id="codec"):
@@ -156,6 +160,41 @@ def _convert_tab(gr: Any, demo_service: DemoService, voice_list: Callable[..., A
 
     inputs, outputs = [recording, voice, temperature, level, vocoder], [result, about, wav, vqs, picture]
     _on(gr, go.click, convert, inputs, outputs, "convert")
+
+
+def _live_tab(gr: Any, demo_service: DemoService, voice_list: Callable[..., Any]) -> None:
+    gr.Markdown(
+        "Speak, and hear yourself in another voice; with headphones, or it hears itself. A browser adds a second or "
+        "two; `vqspeech live` does not."
+    )
+    with gr.Row():
+        with gr.Column():
+            voice = voice_list("Voice")
+            microphone = gr.Audio(label="Your microphone", sources=["microphone"], streaming=True, type="numpy")
+        with gr.Column():
+            result = gr.Audio(label="You, in this voice", streaming=True, autoplay=True, interactive=False)
+            note = gr.Markdown()
+    state = gr.State(None, time_to_live=demo_service.upload_folder.limits.kept_s)
+
+    def start(voice: str) -> tuple[Any, str]:
+        live = demo_service.live(voice)
+        return live, f"{voice}, {1000 * live.latency_s:.0f} ms behind you, and what the browser adds."
+
+    def listen(heard: tuple[int, Any] | None, live: Any) -> None:
+        if live and heard:
+            live.push(*heard)
+
+    def speak(live: Any) -> Any:
+        yield from live.chunks() if live else ()
+
+    quiet = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": WORKERS}
+    started = microphone.start_recording(_reported(gr, start, "live"), [voice], [state, note], **quiet)
+    started.then(speak, [state], [result], **quiet)
+    microphone.stream(
+        _reported(gr, listen, "live"), [microphone, state], None, stream_every=LIVE_CHUNK_S,
+        time_limit=demo_service.upload_folder.limits.work_s, **quiet,
+    )  # fmt: skip
+    microphone.stop_recording(lambda live: live and live.stop(), [state], None, **quiet)
 
 
 class _Enrolling:
@@ -290,7 +329,13 @@ def _recording(gr: Any, label: str) -> Any:
 
 
 def _on(gr: Any, event: Any, act: Callable[..., Any], inputs: list[Any], outputs: list[Any], name: str) -> Any:
-    """Connects a button with an act, one at a time on all pages; what goes wrong is a sentence."""
+    """Connects a button with an act, one at a time on all pages."""
+    act = _reported(gr, act, name)
+    return event(act, inputs, outputs, api_name=name, concurrency_id="speaking", concurrency_limit=1)
+
+
+def _reported(gr: Any, act: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """An act whose errors are sentences on the page."""
 
     @wraps(act)
     def note(*arguments: Any, **options: Any) -> Any:
@@ -303,7 +348,7 @@ def _on(gr: Any, event: Any, act: Callable[..., Any], inputs: list[Any], outputs
             sentence = "This did not work, and it is not your fault; try another recording."
             raise gr.Error(sentence, duration=15, print_exception=False) from error
 
-    return event(note, inputs, outputs, api_name=name, concurrency_id="speaking", concurrency_limit=1)
+    return note
 
 
 def _shown(progress: Any, text: str) -> Callable[[float], None]:

@@ -10,11 +10,13 @@ import numpy as np
 from vqspeech import audio
 from vqspeech.codec import bitstream, vqs_files
 from vqspeech.data import synthetic
+from vqspeech.demo.live_voice import LiveVoice
 from vqspeech.demo.uploads import Limits, Tell, UploadFolder, hide_path, safe_filename
 from vqspeech.errors import InputError
 from vqspeech.evaluation import figures
 from vqspeech.evaluation.code_phones import CodePhoneMap, rank_by_first_component
 from vqspeech.inference import conversion, prior_speech, speaker_enrolment
+from vqspeech.inference.live import LiveConverter
 from vqspeech.inference.prior_sampler import PriorSampler
 from vqspeech.inference.sampling_config import SamplingConfig
 from vqspeech.inference.speech_codec import SOURCE_FILTER, WAVENET, SpeechCodec
@@ -23,6 +25,8 @@ from vqspeech.shapes import Codes, Wave
 
 EXAMPLES = (2, 3)
 """Voices of the mini corpus whose recordings are offered to begin with."""
+LIVE_BLOCK_MS = 100.0
+"""Blocks of a live conversion: a browser sends such ones, and longer ones are less work."""
 REPEATS = 8
 """Frames for which a code sounds when one listens to it alone."""
 
@@ -125,6 +129,16 @@ class DemoService:
         waves = {"your recording": source, voice: target}
         picture = _picture(request_dir, model, waves, converted.codes)
         return ConversionResult(target, vqs, picture, _sizes(vqs, target, seconds))
+
+    def live(self, voice: str, vocoder: str = "") -> LiveVoice:
+        """A live conversion to a voice of the first model.
+
+        Raises:
+            InputError: an unknown voice.
+        """
+        codec = self._with_vocoder("", vocoder)
+        with self._lock:
+            return LiveVoice(LiveConverter(codec, voice, LIVE_BLOCK_MS), self._lock, self.upload_folder.limits.work_s)
 
     def encode(
         self, recording: str | None, voice: str = "", name: str = "", codebooks: int | None = None
