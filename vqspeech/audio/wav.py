@@ -207,7 +207,7 @@ def _after_samples(file: BinaryIO, odd: int) -> tuple[Format, int] | bytes | Non
     _skip(file, odd)
     while len(head := _read(file, 8)) == 8:
         if head[:4] in (b"RIFF", b"RF64"):
-            return header(_Unread(head, file))
+            return header(Unread(head, file))
         if not _is_chunk(head[:4]):
             return head
         size = struct.unpack("<I", head[4:])[0]
@@ -215,13 +215,14 @@ def _after_samples(file: BinaryIO, odd: int) -> tuple[Format, int] | bytes | Non
     return None
 
 
-class _Unread:
+class Unread:
     """Pipe from which bytes that were read already are read again first."""
 
     def __init__(self, head: bytes, file: BinaryIO) -> None:
         self._head, self._file = head, file
 
     def read(self, size: int) -> bytes:
+        """At most `size` bytes."""
         head, self._head = self._head[:size], self._head[size:]
         return head + _read(self._file, size - len(head))
 

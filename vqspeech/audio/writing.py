@@ -63,12 +63,14 @@ class Writer:
 
 
 class PipeWriter:
-    """Writer of a 16-bit WAV of unknown length to stdout; a context manager."""
+    """Writer of a 16-bit WAV of unknown length, or of its samples alone, to stdout; a context manager."""
 
-    def __init__(self, sample_rate: int) -> None:
-        self.sample_rate = sample_rate
+    def __init__(self, sample_rate: int, header: bool = True) -> None:
+        self.sample_rate, self.header = sample_rate, header
 
     def __enter__(self) -> "PipeWriter":
+        if not self.header:
+            return self
         unknown_size, rate = struct.pack("<I", 0xFFFFFFFF), self.sample_rate
         form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
         sys.stdout.buffer.write(b"RIFF" + unknown_size + b"WAVE" + form + b"data" + unknown_size)

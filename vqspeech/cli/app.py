@@ -18,6 +18,7 @@ import typer
 from vqspeech import __version__
 from vqspeech.cli.codes import codes
 from vqspeech.cli.data import data
+from vqspeech.cli.live import live_app
 from vqspeech.cli.measure import measures
 from vqspeech.cli.models import models
 from vqspeech.cli.options import (
@@ -47,6 +48,7 @@ STOPPED = 130
 """Exit code after a signal that asks to end."""
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(codes)
+app.add_typer(live_app)
 app.add_typer(measures)
 app.add_typer(models)
 app.add_typer(data, name="data")
