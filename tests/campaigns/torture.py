@@ -403,7 +403,7 @@ def hostile_vqs(files: int, seed: int) -> Outcome:
         def read(path: Path) -> None:
             one = vqs_files._Decoding(model, [path.read_bytes()], "s1", SamplingConfig(), False, None, lambda _: None)
             codes = np.concatenate([np.zeros((0, model.codebooks), np.int64), *one.request.pieces])
-            one.own(np.zeros(len(codes) * model.hop, np.float32))
+            one.postprocess(np.zeros(len(codes) * model.hop, np.float32))
             one.finish()
             assert np.array_equal(codes, said), "other codes, untold"
 

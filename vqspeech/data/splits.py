@@ -48,7 +48,8 @@ def split(utterances: list[Utterance], seed: int = 0) -> dict[str, list[Utteranc
     if not all(parts.values()):
         raise InputError(
             f"{len(utterances)} utterances of {len(readers)} sentences by {len(counts)} speakers cannot be split: "
-            "a part would be empty, for no speaker leaves train; hold out whole speakers (--unseen-speakers), or train on all"
+            "a part would be empty, for no speaker leaves train; hold out whole speakers (--unseen-speakers), "
+            "or train on all"
         )
     return parts
 
