@@ -101,7 +101,7 @@ class Doom:
         """Presses a button for FRAME_SKIP ticks."""
         if not 0 <= action < len(ACTIONS):
             raise InputError(f"action {action} is none; choose 0 to {len(ACTIONS) - 1} ({', '.join(ACTIONS)})")
-        self._game.make_action([float(action == place + 1) for place in range(len(self.BUTTONS))], self.FRAME_SKIP)
+        self._game.make_action([float(action == button + 1) for button in range(len(self.BUTTONS))], self.FRAME_SKIP)
         return self._frame()
 
     def close(self) -> None:

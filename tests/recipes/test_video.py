@@ -173,7 +173,7 @@ def test_a_film_that_is_the_truth_follows_it_and_one_that_turns_the_other_way_do
 
     truth, other = film(2), film(-2)
     films = {"same": truth[:, 1:], "wrong": other[:, 1:]}
-    same, wrong = measures.beside(truth[:, 1:], films, truth[:, :1]).values()
+    same, wrong = measures.compare_films(truth[:, 1:], films, truth[:, :1]).values()
     assert same["along"] == pytest.approx(1.0)
     assert same["ways"] == 1.0
     assert same["error"] == [0.0] * 4
