@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from vqspeech import InputError, audio
-from vqspeech.audio.preprocessing import preprocessed
+from vqspeech.audio.preprocessing import Survey, preprocessed
 
 RATE = 16000
 
@@ -68,3 +68,10 @@ def test_an_offset_leaves_no_trace_and_blocks_no_seam(speech):
     pieces = np.split(wave, [1, 700, 701, 9000])
     assert np.array_equal(prepared(*pieces), prepared(wave))
     assert np.abs(prepared(wave) - wave).max() < 0.1
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_signalling_nan_counts_as_silence_in_a_survey():
+    survey = Survey()
+    survey.add(np.array([[0x7FA00000], [0x3F800000]], np.uint32).view(np.float32))
+    assert survey.peak == 1.0
