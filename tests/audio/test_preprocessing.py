@@ -46,9 +46,9 @@ def test_all_usual_types_and_shapes_become_the_same_wave(speech):
     floats = (wave / 32768).astype(np.float32)
     same = [wave, wave.astype(np.int32) << 16, floats.astype(np.float64), wave.astype(np.float32)]
     same += [np.stack([wave, wave], 1), np.stack([floats, floats]), floats[:, None]]
-    for one in same:
-        assert np.allclose(prepared(one), prepared(floats), atol=1e-6)
-        assert prepared(one).dtype == np.float32
+    for version in same:
+        assert np.allclose(prepared(version), prepared(floats), atol=1e-6)
+        assert prepared(version).dtype == np.float32
 
 
 @pytest.mark.parametrize(
