@@ -66,13 +66,13 @@ def check(
                 f"{target}: two results have this name and would overwrite each other; take them one by one"
             )
         real_paths.add(real)
-        if any(_same(source, target) or _holds(source, target) for source in read):
+        if any(_is_same_file(source, target) or _holds(source, target) for source in read):
             raise InputError(f"{target}: is read by this command; choose another place for the result")
         _check_replaced(target, target, [sources[number]] if each else sources, force)
     for folder in folders:
         if folder == files.STDOUT or (folder.exists() and not folder.is_dir()):
             raise InputError(f"{folder}: is no folder; name another one")
-        if any(_same(source, folder) for source in read):
+        if any(_is_same_file(source, folder) for source in read):
             raise InputError(f"{folder}: is read by this command; choose another folder for the result")
         for name in sorted(RESERVED):
             _check_replaced(folder / name, folder, sources, force)
@@ -84,7 +84,7 @@ def _check_replaced(path: Path, display: Path, sources: Sequence[str | Path], fo
         raise InputError(f"{display}: {problem}; replace it with --force, or choose another name")
 
 
-def _same(first: Path, second: Path) -> bool:
+def _is_same_file(first: Path, second: Path) -> bool:
     """Whether two paths lead to one file or folder, by whatever name."""
     with suppress(OSError):
         return first.samefile(second)
@@ -100,5 +100,5 @@ def _holds(directory: Path, target: Path) -> bool:
         return True
     with suppress(OSError, ValueError):
         if target.exists() and (folder / "wav.scp").is_file():
-            return any(_same(Path(row.rest), target) for row in kaldi.rows(folder / "wav.scp"))
+            return any(_is_same_file(Path(row.rest), target) for row in kaldi.rows(folder / "wav.scp"))
     return False

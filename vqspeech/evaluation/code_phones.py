@@ -46,8 +46,8 @@ class CodePhoneMap:
     def shares(self, code: int) -> list[tuple[str, float]]:
         """P(phone | code), the most frequent first."""
         counts = self._counts[code]
-        order = [at for at in np.argsort(-counts, kind="stable") if counts[at]]
-        return [(phones.PHONES[at], float(counts[at] / counts.sum())) for at in order]
+        order = [index for index in np.argsort(-counts, kind="stable") if counts[index]]
+        return [(phones.PHONES[index], float(counts[index] / counts.sum())) for index in order]
 
 
 def rank_by_first_component(codebook: torch.Tensor) -> NDArray[np.floating]:

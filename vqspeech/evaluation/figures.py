@@ -65,8 +65,8 @@ def codebook(places: NDArray[np.floating], groups: Sequence[str], names: Sequenc
     for number, group in enumerate(sorted(set(groups))):
         members = [at for at, label in enumerate(groups) if label == group]
         axes.scatter(*places[members].T, s=60, color=f"C{number}", label=group, alpha=0.35, linewidths=0)
-    for place, name in zip(places, names, strict=True):
-        axes.annotate(name, place, fontsize=6, ha="center", va="center")
+    for point, name in zip(places, names, strict=True):
+        axes.annotate(name, point, fontsize=6, ha="center", va="center")
     axes.set(xticks=[], yticks=[])
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure

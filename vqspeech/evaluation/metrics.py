@@ -21,7 +21,7 @@ def loudness_db(wave: Wave, sample_rate: int) -> NDArray[np.float32]:
     return np.maximum(10 * np.log10(power + 1e-12), FLOOR_DB).astype(np.float32)
 
 
-def contour_correlation(reference: Wave, other: Wave, sample_rate: int) -> float:
+def contour_correlation(reference: Wave, wave: Wave, sample_rate: int) -> float:
     """Loudness correlation of two waves of one length: Pearson's r of their levels in dB.
 
     0 where one of them has no contour, such as steady noise or silence.
@@ -30,7 +30,7 @@ def contour_correlation(reference: Wave, other: Wave, sample_rate: int) -> float
     >>> round(contour_correlation(wave, wave / 2, 16000), 2)
     1.0
     """
-    contours = [loudness_db(wave, sample_rate) for wave in (reference, other)]
+    contours = [loudness_db(signal, sample_rate) for signal in (reference, wave)]
     size = min(map(len, contours))
     first, second = (contour[:size] - contour[:size].mean() for contour in contours)
     scale = float(np.linalg.norm(first) * np.linalg.norm(second))

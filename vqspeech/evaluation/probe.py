@@ -162,11 +162,11 @@ def _scored_frames(labels: NDArray[np.int64], policy: str) -> NDArray[np.bool_]:
     """Frames that are scored."""
     if policy == "raw":
         return np.ones(len(labels), bool)
-    spoken = labels != PAUSE
-    if policy == "edges cut" and spoken.any():
-        first, last = np.flatnonzero(spoken)[[0, -1]]
-        spoken[first : last + 1] = True
-    return spoken
+    is_speech = labels != PAUSE
+    if policy == "edges cut" and is_speech.any():
+        first, last = np.flatnonzero(is_speech)[[0, -1]]
+        is_speech[first : last + 1] = True
+    return is_speech
 
 
 def _stretches(part: list[EncodedUtterance], symbols: list[NDArray[np.int64]], policy: str) -> list[LabelledFrames]:

@@ -48,7 +48,7 @@ def train_vocoder(
     speakers = sorted({speaker for part in parts for speaker in part.speakers})
     model = drawn(lambda: WaveNetVocoder(settings.vocoder), settings.training.seed)
     places = spread(list(dict(zip(train, parts, strict=True)).values()), GAINS_S * settings.vocoder.sample_rate)
-    model.measure_gains_([torch.from_numpy(_whole_frames(part[at], model.step)) for part, at in places])
+    model.measure_gains_([torch.from_numpy(_whole_frames(part[index], model.step)) for part, index in places])
     if settings.training.init_from:
         initial = checkpoint.load_vocoder(settings.training.init_from)
         if initial.config.vocoder != settings.vocoder:
@@ -99,8 +99,8 @@ def _predicted(
         if id(part) in features:
             continue
         rows = []
-        for at, row in enumerate(part.rows):
-            batch = utterance_batch(mulaw.as_classes(part[at]), row_of_speaker[row.speaker], model.hop)
+        for index, row in enumerate(part.rows):
+            batch = utterance_batch(mulaw.as_classes(part[index]), row_of_speaker[row.speaker], model.hop)
             latents = model.quantizer.decode(model.encode(batch.classes))
             log_mel, f0 = predicted_features(model, latents, batch.speakers, model.hop // step)
             rows.append(torch.cat([log_mel[0].t(), f0[0, :, None]], dim=1).numpy().astype(np.float16))
@@ -112,8 +112,8 @@ def _predicted(
 def measure_vocoder(vocoder: WaveNetVocoder, places: list[tuple[MulawShards, int]]) -> float:
     """Bits per sample of some utterances, each a packed folder and the place in it; whole, in float32."""
     bits, samples = 0.0, 0
-    for part, at in places:
-        wave = torch.from_numpy(_whole_frames(part[at], vocoder.step))
+    for part, index in places:
+        wave = torch.from_numpy(_whole_frames(part[index], vocoder.step))
         batch = WaveBatch(wave, torch.zeros(wave.shape, dtype=torch.int8), torch.zeros(1, dtype=torch.long))
         bits += float(vocoder.loss(batch).parts["bits_per_sample"]) * wave.shape[1]
         samples += wave.shape[1]
