@@ -156,6 +156,27 @@ def talk(request):
 
 
 @pytest.fixture
+def vocoder_settings():
+    """Settings of a vocoder small enough to train in a second; vocoder_settings(sizes, **training)."""
+    from vqspeech import config
+
+    def make(sizes=None, **training) -> config.VocoderConfig:
+        vocoder = {
+            "residual_channels": 16, "skip_channels": 16, "layers": 4, "layers_per_stack": 4, "cond_channels": 16,
+            "n_mels": 20,
+        }  # fmt: skip
+        tree = {
+            "learning_rate": 1e-2, "warmup_steps": 1, "ema_decay": 0.0, "batch_size": 2, "segment_length": 3200,
+            "decoder_segment_length": 1600, "evaluate_every": 1000, "log_audio": 0,
+        }  # fmt: skip
+        return config.VocoderConfig(
+            vocoder=config.Vocoder(**vocoder | (sizes or {})), training=config.Training(**tree | training)
+        )
+
+    return make
+
+
+@pytest.fixture
 def spoken(tmp_path, speech):
     """A data directory of two speakers, packed at 16 bits."""
     from vqspeech.audio.io import write

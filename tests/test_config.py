@@ -32,7 +32,7 @@ def test_an_override_replaces_one_value(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "overrides", "told"),
+    ("text", "overrides", "message"),
     [
         ("training: {bacth_size: 3}", [], r"unknown key training\.bacth_size; did you mean 'batch_size'\?"),
         ("modle: {}", [], r"unknown key modle; did you mean 'model'\?"),
@@ -47,9 +47,9 @@ def test_an_override_replaces_one_value(tmp_path):
         ("a: [", [], "cannot be read as YAML"),
     ],
 )
-def test_a_fault_is_one_line_with_the_cure(tmp_path, text, overrides, told):
+def test_a_fault_is_one_line_with_the_cure(tmp_path, text, overrides, message):
     (tmp_path / "a.yaml").write_text(text)
-    with pytest.raises(InputError, match=told) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         config.load(tmp_path / "a.yaml", overrides)
     assert "\n" not in str(caught.value)
 
@@ -60,7 +60,7 @@ def test_a_missing_config_is_told():
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (
             ["model.features.use_f0=true"],
@@ -87,7 +87,7 @@ def test_a_missing_config_is_told():
         (["training.stage=acoustic"], "the acoustic stage needs an acoustic model; set model.acoustic.channels"),
     ],
 )
-def test_what_does_not_go_together_is_told_with_its_cure(tmp_path, overrides, told):
+def test_what_does_not_go_together_is_told_with_its_cure(tmp_path, overrides, message):
     (tmp_path / "config.yaml").write_text("{}")
-    with pytest.raises(InputError, match=re.escape(told)):
+    with pytest.raises(InputError, match=re.escape(message)):
         config.load(tmp_path / "config.yaml", overrides)

@@ -60,19 +60,19 @@ prior=$model-prior
 prior_config=egs/vctk/conf/$([ -n "$vctk" ] && echo prior || echo mini_prior).yaml
 began=$SECONDS
 
-run_stage() {  # run_stage NUMBER NAME ROOM COMMAND...: ROOM is the directory that the stage adds to
-  local number=$1 name=$2 room=$3
+run_stage() {  # run_stage NUMBER NAME DIR COMMAND...: DIR is the directory that the stage adds to
+  local number=$1 name=$2 dir=$3
   shift 3
   [ "$number" -ge "$stage" ] && [ "$number" -le "$stop_stage" ] || return 0
-  if [ -e "$room/.done/$name" ]; then echo "stage $number, $name: $room is done"; return 0; fi
-  echo "stage $number, $name: $room"
+  if [ -e "$dir/.done/$name" ]; then echo "stage $number, $name: $dir is done"; return 0; fi
+  echo "stage $number, $name: $dir"
   "$@"
-  mkdir -p "$room/.done"
-  touch "$room/.done/$name"
+  mkdir -p "$dir/.done"
+  touch "$dir/.done/$name"
 }
 
 parts=("$data/train" "$data/dev" "$data/test")
-for one in ${extra[@]+"${extra[@]}"}; do parts+=("$data/extra/$(basename "$one")"); done
+for source in ${extra[@]+"${extra[@]}"}; do parts+=("$data/extra/$(basename "$source")"); done
 
 make_data() {
   [ -n "$vctk" ] || $cpu_cmd data mini downloads/mini
@@ -87,7 +87,7 @@ make_extra() {  # make_extra FROM TO
 }
 
 learned=(--data "$data/train")
-for one in ${extra[@]+"${extra[@]}"}; do learned+=(--data "$data/extra/$(basename "$one")"); done
+for source in ${extra[@]+"${extra[@]}"}; do learned+=(--data "$data/extra/$(basename "$source")"); done
 
 train_vqvae() {
   $train_cmd train "$config" ${overrides[@]+"${overrides[@]}"} "${learned[@]}" --held-out "$data/dev" --out "$model"
@@ -150,8 +150,8 @@ phone_labels=$labels
 can_probe=$([ -n "$phone_labels" ] || python -c 'import pocketsphinx' 2> /dev/null && echo yes || true)
 
 run_stage 1 data "$data" make_data
-for one in ${extra[@]+"${extra[@]}"}; do
-  run_stage 1 data "$data/extra/$(basename "$one")" make_extra "$one" "$data/extra/$(basename "$one")"
+for source in ${extra[@]+"${extra[@]}"}; do
+  run_stage 1 data "$data/extra/$(basename "$source")" make_extra "$source" "$data/extra/$(basename "$source")"
 done
 for part in "${parts[@]}"; do run_stage 2 validation "$part" $cpu_cmd data validate "$part"; done
 for part in "${parts[@]}"; do run_stage 3 packing "$part" $cpu_cmd data pack "$part" --nj "$nj"; done

@@ -27,8 +27,8 @@ class Drawn(torch.utils.data.Dataset):
         return len(self.pictures.levels)
 
     def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
-        at = shuffled(number, len(self), self.seed)
-        picture = self.pictures.levels[at]
+        index = shuffled(number, len(self), self.seed)
+        picture = self.pictures.levels[index]
         mirrored = self.flip and np.random.default_rng([self.seed, 1, number]).random() < 0.5
         return torch.from_numpy(picture[:, :, ::-1].copy() if mirrored else picture), number
 
@@ -59,8 +59,8 @@ class DrawnCodes(torch.utils.data.Dataset):
         return len(self.codes)
 
     def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
-        at = shuffled(number, len(self), self.seed)
-        return self.codes[at], int(self.kinds[at]) if len(self.kinds) else -1
+        index = shuffled(number, len(self), self.seed)
+        return self.codes[index], int(self.kinds[index]) if len(self.kinds) else -1
 
 
 def codes_of(examples: list[tuple[torch.Tensor, int]]) -> CodeBatch:
@@ -75,18 +75,18 @@ def train(model: Any, data: torch.utils.data.Dataset, collate: Any, held_out: An
     Args:
         settings: of `config.Training`, on top of those of the paper's section 4.1.
     """
-    usual = {"learning_rate": 2e-4, "batch_size": 128, "max_steps": 250_000, "ema_decay": 0.999}
-    usual |= {"warmup_steps": 50, "evaluate_every": 1000, "save_every": 1000, "keep_checkpoints": 1}
+    defaults = {"learning_rate": 2e-4, "batch_size": 128, "max_steps": 250_000, "ema_decay": 0.999}
+    defaults |= {"warmup_steps": 50, "evaluate_every": 1000, "save_every": 1000, "keep_checkpoints": 1}
     out.mkdir(parents=True, exist_ok=True)
 
-    def shown(now: loop.Progress) -> None:
-        numbers = " ".join(f"{name} {value:.3f}" for name, value in now.numbers.items() if "bits_per" in name)
-        print(f"\r{out.name} {100 * now.fraction:.0f} % step {now.step} {numbers} ", end="", file=sys.stderr)
+    def report(progress: loop.Progress) -> None:
+        numbers = " ".join(f"{name} {value:.3f}" for name, value in progress.numbers.items() if "bits_per" in name)
+        print(f"\r{out.name} {100 * progress.fraction:.0f} % step {progress.step} {numbers} ", end="", file=sys.stderr)
 
     loop.fit(
-        model, data, collate, config.Training(**usual | settings), out,
+        model, data, collate, config.Training(**defaults | settings), out,
         save=lambda learner: save_file(dict(learner.state_dict()), out / "model.safetensors"),
-        evaluate=lambda learner: EvalResult(held_out(learner.eval()), {}, 0), report=shown,
+        evaluate=lambda learner: EvalResult(held_out(learner.eval()), {}, 0), report=report,
     )  # fmt: skip
     print(file=sys.stderr)
     model.load_state_dict(load_file(out / "model.safetensors"))

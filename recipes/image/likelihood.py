@@ -30,8 +30,8 @@ def nats(pictures: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     scale = torch.exp(log_scale.clamp(-7, 14)) * (LEVELS - 1) / 2
     levels = pictures.to(mean.dtype)
     inside = _log_between((levels - 0.5 - centre) / scale, (levels + 0.5 - centre) / scale)
-    whole = _log_between((-0.5 - centre) / scale, (LEVELS - 0.5 - centre) / scale)
-    return (whole - inside).flatten(1).sum(1)
+    total = _log_between((-0.5 - centre) / scale, (LEVELS - 0.5 - centre) / scale)
+    return (total - inside).flatten(1).sum(1)
 
 
 def bits_per_dimension(nats_: Tensor, dimensions: int) -> Tensor:

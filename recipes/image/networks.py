@@ -76,8 +76,8 @@ class VAE(nn.Module):
 
     def loss(self, batch: Batch) -> Loss:
         """Bits per dimension."""
-        whole, cost = self.nats(batch)
-        return _loss(whole, cost, batch, {})
+        total, cost = self.nats(batch)
+        return _loss(total, cost, batch, {})
 
     def reconstruct(self, pictures: Tensor) -> Tensor:
         """Pictures as the decoder's means, levels."""
@@ -112,14 +112,14 @@ class VQVAE(nn.Module):
         quantised = self.quantizer(latents.flatten(2))
         places = latents[0, 0].numel()
         cost = torch.full((len(latents),), places * math.log(self.codes))
-        whole = nats(batch.pictures, *self.decoder(quantised.latents.view(latents.shape))) + cost
-        return whole, cost, quantised.loss, quantised.codes
+        total = nats(batch.pictures, *self.decoder(quantised.latents.view(latents.shape))) + cost
+        return total, cost, quantised.loss, quantised.codes
 
     def loss(self, batch: Batch) -> Loss:
         """Bits per dimension and the commitment."""
-        whole, cost, commitment, codes = self._nats(batch)
+        total, cost, commitment, codes = self._nats(batch)
         counts = torch.bincount(codes.flatten(), minlength=self.codes)
-        loss = _loss(whole, cost, batch, {"code_counts": counts, "commitment": commitment})
+        loss = _loss(total, cost, batch, {"code_counts": counts, "commitment": commitment})
         return Loss(loss.total + commitment, loss.parts)
 
     def reconstruct(self, pictures: Tensor) -> Tensor:
@@ -154,23 +154,23 @@ class VIMCO(nn.Module):
         codes = drawn.view(len(logits), rows, columns, self.samples).permute(0, 3, 1, 2)
         chosen = log_q[:, None].expand(-1, self.samples, -1, -1, -1).gather(2, codes[:, :, None])
         log_q_drawn = chosen.flatten(2).sum(2)
-        told = self.codebook(codes.flatten(0, 1)).permute(0, 3, 1, 2)
+        vectors = self.codebook(codes.flatten(0, 1)).permute(0, 3, 1, 2)
         pictures = batch.pictures.repeat_interleave(self.samples, dim=0)
-        log_p = -nats(pictures, *self.decoder(told)).view(len(logits), self.samples)
+        log_p = -nats(pictures, *self.decoder(vectors)).view(len(logits), self.samples)
         return log_p - rows * columns * math.log(self.codes) - log_q_drawn, log_q_drawn
 
     def nats(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """-L of each picture, and no cost of its own for the latents: it is within L."""
-        each, _ = self._draws(batch)
-        return math.log(self.samples) - each.logsumexp(1), torch.zeros(len(each))
+        log_weights, _ = self._draws(batch)
+        return math.log(self.samples) - log_weights.logsumexp(1), torch.zeros(len(log_weights))
 
     def loss(self, batch: Batch) -> Loss:
         """Bits per dimension, and what gives the encoder its gradient."""
-        each, log_q = self._draws(batch)
-        bound = each.logsumexp(1) - math.log(self.samples)
+        log_weights, log_q = self._draws(batch)
+        bound = log_weights.logsumexp(1) - math.log(self.samples)
         with torch.no_grad():
-            signal = bound[:, None] - leave_one_out(each)
-        loss = _loss(-bound, torch.zeros(len(each)), batch, {})
+            signal = bound[:, None] - leave_one_out(log_weights)
+        loss = _loss(-bound, torch.zeros(len(log_weights)), batch, {})
         surrogate = bits_per_dimension(-(signal * log_q).sum(1), batch.pictures[0].numel()).mean()
         return Loss(loss.total + surrogate - surrogate.detach(), loss.parts)
 
@@ -184,18 +184,18 @@ class VIMCO(nn.Module):
         return _levels(self.decoder(self.codebook(codes).permute(0, 3, 1, 2))[0])
 
 
-def leave_one_out(each: Tensor) -> Tensor:
+def leave_one_out(log_weights: Tensor) -> Tensor:
     """L_s for each draw: the bound in which it has the mean of the others, (batch, samples) -> (batch, samples)."""
-    samples = each.shape[1]
-    others = (each.sum(1, keepdim=True) - each) / (samples - 1)
-    replaced = each[:, None].expand(-1, samples, -1).clone()
-    replaced.diagonal(dim1=1, dim2=2).copy_(others)
+    samples = log_weights.shape[1]
+    mean_of_rest = (log_weights.sum(1, keepdim=True) - log_weights) / (samples - 1)
+    replaced = log_weights[:, None].expand(-1, samples, -1).clone()
+    replaced.diagonal(dim1=1, dim2=2).copy_(mean_of_rest)
     return replaced.logsumexp(2) - math.log(samples)
 
 
-def _loss(whole: Tensor, cost: Tensor, batch: Batch, parts: dict[str, Tensor]) -> Loss:
+def _loss(total: Tensor, cost: Tensor, batch: Batch, parts: dict[str, Tensor]) -> Loss:
     dimensions = batch.pictures[0].numel()
-    bits = bits_per_dimension(whole, dimensions).mean()
+    bits = bits_per_dimension(total, dimensions).mean()
     return Loss(
         bits, {"bits_per_dim": bits, "latent_bits_per_dim": bits_per_dimension(cost, dimensions).mean()} | parts
     )

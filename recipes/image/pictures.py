@@ -65,36 +65,36 @@ def patches(size: int, seed: int = 0, train: int = 8000, test: int = 1000) -> tu
         raise InputError("the patches need scikit-image and scikit-learn; pip install 'vqspeech[images]'") from None
     rng = np.random.default_rng(seed)
 
-    def cut(names: tuple[str, ...], number: int) -> Pictures:
-        found = []
+    def crop(names: tuple[str, ...], number: int) -> Pictures:
+        crops = []
         for name in names:
-            whole = load_sample_image(f"{name}.jpg") if name in ("china", "flower") else getattr(data, name)()
+            photograph = load_sample_image(f"{name}.jpg") if name in ("china", "flower") else getattr(data, name)()
             for _ in range(-(-number // len(names))):
                 zoom = int(rng.integers(1, 3))  # some from farther away
-                side = min(size * zoom, *whole.shape[:2])
-                top, left = (int(rng.integers(extent - side + 1)) for extent in whole.shape[:2])
-                found.append(resized(whole[top : top + side, left : left + side], size))
-        levels = np.stack(found)[rng.permutation(len(found))[:number]]
+                side = min(size * zoom, *photograph.shape[:2])
+                top, left = (int(rng.integers(extent - side + 1)) for extent in photograph.shape[:2])
+                crops.append(resized(photograph[top : top + side, left : left + side], size))
+        levels = np.stack(crops)[rng.permutation(len(crops))[:number]]
         return Pictures(levels.transpose(0, 3, 1, 2).copy(), np.zeros(0, np.int64), [])
 
-    return cut(TRAIN_PHOTOGRAPHS, train), cut(TEST_PHOTOGRAPHS, test)
+    return crop(TRAIN_PHOTOGRAPHS, train), crop(TEST_PHOTOGRAPHS, test)
 
 
 def _files(path: Path) -> list[tuple[str, bytes]]:
     """Every file of a folder or tar, by its name in it."""
     if path.is_dir():
-        return [(str(one.relative_to(path)), one.read_bytes()) for one in sorted(path.rglob("*")) if one.is_file()]
+        return [(str(file.relative_to(path)), file.read_bytes()) for file in sorted(path.rglob("*")) if file.is_file()]
     try:
         with tarfile.open(path) as tar:
-            members = sorted((one for one in tar if one.isfile()), key=lambda one: one.name)
-            return [(one.name, tar.extractfile(one).read()) for one in members]  # type: ignore[union-attr]
+            members = sorted((file for file in tar if file.isfile()), key=lambda file: file.name)
+            return [(file.name, tar.extractfile(file).read()) for file in members]  # type: ignore[union-attr]
     except (tarfile.TarError, OSError, EOFError) as error:
         raise InputError(f"{path}: is no folder and no whole tar ({error}); copy it again") from None
 
 
 def _batches(files: dict[str, bytes], kind: str) -> Pictures:
     """CIFAR-10's binary form: records of a class and 3 x 32 x 32 levels."""
-    data = b"".join(one for name, one in sorted(files.items()) if Path(name).name.startswith(kind))
+    data = b"".join(record for name, record in sorted(files.items()) if Path(name).name.startswith(kind))
     if not data or len(data) % 3073:
         raise InputError(f"{kind}: {len(data)} bytes are no records of 3,073; copy CIFAR-10 again")
     records = np.frombuffer(data, np.uint8).reshape(-1, 3073)
@@ -105,8 +105,8 @@ class _Arrays(pickle.Unpickler):
     """Reads numpy's arrays and what Python itself writes plainly; a pickle that names anything else runs nothing."""
 
     def find_class(self, module: str, name: str) -> Any:
-        plain = {"numpy": ("_reconstruct", "ndarray", "dtype"), "_codecs": ("encode",)}
-        if name not in plain.get(module.split(".")[0], ()):
+        allowed = {"numpy": ("_reconstruct", "ndarray", "dtype"), "_codecs": ("encode",)}
+        if name not in allowed.get(module.split(".")[0], ()):
             raise pickle.UnpicklingError(f"names {module}.{name}")
         return super().find_class(module, name)
 
@@ -119,32 +119,32 @@ def _pickled(files: dict[str, bytes], kind: str) -> Pictures:
             try:
                 batch = _Arrays(io.BytesIO(data), encoding="bytes").load()
                 levels.append(np.asarray(batch[b"data"], np.uint8).reshape(-1, 3, 32, 32))
-                kinds += [int(one) for one in batch[b"labels"]]
+                kinds += [int(label) for label in batch[b"labels"]]
             except Exception as error:  # a broken pickle may raise anything
                 raise InputError(f"{name}: is no batch of CIFAR-10 ({error}); copy it again") from None
-    found = np.concatenate(levels)
-    if len(kinds) != len(found) or not kinds or not 0 <= min(kinds) <= max(kinds) < len(CIFAR_CLASSES):
-        raise InputError(f"{kind}: {len(found)} pictures, {len(kinds)} classes; copy CIFAR-10 again")
-    return Pictures(found, np.array(kinds, np.int64), CIFAR_CLASSES)
+    pictures = np.concatenate(levels)
+    if len(kinds) != len(pictures) or not kinds or not 0 <= min(kinds) <= max(kinds) < len(CIFAR_CLASSES):
+        raise InputError(f"{kind}: {len(pictures)} pictures, {len(kinds)} classes; copy CIFAR-10 again")
+    return Pictures(pictures, np.array(kinds, np.int64), CIFAR_CLASSES)
 
 
 def _by_folder(path: Path, files: list[tuple[str, bytes]], size: int, seed: int) -> tuple[Pictures, Pictures]:
     if not files:
         raise InputError(f"{path}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
-    parts = {"train": [one for one in files if "test" not in Path(one[0]).parts[:-1]]}
-    parts["test"] = [one for one in files if "test" in Path(one[0]).parts[:-1]]
+    parts = {"train": [entry for entry in files if "test" not in Path(entry[0]).parts[:-1]]}
+    parts["test"] = [entry for entry in files if "test" in Path(entry[0]).parts[:-1]]
     if not parts["test"]:
         order = np.random.default_rng(seed).permutation(len(files))
-        held = set(order[: max(1, len(files) // 10)].tolist())
-        parts["test"] = [one for at, one in enumerate(files) if at in held]
-        parts["train"] = [one for at, one in enumerate(files) if at not in held]
+        held_out = set(order[: max(1, len(files) // 10)].tolist())
+        parts["test"] = [entry for index, entry in enumerate(files) if index in held_out]
+        parts["train"] = [entry for index, entry in enumerate(files) if index not in held_out]
     if not parts["train"]:
         raise InputError(f"{path}: has {len(files)} pictures, all to test on; add some to learn from")
     names = sorted({_class(name) for name, _ in files} - {""})
 
-    def read(several: list[tuple[str, bytes]]) -> Pictures:
-        levels = np.stack([_decoded(name, data, size) for name, data in several]).transpose(0, 3, 1, 2).copy()
-        kinds = [names.index(_class(name)) for name, _ in several] if names else []
+    def read(entries: list[tuple[str, bytes]]) -> Pictures:
+        levels = np.stack([_decoded(name, data, size) for name, data in entries]).transpose(0, 3, 1, 2).copy()
+        kinds = [names.index(_class(name)) for name, _ in entries] if names else []
         return Pictures(levels, np.array(kinds, np.int64), names)
 
     return read(parts["train"]), read(parts["test"])
@@ -152,8 +152,8 @@ def _by_folder(path: Path, files: list[tuple[str, bytes]], size: int, seed: int)
 
 def _class(name: str) -> str:
     """The folder in which a picture lies, below train/ or test/."""
-    above = [one for one in Path(name).parts[:-1] if one not in ("train", "test", ".")]
-    return above[-1] if above else ""
+    folders = [part for part in Path(name).parts[:-1] if part not in ("train", "test", ".")]
+    return folders[-1] if folders else ""
 
 
 def _decoded(name: str, data: bytes, size: int) -> NDArray[np.uint8]:
@@ -180,7 +180,7 @@ def resized(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 def _scaled(pictures: Pictures, size: int) -> Pictures:
     if size == pictures.levels.shape[-1]:
         return pictures
-    levels = np.stack([resized(one.transpose(1, 2, 0), size) for one in pictures.levels])
+    levels = np.stack([resized(picture.transpose(1, 2, 0), size) for picture in pictures.levels])
     return pictures._replace(levels=levels.transpose(0, 3, 1, 2).copy())
 
 
@@ -196,10 +196,10 @@ def _downloaded(folder: Path = Path("downloads"), url: str = CIFAR_URL, md5: str
                     file.write(block)
         except OSError as error:
             raise InputError(f"{url}: cannot be downloaded ({error}); give a local copy with --data PATH") from None
-        found = hashlib.md5(part.read_bytes(), usedforsecurity=False).hexdigest()
-        if found != md5:
+        digest = hashlib.md5(part.read_bytes(), usedforsecurity=False).hexdigest()
+        if digest != md5:
             part.unlink()
-            raise InputError(f"{url}: is not what it should be (MD5 {found[:12]} instead of {md5[:12]}); try again")
+            raise InputError(f"{url}: is not what it should be (MD5 {digest[:12]} instead of {md5[:12]}); try again")
         part.replace(path)
     return path
 

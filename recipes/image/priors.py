@@ -56,7 +56,7 @@ class Second(nn.Module):
         # three latents a picture are few: with averages over 0.99 the dead are noticed too late, and 5 codes are left
         self.quantizer = Quantizer(codes, dim, "ema", 0.25, 0.9, 0.1, commitment_warmup_steps=200)
         self.place = nn.Parameter(0.1 * torch.randn(1, dim, size, size))
-        self.told = nn.Linear(self.LATENTS * dim, dim)
+        self.to_cond = nn.Linear(self.LATENTS * dim, dim)
         self.net = PixelCNN(codes, channels, layers, 5, cond_channels=dim)
 
     def latents(self, codes: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class Second(nn.Module):
 
     def condition(self, latents: Tensor) -> Tensor:
         """Quantised latents as what the PixelCNN is told."""
-        return self.told(latents.flatten(1))[:, :, None, None] + self.place
+        return self.to_cond(latents.flatten(1))[:, :, None, None] + self.place
 
     def decode(self, chosen: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
         """(batch, LATENTS) codes -> (batch, rows, columns) codes."""

@@ -41,8 +41,8 @@ def measure(model: Any, pictures: Pictures) -> tuple[np.ndarray, np.ndarray]:
     bits, cost = [], []
     for start in range(0, len(pictures.levels), TEST_BATCH):
         levels = torch.from_numpy(pictures.levels[start : start + TEST_BATCH])
-        for found, nats in zip((bits, cost), model.nats(Batch(levels, start)), strict=True):
-            found.append(bits_per_dimension(nats, levels[0].numel()).numpy())
+        for values, nats in zip((bits, cost), model.nats(Batch(levels, start)), strict=True):
+            values.append(bits_per_dimension(nats, levels[0].numel()).numpy())
     return np.concatenate(bits), np.concatenate(cost)
 
 
@@ -50,10 +50,18 @@ def train_on_pictures(
     model: Any, parts: tuple[Pictures, Pictures], out: Path, seed: int, minutes: float, batch: int, **settings: Any
 ) -> Any:
     """The same as `train`, on pictures."""
-    few = parts[1]._replace(levels=parts[1].levels[_spread(len(parts[1].levels), HELD_OUT)])
-    held = lambda learner: {"held_out_bits_per_dim": float(measure(learner, few)[0].mean())}  # noqa: E731
+    subset = parts[1]._replace(levels=parts[1].levels[_spread(len(parts[1].levels), HELD_OUT)])
+    evaluate = lambda learner: {"held_out_bits_per_dim": float(measure(learner, subset)[0].mean())}  # noqa: E731
     return train(
-        model, Drawn(parts[0], seed), batch_of, held, out, seed=seed, max_minutes=minutes, batch_size=batch, **settings
+        model,
+        Drawn(parts[0], seed),
+        batch_of,
+        evaluate,
+        out,
+        seed=seed,
+        max_minutes=minutes,
+        batch_size=batch,
+        **settings,
     )
 
 
@@ -69,9 +77,9 @@ def compare(
 ) -> None:
     """Section 4.1: continuous against discrete latents, at 32x32 through 8x8."""
     train_, test = load(data, 32)
-    sizes, found = Sizes(units), {}
-    shown = torch.from_numpy(test.levels[_spread(len(test.levels), SHOWN)])
-    pictures, counts = [shown], {}
+    sizes, results = Sizes(units), {}
+    examples = torch.from_numpy(test.levels[_spread(len(test.levels), SHOWN)])
+    pictures, counts = [examples], {}
     makers = {"VAE": lambda: VAE(sizes), "VQ-VAE": lambda: VQVAE(sizes), "VIMCO": lambda: VIMCO(sizes, samples)}
     for name, make in makers.items():
         measured = []
@@ -82,16 +90,16 @@ def compare(
             measured.append(measure(model, test))
             if seed == 0:
                 with torch.inference_mode():
-                    pictures.append(model.reconstruct(shown))
+                    pictures.append(model.reconstruct(examples))
                 if name != "VAE":
                     counts[name] = torch.bincount(_encoded(model, test).flatten(), minlength=sizes.codes)
         bits, cost = (np.stack(column) for column in zip(*measured, strict=True))
-        low, high = bootstrap_interval(each := bits.mean(axis=0), np.ones(len(each)))
-        found[name] = {"bits": bits.mean(), "low": low, "high": high, "latents": cost.mean()}
-        found[name] |= {"seeds": bits.mean(axis=1).tolist(), "paper": PAPER[name]}
-    (out / "table.json").write_text(json.dumps({"data": data, "rows": found}, indent=1, default=float) + "\n")
+        low, high = bootstrap_interval(mean_bits := bits.mean(axis=0), np.ones(len(mean_bits)))
+        results[name] = {"bits": bits.mean(), "low": low, "high": high, "latents": cost.mean()}
+        results[name] |= {"seeds": bits.mean(axis=1).tolist(), "paper": PAPER[name]}
+    (out / "table.json").write_text(json.dumps({"data": data, "rows": results}, indent=1, default=float) + "\n")
     save(torch.cat(pictures).numpy(), SHOWN, out / "reconstructions.png")
-    compared(out, data, SETTINGS.format(units=units, batch=batch, minutes=minutes), found, counts)
+    compared(out, data, SETTINGS.format(units=units, batch=batch, minutes=minutes), results, counts)
 
 
 @app.command()
@@ -109,48 +117,51 @@ def compress(
     torch.manual_seed(0)
     fast = {"learning_rate": 1e-3, "muon_lr_ratio": 5.0}  # minutes, where the paper has days
     model = train_on_pictures(VQVAE(Sizes(units)), (train_, test), out / "vqvae", 0, minutes, batch, **fast)
-    known, new = _encoded(model, train_), _encoded(model, test)
-    counts = torch.bincount(new.flatten(), minlength=model.codes)
-    fewer = size * size * 3 * 8 / (new[0].numel() * 9)
-    some, few = _spread(len(new), SHOWN), _spread(len(new), HELD_OUT)
-    shown = torch.from_numpy(test.levels[some])
-    save(torch.cat([shown, model.decode(new[some])]).numpy(), SHOWN, out / "reconstructions.png")
-    off = float((model.decode(new[some]).float() - shown.float()).abs().mean())
+    train_codes, test_codes = _encoded(model, train_), _encoded(model, test)
+    counts = torch.bincount(test_codes.flatten(), minlength=model.codes)
+    fewer = size * size * 3 * 8 / (test_codes[0].numel() * 9)
+    shown_at, held_out = _spread(len(test_codes), SHOWN), _spread(len(test_codes), HELD_OUT)
+    shown = torch.from_numpy(test.levels[shown_at])
+    save(torch.cat([shown, model.decode(test_codes[shown_at])]).numpy(), SHOWN, out / "reconstructions.png")
+    off = float((model.decode(test_codes[shown_at]).float() - shown.float()).abs().mean())
 
-    def held(learner: Any) -> dict[str, float]:
+    def evaluate(learner: Any) -> dict[str, float]:
         with torch.inference_mode():
-            kinds = torch.from_numpy(test.kinds[few]) if len(test.kinds) else None
-            return {"held_out_bits_per_code": float(learner.loss(CodeBatch(new[few], kinds)).parts["bits_per_code"])}
+            kinds = torch.from_numpy(test.kinds[held_out]) if len(test.kinds) else None
+            parts = learner.loss(CodeBatch(test_codes[held_out], kinds)).parts
+            return {"held_out_bits_per_code": float(parts["bits_per_code"])}
 
-    uniforms = torch.from_numpy(np.random.default_rng(0).random((samples, *new.shape[1:]), dtype=np.float32))
+    uniforms = torch.from_numpy(np.random.default_rng(0).random((samples, *test_codes.shape[1:]), dtype=np.float32))
     prior = Prior(model.codes, units, 8, len(train_.names))
-    drawn = DrawnCodes(known, train_.kinds, 0)
+    drawn = DrawnCodes(train_codes, train_.kinds, 0)
     schedule = {"max_minutes": minutes, "batch_size": batch, **fast}
-    prior = train(prior, drawn, codes_of, held, out / "prior", **schedule)
+    prior = train(prior, drawn, codes_of, evaluate, out / "prior", **schedule)
     kinds = torch.arange(samples) % len(train_.names) if train_.names else None
-    made = model.decode(prior.net.generate(uniforms, kinds))
-    save(torch.cat([made, _nearest(made, train_)]).numpy(), samples, out / "samples.png")
+    sampled = model.decode(prior.net.generate(uniforms, kinds))
+    save(torch.cat([sampled, _nearest(sampled, train_)]).numpy(), samples, out / "samples.png")
 
-    second = Second(model.codes, new.shape[1], units, 32, units, 6)
+    second = Second(model.codes, test_codes.shape[1], units, 32, units, 6)
     second = train(
-        second, drawn, codes_of, held, out / "second", **schedule | {"batch_size": 4 * batch, "muon_lr_ratio": 0.0}
+        second, drawn, codes_of, evaluate, out / "second", **schedule | {"batch_size": 4 * batch, "muon_lr_ratio": 0.0}
     )
     with torch.inference_mode():
-        chosen = second.encode(new)
-        own, others = chosen[some][:samples], chosen[some].roll(1, dims=0)[:samples]
-        rows = [second.decode(own, uniforms[: len(own)])]
-        for place in range(Second.LATENTS):  # the same pictures, one latent each taken from another
-            other = own.clone()
-            other[:, place] = others[:, place]
-            rows.append(second.decode(other, uniforms[: len(own)]))
-    save(torch.cat([shown[: len(own)], *map(model.decode, rows)]).numpy(), len(own), out / "second.png")
-    bits = {"all alike": 9.0, "as often as each comes": _unigram(known, new, model.codes)}
+        chosen = second.encode(test_codes)
+        latents, exchanged = chosen[shown_at][:samples], chosen[shown_at].roll(1, dims=0)[:samples]
+        rows = [second.decode(latents, uniforms[: len(latents)])]
+        for index in range(Second.LATENTS):  # the same pictures, one latent each taken from another
+            mixed = latents.clone()
+            mixed[:, index] = exchanged[:, index]
+            rows.append(second.decode(mixed, uniforms[: len(latents)]))
+    save(torch.cat([shown[: len(latents)], *map(model.decode, rows)]).numpy(), len(latents), out / "second.png")
+    bits = {"all alike": 9.0, "as often as each comes": _unigram(train_codes, test_codes, model.codes)}
     bits |= {
-        name: held(one)["held_out_bits_per_code"] for name, one in (("a PixelCNN", prior), ("told 27 bits", second))
+        name: evaluate(learner)["held_out_bits_per_code"]
+        for name, learner in (("a PixelCNN", prior), ("told 27 bits", second))
     }
     compressed(
         out, data, SETTINGS.format(units=units, batch=batch, minutes=minutes),
-        f"{size}x{size}x3 to {new.shape[1]}x{new.shape[2]}: {fewer:.1f} times fewer bits, {off:.1f} of 255 levels off.",
+        f"{size}x{size}x3 to {test_codes.shape[1]}x{test_codes.shape[2]}: {fewer:.1f} times fewer bits, "
+        f"{off:.1f} of 255 levels off.",
         [(f"{fewer:.1f} times", "fewer bits"), (f"{off:.1f} levels", "off, of 255")], bits,
         [float((row != rows[0]).float().mean()) for row in rows[1:]],
         {"VQ-VAE": counts, "second VQ-VAE": torch.bincount(chosen.flatten(), minlength=model.codes)},
@@ -163,10 +174,10 @@ def _spread(size: int, number: int) -> np.ndarray:
     return np.arange(0, size, -(-size // number))
 
 
-def _unigram(known: torch.Tensor, new: torch.Tensor, codes: int) -> float:
+def _unigram(train_codes: torch.Tensor, test_codes: torch.Tensor, codes: int) -> float:
     """Bits a code, if each comes as often as it did in training."""
-    counts = torch.bincount(known.flatten(), minlength=codes) + 1.0
-    return float(-(counts / counts.sum()).log2()[new].mean())
+    counts = torch.bincount(train_codes.flatten(), minlength=codes) + 1.0
+    return float(-(counts / counts.sum()).log2()[test_codes].mean())
 
 
 def _encoded(model: VQVAE | VIMCO, pictures: Pictures) -> torch.Tensor:
@@ -175,11 +186,11 @@ def _encoded(model: VQVAE | VIMCO, pictures: Pictures) -> torch.Tensor:
         return torch.cat([model.encode(torch.from_numpy(part)) for part in parts])
 
 
-def _nearest(made: torch.Tensor, pictures: Pictures) -> torch.Tensor:
+def _nearest(samples: torch.Tensor, pictures: Pictures) -> torch.Tensor:
     """The training picture nearest to each, by squared difference: has it been learned by heart?"""
-    known = torch.from_numpy(pictures.levels).float().flatten(1)
-    near = torch.cdist(made.float().flatten(1), known).argmin(dim=1)
-    return torch.from_numpy(pictures.levels[near.numpy()])
+    train_levels = torch.from_numpy(pictures.levels).float().flatten(1)
+    nearest = torch.cdist(samples.float().flatten(1), train_levels).argmin(dim=1)
+    return torch.from_numpy(pictures.levels[nearest.numpy()])
 
 
 if __name__ == "__main__":

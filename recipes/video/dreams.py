@@ -77,7 +77,7 @@ class Dream(nn.Module):
         dilations = [2 ** (block % 3) for block in range(sizes.blocks)]
         self.wide = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=d, dilation=d) for d in dilations)
         self.thin = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in dilations)
-        self.told = nn.Linear(PAST * actions, len(dilations) * 2 * channels)
+        self.to_cond = nn.Linear(PAST * actions, len(dilations) * 2 * channels)
         self.kernel = nn.Conv2d(channels, neighbours, 1)
         self.moving = nn.Conv2d(sizes.dim, sizes.moving, 1)
         self.both = nn.Conv2d(channels + sizes.moving, channels, 3, padding=1)
@@ -88,9 +88,9 @@ class Dream(nn.Module):
         """What the PixelCNN is told of each place: (batch, channels + moving, rows, columns)."""
         vectors = F.embedding(past, self.codebook).permute(0, 1, 4, 2, 3)
         x = self.begin(vectors.flatten(1, 2)) + self.places
-        told = self.told(F.one_hot(actions.long(), self.actions).flatten(1).to(x.dtype))[:, :, None, None]
-        for wide, thin, its in zip(self.wide, self.thin, told.chunk(len(self.wide), dim=1), strict=True):
-            scale, bias = its.chunk(2, dim=1)
+        cond = self.to_cond(F.one_hot(actions.long(), self.actions).flatten(1).to(x.dtype))[:, :, None, None]
+        for wide, thin, affine in zip(self.wide, self.thin, cond.chunk(len(self.wide), dim=1), strict=True):
+            scale, bias = affine.chunk(2, dim=1)
             x = x + thin(F.relu(wide(F.relu(x)) * (1 + scale) + bias))
         moved = self._moved(vectors[:, -1], self.kernel(F.relu(x)))
         x = x + self.mixed(F.relu(self.both(torch.cat([F.relu(x), moved], dim=1))))
@@ -99,8 +99,8 @@ class Dream(nn.Module):
     def _moved(self, last: Tensor, kernel: Tensor) -> Tensor:
         """What each place takes of its neighbours in the last frame: (batch, moving, rows, columns)."""
         values, weights = self.moving(last), kernel.float().softmax(dim=1).flatten(2)
-        around = F.unfold(values, WINDOW, padding=REACH).unflatten(1, (values.shape[1], -1))
-        return torch.einsum("bcnp,bnp->bcp", around, weights.to(around.dtype)).unflatten(2, last.shape[2:])
+        neighbours = F.unfold(values, WINDOW, padding=REACH).unflatten(1, (values.shape[1], -1))
+        return torch.einsum("bcnp,bnp->bcp", neighbours, weights.to(neighbours.dtype)).unflatten(2, last.shape[2:])
 
     def loss(self, batch: Batch) -> Loss:
         """Nats a code; in `parts`, bits."""
@@ -137,14 +137,14 @@ class Moments(torch.utils.data.Dataset):
 
     def __init__(self, episodes: list[tuple[Tensor, Tensor]], seed: int) -> None:
         self.episodes, self.seed = episodes, seed
-        self.places = [(at, t) for at, (_, actions) in enumerate(episodes) for t in range(PAST, len(actions) + 1)]
+        self.places = [(index, t) for index, (_, actions) in enumerate(episodes) for t in range(PAST, len(actions) + 1)]
 
     def __len__(self) -> int:
         return len(self.places)
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
-        at, time = self.places[shuffled(number, len(self), self.seed)]
-        codes, actions = self.episodes[at]
+        index, time = self.places[shuffled(number, len(self), self.seed)]
+        codes, actions = self.episodes[index]
         return codes[time - PAST : time], actions[time - PAST : time], codes[time]
 
 

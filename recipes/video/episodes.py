@@ -74,22 +74,23 @@ def load(folder: Path) -> list[Episode]:
     return [read(path) for path in paths]
 
 
-def check(actions: NDArray, where: str) -> None:
+def check(actions: NDArray, source: str) -> None:
     """Raises InputError if one of the actions is none."""
-    strange = [int(action) for action in actions if not 0 <= action < len(ACTIONS)]
-    if strange:
-        raise InputError(f"{where}: action {strange[0]} is none; there are 0 to {len(ACTIONS) - 1} ({_known()})")
+    unknown = [int(action) for action in actions if not 0 <= action < len(ACTIONS)]
+    if unknown:
+        names = f"0 to {len(ACTIONS) - 1} ({_action_names()})"
+        raise InputError(f"{source}: action {unknown[0]} is none; there are {names}")
 
 
-def numbered(names: list[str], where: str) -> NDArray[np.uint8]:
+def numbered(names: list[str], source: str) -> NDArray[np.uint8]:
     """Actions by name, as numbers.
 
     Raises:
         InputError: a name that is none of ACTIONS.
     """
-    strange = [name for name in names if name not in ACTIONS]
-    if strange:
-        raise InputError(f"{where}: action {strange[0]!r} is none; there are {_known()}")
+    unknown = [name for name in names if name not in ACTIONS]
+    if unknown:
+        raise InputError(f"{source}: action {unknown[0]!r} is none; there are {_action_names()}")
     return np.array([ACTIONS.index(name) for name in names], np.uint8)
 
 
@@ -106,15 +107,15 @@ def filmed(folder: Path) -> Iterator[tuple[str, Episode]]:
     table = folder / "actions.txt"
     if not table.is_file():
         raise InputError(f"{table}: is missing; a line for each film says what was done between its frames")
-    known = {}
+    actions_by_name = {}
     for line in table.read_text(encoding="utf-8").splitlines():
         name, *actions = line.split()
-        known[name] = numbered(actions, f"{table}, {name}")
+        actions_by_name[name] = numbered(actions, f"{table}, {name}")
     films = sorted(path for path in folder.iterdir() if path.suffix.lower() in FILMS)
     for path in films:
-        if path.name not in known:
+        if path.name not in actions_by_name:
             raise InputError(f"{table}: says nothing of {path.name}")
-        frames, actions = _frames(path), known[path.name]
+        frames, actions = _frames(path), actions_by_name[path.name]
         if len(frames) != len(actions) + 1:
             raise InputError(f"{table}: {path.name} has {len(frames)} frames and {len(actions)} actions, not one fewer")
         yield path.stem, Episode(frames, actions, "")
@@ -130,8 +131,8 @@ def _frames(path: Path) -> NDArray[np.uint8]:
 
     try:
         with av.open(path) as film:
-            levels = (np.asarray(one.to_ndarray(format="rgb24"), np.uint8) for one in film.decode(video=0))
-            frames = [resized(one, SIZE) for one in levels]
+            levels = (np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in film.decode(video=0))
+            frames = [resized(frame, SIZE) for frame in levels]
     except (av.FFmpegError, IndexError) as error:
         raise InputError(f"{path}: is no film that can be read ({error}); leave it out") from None
     if not frames:
@@ -139,5 +140,5 @@ def _frames(path: Path) -> NDArray[np.uint8]:
     return np.stack(frames)
 
 
-def _known() -> str:
+def _action_names() -> str:
     return ", ".join(ACTIONS)

@@ -25,24 +25,24 @@ class Row(TypedDict):
     error: list[float]
 
 
-def beside(truth: NDArray, kinds: dict[str, NDArray], last: NDArray) -> dict[str, Row]:
+def compare_films(truth: NDArray, kinds: dict[str, NDArray], last: NDArray) -> dict[str, Row]:
     """Kinds of films beside the truth, (many, time, height, width, 3) each; `last`: the frame before."""
     real = _flows(np.concatenate([last, truth], axis=1))
     return {name: _row(truth, films, real, last) for name, films in kinds.items()}
 
 
 def _row(truth: NDArray, films: NDArray, real: NDArray, last: NDArray) -> Row:
-    made = _flows(np.concatenate([last, films], axis=1))
+    flows = _flows(np.concatenate([last, films], axis=1))
     moving = np.linalg.norm(real, axis=2) > STILL
-    product = (real * made).sum(axis=2)[moving].sum()
-    lengths = [np.sqrt((one**2).sum(axis=2)[moving].sum()) for one in (real, made)]
-    sideways, answers = (one[:, :, 1].mean(axis=(2, 3)) for one in (real, made))
+    product = (real * flows).sum(axis=2)[moving].sum()
+    lengths = [np.sqrt((flow**2).sum(axis=2)[moving].sum()) for flow in (real, flows)]
+    sideways, answers = (flow[:, :, 1].mean(axis=(2, 3)) for flow in (real, flows))
     turning = np.abs(sideways) > STILL
-    apart = np.abs(truth.astype(np.int16) - films).mean(axis=(0, 2, 3, 4))
+    errors = np.abs(truth.astype(np.int16) - films).mean(axis=(0, 2, 3, 4))
     return {
         "along": float(product / (lengths[0] * lengths[1])) if all(lengths) else float("nan"),
         "ways": float((np.sign(sideways) == np.sign(answers))[turning].mean()) if turning.any() else float("nan"),
-        "error": [float(one) for one in apart],
+        "error": [float(flow) for flow in errors],
     }
 
 
@@ -54,7 +54,7 @@ def _flows(films: NDArray) -> NDArray:
     except ImportError:
         raise InputError("optical flow needs scikit-image; pip install 'vqspeech[video]'") from None
     grey = rgb2gray(films)
-    return np.stack([[optical_flow_ilk(one, other, radius=7) for one, other in pairwise(film)] for film in grey])
+    return np.stack([[optical_flow_ilk(a, b, radius=7) for a, b in pairwise(film)] for film in grey])
 
 
 def show(folder: Path, given: NDArray, truth: NDArray, made: NDArray, names: list[str], starts: int = 4) -> None:
@@ -71,9 +71,9 @@ def show(folder: Path, given: NDArray, truth: NDArray, made: NDArray, names: lis
     rows = []
     for number, start in enumerate(np.argsort(-given.mean(axis=(1, 2, 3, 4)))[:starts]):
         plans = range(truth.shape[1])
-        before = np.repeat(given[start][None], len(plans), axis=0)
-        both = [np.concatenate([before, one[start]], axis=1) for one in (truth, made)]  # (plans, time, ...)
-        film = np.concatenate([np.concatenate(list(one), axis=2) for one in both], axis=1)  # the plans side by side
+        past = np.repeat(given[start][None], len(plans), axis=0)
+        pair = [np.concatenate([past, films[start]], axis=1) for films in (truth, made)]  # (plans, time, ...)
+        film = np.concatenate([np.concatenate(list(side), axis=2) for side in pair], axis=1)  # the plans side by side
         film = film.repeat(2, axis=1).repeat(2, axis=2)
         pictures = [Image.fromarray(frame) for frame in film]
         path = folder / f"film-{number}.webp"
@@ -81,7 +81,7 @@ def show(folder: Path, given: NDArray, truth: NDArray, made: NDArray, names: lis
         _write_mp4(path.with_suffix(".mp4"), film)
         if number == 0:
             for plan in plans:
-                rows += [np.concatenate(list(one[plan]), axis=1) for one in both]
+                rows += [np.concatenate(list(side[plan]), axis=1) for side in pair]
     Image.fromarray(np.concatenate(rows)).save(folder / "sheet.png")
     print(f"{folder}/sheet.png: of each plan ({', '.join(names)}) the truth and below it the dream")
 

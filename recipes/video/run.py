@@ -66,12 +66,12 @@ def collect(
     walks = []
     for part, number, maps in (("train", count, TRAIN_MAPS), ("test", test, TEST_MAPS)):
         (folder / part).mkdir(parents=True, exist_ok=True)
-        walks += [(folder / part, maps[at % len(maps)], seed + at, steps) for at in range(number)]
+        walks += [(folder / part, maps[index % len(maps)], seed + index, steps) for index in range(number)]
 
-    def tell(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         print(f"\r{done}/{total} ", end="", file=sys.stderr)
 
-    for _ in parallel.parallel_map(_walked, walks, len(walks), nj, tell):
+    for _ in parallel.parallel_map(_walked, walks, len(walks), nj, report):
         pass
     print(f"{folder}: {count} and {test} episodes of {steps + 1} frames, to train and to test on")
 
@@ -99,15 +99,16 @@ def learn(
     batch: Annotated[int, typer.Option(help="Frames, or moments, in a step.")] = 16,
 ) -> None:
     """The VQ-VAE of frames, then the dream over its codes.  The same command goes on with what was stopped."""
-    known, new = (episodes.load(data / part) for part in ("train", "test"))
+    train_episodes, test_episodes = (episodes.load(data / part) for part in ("train", "test"))
     sizes = Sizes(CODES, channels=units)
     out.mkdir(parents=True, exist_ok=True)
     (out / "sizes.json").write_text(json.dumps(sizes._asdict()) + "\n")
-    few = torch.from_numpy(_levels(new)[:: max(1, sum(len(one.frames) for one in new) // 64)].copy())
+    test_levels = _levels(test_episodes)
+    subset = torch.from_numpy(test_levels[:: max(1, len(test_levels) // 64)].copy())
 
     def held_pictures(learner: Any) -> dict[str, float]:
         with torch.inference_mode():
-            bits = learner.loss(networks.Batch(few, 0)).parts["bits_per_dim"]
+            bits = learner.loss(networks.Batch(subset, 0)).parts["bits_per_dim"]
             return {"held_out_bits_per_dim": float(bits)}
 
     schedule = {
@@ -118,23 +119,23 @@ def learn(
         "save_every": 500,
     }
     torch.manual_seed(0)
-    pictures = Pictures(_levels(known), np.zeros(0, np.int64), [])
+    pictures = Pictures(_levels(train_episodes), np.zeros(0, np.int64), [])
     frames = train(
         networks.VQVAE(_frame_sizes(sizes)), Drawn(pictures, 0), batch_of, held_pictures, out / "vqvae",
         max_minutes=frame_minutes, **schedule,
     )  # fmt: skip
-    unseen = Moments(_in_codes(frames, new), 0)
-    held = moments_of([unseen[number] for number in range(min(128, len(unseen)))])
+    unseen = Moments(_in_codes(frames, test_episodes), 0)
+    held_out = moments_of([unseen[number] for number in range(min(128, len(unseen)))])
 
     def held_moments(learner: Any) -> dict[str, float]:
         with torch.inference_mode():
-            return {"held_out_bits_per_code": float(learner.loss(held).parts["bits_per_code"])}
+            return {"held_out_bits_per_code": float(learner.loss(held_out).parts["bits_per_code"])}
 
     torch.manual_seed(0)
-    both = itertools.chain(known, map(episodes.mirrored, known))  # twice as many walks
+    walks = itertools.chain(train_episodes, map(episodes.mirrored, train_episodes))  # twice as many walks
     dream = Dream(sizes, len(ACTIONS), frames.quantizer.codebook)
     train(
-        dream, Moments(_in_codes(frames, both), 0), moments_of, held_moments, out / "dream",
+        dream, Moments(_in_codes(frames, walks), 0), moments_of, held_moments, out / "dream",
         max_minutes=minutes, **schedule,
     )  # fmt: skip
 
@@ -152,36 +153,37 @@ def imagine(
     tests = episodes.load(data / "test")
     places = _places(tests, starts)
     plans = [_plans(episode, at) for episode, at in places]
-    truth = np.stack([_truth(episode, at, some) for (episode, at), some in zip(places, plans, strict=True)])
-    told = np.stack([_told(episode, at, some) for (episode, at), some in zip(places, plans, strict=True)])
-    given = np.stack([episode.frames[at - PAST + 1 : at + 1] for episode, at in places])
+    truth = np.stack([_truth(episode, at, plan) for (episode, at), plan in zip(places, plans, strict=True)])
+    given_actions = np.stack([_actions(episode, at, plan) for (episode, at), plan in zip(places, plans, strict=True)])
+    given_frames = np.stack([episode.frames[at - PAST + 1 : at + 1] for episode, at in places])
 
-    many, each = told.shape[:2]
-    real, real_codes = truth.reshape(many * each, HORIZON, *truth.shape[3:]), _encode(frames, truth, many * each)
-    pasts = _encode(frames, given, many).repeat_interleave(each, dim=0)
-    actions = torch.from_numpy(told).flatten(0, 1)
-    astray = actions.clone()  # with what another plan would have done
-    astray[:, PAST - 1 :] = torch.from_numpy(np.roll(told, 1, axis=1)).flatten(0, 1)[:, PAST - 1 :]
-    uniforms = draws(seed, many * each, HORIZON, *pasts.shape[2:])
+    n_starts, n_plans = given_actions.shape[:2]
+    n_films = n_starts * n_plans
+    real, real_codes = truth.reshape(n_films, HORIZON, *truth.shape[3:]), _encode(frames, truth, n_films)
+    pasts = _encode(frames, given_frames, n_starts).repeat_interleave(n_plans, dim=0)
+    actions = torch.from_numpy(given_actions).flatten(0, 1)
+    shuffled_actions = actions.clone()  # with what another plan would have done
+    shuffled_actions[:, PAST - 1 :] = torch.from_numpy(np.roll(given_actions, 1, axis=1)).flatten(0, 1)[:, PAST - 1 :]
+    uniforms = draws(seed, n_films, HORIZON, *pasts.shape[2:])
     began = time.perf_counter()
-    made = dream.imagine(pasts, actions, uniforms, temperature)
-    rate = len(made) * HORIZON / (time.perf_counter() - began)
+    imagined = dream.imagine(pasts, actions, uniforms, temperature)
+    rate = len(imagined) * HORIZON / (time.perf_counter() - began)
     codes = {
-        "the dream": made,
-        "the same, told other actions": dream.imagine(pasts, astray, uniforms, temperature),
+        "the dream": imagined,
+        "the same, told other actions": dream.imagine(pasts, shuffled_actions, uniforms, temperature),
         "the last frame, again": pasts[:, -1:].expand(-1, HORIZON, -1, -1),
         "the truth through its codes": real_codes,
     }
-    films = {name: _decoded(frames, one) for name, one in codes.items()}
-    last = np.repeat(given[:, -1:], each, axis=0)
-    rows = measures.beside(real, films, last)
+    films = {name: _decoded(frames, film_codes) for name, film_codes in codes.items()}
+    last = np.repeat(given_frames[:, -1:], n_plans, axis=0)
+    rows = measures.compare_films(real, films, last)
     used, perplexity = codebook_usage(torch.bincount(real_codes.flatten(), minlength=CODES))
-    about = {"starts": many, "temperature": temperature, "frames_per_s": rate, "codes": real_codes[0, 0].numel()}
-    about |= {"codes_used": used, "perplexity": perplexity, "bits_per_code": _bits(frames, dream, tests)}
-    (run / "table.json").write_text(json.dumps(about | {"rows": rows}, indent=1) + "\n")
-    _tell(about, rows)
-    names = [*PLANS, "as walked"][-each:]
-    measures.show(run, given, truth, films["the dream"].reshape(truth.shape), names)
+    summary = {"starts": n_starts, "temperature": temperature, "frames_per_s": rate, "codes": real_codes[0, 0].numel()}
+    summary |= {"codes_used": used, "perplexity": perplexity, "bits_per_code": _bits(frames, dream, tests)}
+    (run / "table.json").write_text(json.dumps(summary | {"rows": rows}, indent=1) + "\n")
+    _print_table(summary, rows)
+    names = [*PLANS, "as walked"][-n_plans:]
+    measures.show(run, given_frames, truth, films["the dream"].reshape(truth.shape), names)
 
 
 @app.command("all")
@@ -197,38 +199,38 @@ def everything(
 
 def _places(tests: list[Episode], starts: int) -> list[tuple[Episode, int]]:
     """Moments with six frames before and ten after them, spread over all episodes."""
-    whole = [(one, at) for one in tests for at in range(PAST - 1, len(one.actions) - HORIZON + 1)]
-    if not whole:
+    moments = [(episode, at) for episode in tests for at in range(PAST - 1, len(episode.actions) - HORIZON + 1)]
+    if not moments:
         raise InputError(f"no episode has {PAST} frames to be given and {HORIZON} to be imagined; collect longer ones")
-    return [whole[round(place)] for place in np.linspace(0, len(whole) - 1, starts)]
+    return [moments[round(place)] for place in np.linspace(0, len(moments) - 1, starts)]
 
 
 def _plans(episode: Episode, at: int) -> list[NDArray]:
     """What is to be done: three plans where the world can be asked, and what was done there."""
     walked = episode.actions[at : at + HORIZON]
-    asked = [np.full(HORIZON, ACTIONS.index(name), np.uint8) for name in PLANS] if episode.origin else []
-    return [*asked, walked]
+    chosen = [np.full(HORIZON, ACTIONS.index(name), np.uint8) for name in PLANS] if episode.origin else []
+    return [*chosen, walked]
 
 
 def _truth(episode: Episode, at: int, plans: list[NDArray]) -> NDArray:
     """(plans, HORIZON, SIZE, SIZE, 3): what the world shows, walked again from its beginning for each plan."""
-    found = [episode.frames[at + 1 : at + 1 + HORIZON]]
+    outcomes = [episode.frames[at + 1 : at + 1 + HORIZON]]
     if episode.origin:
         map_name, seed = episode.origin.split()
         world = Doom(map_name)
         try:
             for plan in reversed(plans[:-1]):
                 actions = np.concatenate([episode.actions[:at], plan])
-                found.insert(0, episodes.walk(world, int(seed), actions, "").frames[at + 1 :])
+                outcomes.insert(0, episodes.walk(world, int(seed), actions, "").frames[at + 1 :])
         finally:
             world.close()
-    return np.stack(found)
+    return np.stack(outcomes)
 
 
-def _told(episode: Episode, at: int, plans: list[NDArray]) -> NDArray:
+def _actions(episode: Episode, at: int, plans: list[NDArray]) -> NDArray:
     """(plans, PAST - 1 + HORIZON): the actions between the given frames, then the plan."""
-    before = episode.actions[at - PAST + 1 : at]
-    return np.stack([np.concatenate([before, plan]) for plan in plans])
+    past_actions = episode.actions[at - PAST + 1 : at]
+    return np.stack([np.concatenate([past_actions, plan]) for plan in plans])
 
 
 def _trained(run: Path) -> tuple[networks.VQVAE, Dream]:
@@ -248,8 +250,8 @@ def _frame_sizes(sizes: Sizes) -> networks.Sizes:
     return networks.Sizes(sizes.channels, codes=sizes.codes)
 
 
-def _levels(some: list[Episode]) -> NDArray:
-    return np.concatenate([one.frames for one in some]).transpose(0, 3, 1, 2)
+def _levels(walks: list[Episode]) -> NDArray:
+    return np.concatenate([episode.frames for episode in walks]).transpose(0, 3, 1, 2)
 
 
 @torch.inference_mode()
@@ -266,8 +268,8 @@ def _decoded(frames: networks.VQVAE, codes: torch.Tensor) -> NDArray:
     return levels.permute(0, 2, 3, 1).unflatten(0, codes.shape[:2]).numpy()
 
 
-def _in_codes(frames: networks.VQVAE, some: Iterable[Episode]) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    return [(_encode(frames, one.frames, 1)[0], torch.from_numpy(one.actions)) for one in some]
+def _in_codes(frames: networks.VQVAE, walks: Iterable[Episode]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return [(_encode(frames, episode.frames, 1)[0], torch.from_numpy(episode.actions)) for episode in walks]
 
 
 @torch.inference_mode()
@@ -276,20 +278,20 @@ def _bits(frames: networks.VQVAE, dream: Dream, tests: list[Episode], moments: i
     all_ = Moments(_in_codes(frames, tests), 0)
     batches = torch.arange(min(moments, len(all_))).split(PART)
     bits = [
-        float(dream.loss(moments_of([all_[int(one)] for one in batch])).parts["bits_per_code"]) for batch in batches
+        float(dream.loss(moments_of([all_[int(index)] for index in batch])).parts["bits_per_code"]) for batch in batches
     ]
     return float(np.average(bits, weights=[len(batch) for batch in batches]))
 
 
-def _tell(about: dict[str, float], rows: dict[str, measures.Row]) -> None:
-    whole, each = about["codes"], about["bits_per_code"]
-    print(f"{about['codes_used']:.0f} of {CODES} codes in use, perplexity {about['perplexity']:.0f}; ", end="")
-    print(f"{whole * each:.0f} bits a frame ({whole * np.log2(CODES):.0f} if all codes are alike); ", end="")
-    print(f"{about['frames_per_s']:.1f} frames a second\n")
+def _print_table(summary: dict[str, float], rows: dict[str, measures.Row]) -> None:
+    codes, bits = summary["codes"], summary["bits_per_code"]
+    print(f"{summary['codes_used']:.0f} of {CODES} codes in use, perplexity {summary['perplexity']:.0f}; ", end="")
+    print(f"{codes * bits:.0f} bits a frame ({codes * np.log2(CODES):.0f} if all codes are alike); ", end="")
+    print(f"{summary['frames_per_s']:.1f} frames a second\n")
     print("| | flow along the truth's | sideways, right way | error, frame 1 | 2 | 5 | 10 |")
     print("|---|---|---|---|---|---|---|")
     for name, row in rows.items():
-        errors = " | ".join(f"{row['error'][at - 1]:.1f}" for at in (1, 2, 5, 10))
+        errors = " | ".join(f"{row['error'][frame - 1]:.1f}" for frame in (1, 2, 5, 10))
         print(f"| {name} | {row['along']:.2f} | {row['ways']:.2f} | {errors} |")
 
 

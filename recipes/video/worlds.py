@@ -67,10 +67,10 @@ class Doom:
             import vizdoom
         except ImportError:
             raise InputError("this world needs ViZDoom; pip install 'vqspeech[video]'") from None
-        self._room = tempfile.TemporaryDirectory()  # the game writes down its settings
+        self._workdir = tempfile.TemporaryDirectory()  # the game writes down its settings
         LEFT_BEHIND.mkdir(exist_ok=True)  # or games that begin together fail over who makes it
         game: Any = vizdoom.DoomGame()
-        game.set_doom_config_path(f"{self._room.name}/settings.ini")
+        game.set_doom_config_path(f"{self._workdir.name}/settings.ini")
         game.load_config(f"{vizdoom.scenarios_path}/freedoom2.cfg")
         game.set_doom_map(map_name)
         game.add_game_args("-nomonsters")
@@ -101,13 +101,13 @@ class Doom:
         """Presses a button for FRAME_SKIP ticks."""
         if not 0 <= action < len(ACTIONS):
             raise InputError(f"action {action} is none; choose 0 to {len(ACTIONS) - 1} ({', '.join(ACTIONS)})")
-        self._game.make_action([float(action == place + 1) for place in range(len(self.BUTTONS))], self.FRAME_SKIP)
+        self._game.make_action([float(action == button + 1) for button in range(len(self.BUTTONS))], self.FRAME_SKIP)
         return self._frame()
 
     def close(self) -> None:
         """Ends the game."""
         self._game.close()
-        self._room.cleanup()
+        self._workdir.cleanup()
 
     def _frame(self) -> Frame:
         """The middle square of the screen."""

@@ -24,9 +24,9 @@ def read(tmp_path, data: bytes, kind: str):
 def test_streams_that_were_joined_are_found_where_they_were_joined(tmp_path, speech, kind):
     streams = [encoded(speech(seconds, seed=number), kind) for number, seconds in enumerate((0.5, 1.0, 0.3))]
     starts = [0, len(streams[0]), len(streams[0] + streams[1])]
-    found = read(tmp_path, b"".join(streams), kind)
-    assert [(part.start, part.size) for part in found] == [*zip(starts, map(len, streams), strict=True)]
-    assert all(part.counted and part.torn_s == 0 for part in found)
+    ranges = read(tmp_path, b"".join(streams), kind)
+    assert [(part.start, part.size) for part in ranges] == [*zip(starts, map(len, streams), strict=True)]
+    assert all(part.counted and part.torn_s == 0 for part in ranges)
 
 
 @pytest.mark.parametrize("kind", ["OGG", "FLAC", "MP3", "WAV"])

@@ -38,7 +38,7 @@ def without_xing(mp3: bytes) -> bytes:
     return mp3[mp3.find(b"\xff", at + 120) :]
 
 
-def heard(tmp_path, data: bytes):
+def lengths(tmp_path, data: bytes):
     """What is read of a file and of a pipe of these bytes, in samples, and what `info` says."""
     path = tmp_path / "in.bin"
     path.write_bytes(data)
@@ -48,18 +48,18 @@ def heard(tmp_path, data: bytes):
 
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
 def test_joined_recordings_are_read_as_one(tmp_path, speech, kind):
-    one, other = encoded(speech(1.0), kind), encoded(speech(1.5, seed=1), kind)
-    assert heard(tmp_path, one + other) == pytest.approx((40000,) * 3, abs=4 * 1152)
+    first, second = encoded(speech(1.0), kind), encoded(speech(1.5, seed=1), kind)
+    assert lengths(tmp_path, first + second) == pytest.approx((40000,) * 3, abs=4 * 1152)
 
 
 def test_a_flac_that_does_not_know_its_length_is_read_to_its_end(tmp_path, speech):
-    assert heard(tmp_path, without_length(encoded(speech(2.0), "FLAC"))) == (32000,) * 3
+    assert lengths(tmp_path, without_length(encoded(speech(2.0), "FLAC"))) == (32000,) * 3
 
 
 def test_an_mp3_of_variable_bit_rate_that_counts_nothing_is_read_to_its_end(tmp_path, speech):
     wave = np.concatenate([np.zeros(16000, np.float32), speech(3.0), np.zeros(16000, np.float32)])
     data = without_xing(encoded(wave, "MP3", bitrate_mode="VARIABLE"))
-    assert heard(tmp_path, data) == pytest.approx((len(wave),) * 3, abs=4 * 1152)
+    assert lengths(tmp_path, data) == pytest.approx((len(wave),) * 3, abs=4 * 1152)
 
 
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3", "AIFF", "AU", "W64", "CAF", "RF64"])
@@ -82,13 +82,13 @@ def test_what_libsndfile_cannot_read_is_read_by_ffmpeg_or_it_is_said_how(tmp_pat
     wide = sized(encoded(speech(1.0), subtype="FLOAT"), 0xFFFFFFFF, 0xFFFFFFFF)
     (tmp_path / "out.wav").write_bytes(wide)
     fake = tmp_path / "bin" / "ffmpeg"
-    for told, expected in (("00:00:01.00", None), ("00:00:03.00", "cut short: 1.00 s of the 3.00 s")):
+    for stated, expected in (("00:00:01.00", None), ("00:00:03.00", "cut short: 1.00 s of the 3.00 s")):
         fake.write_text(
-            f"#!{sys.executable}\nimport sys\nprint('  Duration: {told}, start', file=sys.stderr, flush=True)\n"
+            f"#!{sys.executable}\nimport sys\nprint('  Duration: {stated}, start', file=sys.stderr, flush=True)\n"
             f"sys.stdout.buffer.write(open({str(tmp_path / 'out.wav')!r}, 'rb').read())\n"
         )
         fake.chmod(0o755)
-        os.utime(tmp_path / "a.m4a", ns=(0, len(told) + (expected is not None)))
+        os.utime(tmp_path / "a.m4a", ns=(0, len(stated) + (expected is not None)))
         if expected:
             with pytest.raises(InputError, match=expected):
                 audio.read(tmp_path / "a.m4a", RATE)
@@ -101,9 +101,9 @@ def test_silence_is_told_and_speech_is_not(tmp_path, speech, capsys):
     audio.write(tmp_path / "offset.wav", np.full(8000, 0.1), RATE)
     for name in ("speech", "offset"):
         audio.read(tmp_path / f"{name}.wav", RATE)
-    told = capsys.readouterr().err
-    assert "offset.wav: is silent" in told
-    assert "speech.wav" not in told
+    warnings = capsys.readouterr().err
+    assert "offset.wav: is silent" in warnings
+    assert "speech.wav" not in warnings
 
 
 def every_kind() -> list[tuple[str, str]]:

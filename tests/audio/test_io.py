@@ -69,7 +69,7 @@ def bad_files(folder):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("missing.wav", "no such file"),
         ("", "is a folder"),
@@ -80,9 +80,9 @@ def bad_files(folder):
         ("half.flac", "cut short"),
     ],
 )
-def test_a_bad_file_is_told_in_one_line_that_names_it(tmp_path, name, told):
+def test_a_bad_file_is_told_in_one_line_that_names_it(tmp_path, name, message):
     bad_files(tmp_path)
-    with pytest.raises(InputError, match=told) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         audio.read(tmp_path / name, 16000)
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)

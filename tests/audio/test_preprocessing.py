@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from vqspeech import InputError, audio
-from vqspeech.audio.preprocessing import preprocessed
+from vqspeech.audio.preprocessing import Survey, preprocessed
 
 RATE = 16000
 
@@ -46,9 +46,9 @@ def test_all_usual_types_and_shapes_become_the_same_wave(speech):
     floats = (wave / 32768).astype(np.float32)
     same = [wave, wave.astype(np.int32) << 16, floats.astype(np.float64), wave.astype(np.float32)]
     same += [np.stack([wave, wave], 1), np.stack([floats, floats]), floats[:, None]]
-    for one in same:
-        assert np.allclose(prepared(one), prepared(floats), atol=1e-6)
-        assert prepared(one).dtype == np.float32
+    for version in same:
+        assert np.allclose(prepared(version), prepared(floats), atol=1e-6)
+        assert prepared(version).dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,10 @@ def test_an_offset_leaves_no_trace_and_blocks_no_seam(speech):
     pieces = np.split(wave, [1, 700, 701, 9000])
     assert np.array_equal(prepared(*pieces), prepared(wave))
     assert np.abs(prepared(wave) - wave).max() < 0.1
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_signalling_nan_counts_as_silence_in_a_survey():
+    survey = Survey()
+    survey.add(np.array([[0x7FA00000], [0x3F800000]], np.uint32).view(np.float32))
+    assert survey.peak == 1.0

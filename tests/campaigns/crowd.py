@@ -63,7 +63,10 @@ def crowd(model: str, people: int, seconds: float, folder: Path, kept_s: float =
                 counts.append(_files(temporary))
                 time.sleep(1)
 
-        acts = [lambda one=one: _person(port, folder, one, expected[one], end, answers, faults) for one in expected]
+        acts = [
+            lambda person=person: _person(port, folder, person, expected[person], end, answers, faults)
+            for person in expected
+        ]
         acts += [
             lambda: _half(port, end),
             lambda: _slow(port, end),
@@ -132,17 +135,17 @@ def _person(port: int, folder: Path, number: int, expected: str, end: float, ans
     from gradio_client import Client, handle_file
 
     voice = _voice(next(iter(_studios.values())), number)
-    own = folder / "heard" / str(number)
+    downloads = folder / "heard" / str(number)
     client = None
     while time.monotonic() < end:
         try:
-            client = client or Client(f"http://127.0.0.1:{port}", verbose=False, download_files=str(own))
+            client = client or Client(f"http://127.0.0.1:{port}", verbose=False, download_files=str(downloads))
             out = client.predict(handle_file(folder / f"{number}.wav"), voice, 0.9, "voice", api_name="/convert")
         except Exception as error:  # the client has many kinds
-            told = str(error)
-            kind = "queue full" if "full" in told.lower() else "refused"
+            message = str(error)
+            kind = "queue full" if "full" in message.lower() else "refused"
             if kind == "refused":
-                faults.append(f"person {number}: {told[:160]}")
+                faults.append(f"person {number}: {message[:160]}")
             answers[kind] += 1
             time.sleep(1)
             continue
@@ -227,19 +230,19 @@ def main(
 ) -> None:
     """The page under load."""
     with tempfile.TemporaryDirectory() as folder:
-        found = crowd(model, people, 60 * minutes, Path(folder))
-    answers, (first, most), (files, left) = found.answers, found.memory, found.files
-    told = {
+        result = crowd(model, people, 60 * minutes, Path(folder))
+    answers, (first, most), (files, left) = result.answers, result.memory, result.files
+    summary = {
         "people": people, "minutes": f"{minutes:g}", "heard their own": answers["right"],
         "heard another's": answers["wrong"], "queue was full": answers["queue full"],
         "refused otherwise": answers["refused"], "rubbish refused": answers["rubbish refused"],
         "server, MiB": first >> 20, "at most": most >> 20, "files at most": files, "left": left,
     }  # fmt: skip
-    for row in (told, dict.fromkeys(told, "---"), {name: str(value) for name, value in told.items()}):
-        print(f"| {' | '.join(row if row is told else row.values())} |")
-    for fault in found.faults[:20]:
+    for row in (summary, dict.fromkeys(summary, "---"), {name: str(value) for name, value in summary.items()}):
+        print(f"| {' | '.join(row if row is summary else row.values())} |")
+    for fault in result.faults[:20]:
         print(fault, file=sys.stderr)
-    raise typer.Exit(1 if found.faults else 0)
+    raise typer.Exit(1 if result.faults else 0)
 
 
 if __name__ == "__main__":

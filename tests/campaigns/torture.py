@@ -68,7 +68,7 @@ class Ended(NamedTuple):
     """How a command ended: its code (negative: by that signal), its stderr, the seconds from the signal to the end."""
 
     code: int
-    told: str
+    stderr: str
     late_s: float
 
 
@@ -107,7 +107,7 @@ def workplace(folder: Path) -> None:
     (folder / ".venv").symlink_to(sys.prefix)
     for verb in ("data pack packed", "train config.yaml --data packed --held-out packed --out model --max-steps 5"):
         done = run(verb, folder)
-        assert done.code == 0, done.told
+        assert done.code == 0, done.stderr
 
 
 def _voiced(rng: np.random.Generator, time_s: np.ndarray) -> np.ndarray:
@@ -129,8 +129,8 @@ def run(verb: str, folder: Path, after_s: float | None = None, sent: int = signa
     except subprocess.TimeoutExpired:
         began = time.monotonic()
         os.killpg(process.pid, sent) if script else process.send_signal(sent)
-        told = process.communicate(timeout=120)[1]
-        return Ended(process.returncode, told, time.monotonic() - began)
+        stderr = process.communicate(timeout=120)[1]
+        return Ended(process.returncode, stderr, time.monotonic() - began)
 
 
 def _stderr(process: subprocess.Popen) -> str:
@@ -142,13 +142,13 @@ def _stderr(process: subprocess.Popen) -> str:
 def contents(folder: Path) -> dict[str, bytes]:
     """What a verb leaves, by path: not its inputs, logs and clocks."""
     aside = ("log.jsonl", "tensorboard", "state", "wav", "skipped.tsv", "packing.json", "egs")
-    found = {}
+    files = {}
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
         if path.is_file() and not any(part in aside or part.startswith(".") for part in parts):
             data = path.read_bytes().replace(str(folder).encode(), b"HERE")
-            found["/".join(parts)] = _ordered(data) if path.suffix == ".safetensors" else data
-    return found
+            files["/".join(parts)] = _ordered(data) if path.suffix == ".safetensors" else data
+    return files
 
 
 def _ordered(data: bytes) -> bytes:
@@ -167,7 +167,7 @@ def killed(name: str, rounds: int, seed: int, origin: Path) -> Tally:
         whole = run(verb, here)
         lasts_s, expected = time.monotonic() - began, contents(here)
         if whole.code:
-            return Tally(counts, late_s, [f"{name}: fails undisturbed: {whole.told}"])
+            return Tally(counts, late_s, [f"{name}: fails undisturbed: {whole.stderr}"])
         for number in range(rounds):
             _copied(origin, here)
             for _ in range(rng.randint(1, 3)):
@@ -176,8 +176,8 @@ def killed(name: str, rounds: int, seed: int, origin: Path) -> Tally:
                 counts[sent if ended.late_s else "was over before"] += 1
                 if ended.late_s and sent != "SIGKILL":
                     late_s = max(late_s, ended.late_s)
-                    if "Traceback" in ended.told or not (name == "run.sh" or _answered(ended, SIGNALS[sent])):
-                        faults.append(f"{name}, round {number}, {sent}: code {ended.code}, {ended.told[-300:]!r}")
+                    if "Traceback" in ended.stderr or not (name == "run.sh" or _answered(ended, SIGNALS[sent])):
+                        faults.append(f"{name}, round {number}, {sent}: code {ended.code}, {ended.stderr[-300:]!r}")
                 faults += [f"{name}, round {number}, {sent}: {path} is torn" for path in _torn(name, here, expected)]
             faults += [f"{name}, round {number}: {fault}" for fault in _ended_otherwise(verb, here, expected)]
             left = [path.name for path in here.rglob(".*.part")]
@@ -193,11 +193,11 @@ def _torn(name: str, here: Path, expected: dict[str, bytes]) -> list[str]:
 
 def _ended_otherwise(verb: str, here: Path, expected: dict[str, bytes]) -> list[str]:
     """Lets a verb run to its end; what is then not as if nothing had been."""
-    last, found = run(verb, here), contents(here)
-    if found == expected:  # a code other than 0 alone says that all was there, as of a voice's name
+    last, result = run(verb, here), contents(here)
+    if result == expected:  # a code other than 0 alone says that all was there, as of a voice's name
         return []
-    differ = [path for path in expected | found if found.get(path) != expected.get(path)]
-    return [f"code {last.code}, {differ} differ; {last.told[-300:]}"]
+    differ = [path for path in expected | result if result.get(path) != expected.get(path)]
+    return [f"code {last.code}, {differ} differ; {last.stderr[-300:]}"]
 
 
 def _answered(ended: Ended, sent: int) -> bool:
@@ -205,9 +205,9 @@ def _answered(ended: Ended, sent: int) -> bool:
 
     Python ends by SIGINT, not by the exit code that it is told, if the interruption went through an `exec` of its own.
     """
-    lines = ended.told.strip().splitlines()
-    said = ended.code in (2, STOPPED, -signal.SIGINT) and lines and SAID.match(lines[-1])
-    return bool(said) or ended.code in (0, -sent)
+    lines = ended.stderr.strip().splitlines()
+    answered = ended.code in (2, STOPPED, -signal.SIGINT) and lines and SAID.match(lines[-1])
+    return bool(answered) or ended.code in (0, -sent)
 
 
 def _copied(origin: Path, here: Path) -> None:
@@ -224,7 +224,7 @@ def _reads(path: Path) -> bool:
     from vqspeech.data import corpus
     from vqspeech.models import checkpoint
 
-    run = next((one for one in path.parents if (one / checkpoint.CONFIG).exists()), None)
+    run = next((parent for parent in path.parents if (parent / checkpoint.CONFIG).exists()), None)
     try:
         return bool(
             (checkpoint.load(run) if "prior" not in run.name else checkpoint.load_prior(run))
@@ -290,13 +290,13 @@ def filled(name: str, rounds: int, seed: int, origin: Path) -> Tally:
                 ended = run(verb, here / "work")
                 if not number:
                     if ended.code:
-                        return Tally(counts, 0.0, [f"{name}: fails undisturbed: {ended.told}"])
+                        return Tally(counts, 0.0, [f"{name}: fails undisturbed: {ended.stderr}"])
                     expected, needs = contents(here / "work"), shutil.disk_usage(here).used - before
                     continue
                 counts["full" if ended.code else "had room"] += 1
-                last = ended.told.strip().splitlines()[-1] if ended.code else ""
-                if ended.code and ("Traceback" in ended.told or not last.startswith("vqspeech: ") or ended.code != 2):
-                    faults.append(f"{name}, round {number}: code {ended.code}, {ended.told[-300:]}")
+                last = ended.stderr.strip().splitlines()[-1] if ended.code else ""
+                if ended.code and ("Traceback" in ended.stderr or not last.startswith("vqspeech: ") or ended.code != 2):
+                    faults.append(f"{name}, round {number}: code {ended.code}, {ended.stderr[-300:]}")
                 faults += [f"{name}, round {number}: {path} is torn" for path in _torn(name, here / "work", expected)]
                 resize(ROOM)
                 faults += [
@@ -355,8 +355,8 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
             case 3:
                 changed[at:at] = rng.randbytes(some)
             case _:
-                other = rng.randrange(len(changed) + 1)
-                changed[at : at + some] = changed[other : other + some]
+                source = rng.randrange(len(changed) + 1)
+                changed[at : at + some] = changed[source : source + some]
     return bytes(changed)
 
 
@@ -365,13 +365,13 @@ def good_audio(folder: Path) -> list[tuple[str, bytes]]:
     import soundfile
 
     wave = _voiced(np.random.default_rng(0), np.arange(RATE) / RATE)
-    found = []
+    files = []
     opus = {"format": "OGG", "subtype": "OPUS"}
     kinds: dict[str, dict] = {"a.wav": {}, "f.wav": {"subtype": "FLOAT"}, "a.flac": {}, "a.ogg": {}, "a.mp3": {}}
     for name, options in (kinds | {"a.opus": opus}).items():
         soundfile.write(folder / name, wave, RATE, **options)
-        found.append((name, (folder / name).read_bytes()))
-    return found
+        files.append((name, (folder / name).read_bytes()))
+    return files
 
 
 def hostile_audio(files: int, seed: int) -> Outcome:
@@ -398,14 +398,16 @@ def hostile_vqs(files: int, seed: int) -> Outcome:
         wave = _voiced(np.random.default_rng(0), np.arange(RATE) / RATE)
         kinds = ("packed", "adaptive")
         good = [(f"{kind}.vqs", b"".join(vqs_files.encode_blocks(model, [wave], coder=kind))) for kind in kinds]
-        said = model.encode(wave)
+        codes_before = model.encode(wave)
 
         def read(path: Path) -> None:
-            one = vqs_files._Decoding(model, [path.read_bytes()], "s1", SamplingConfig(), False, None, lambda _: None)
-            codes = np.concatenate([np.zeros((0, model.codebooks), np.int64), *one.request.pieces])
-            one.own(np.zeros(len(codes) * model.hop, np.float32))
-            one.finish()
-            assert np.array_equal(codes, said), "other codes, untold"
+            decoding = vqs_files._Decoding(
+                model, [path.read_bytes()], "s1", SamplingConfig(), False, None, lambda _: None
+            )
+            codes = np.concatenate([np.zeros((0, model.codebooks), np.int64), *decoding.request.pieces])
+            decoding.postprocess(np.zeros(len(codes) * model.hop, np.float32))
+            decoding.finish()
+            assert np.array_equal(codes, codes_before), "other codes, untold"
 
         return _read_mutated(good, read, files, seed, Path(home))
 
@@ -422,8 +424,8 @@ def hostile_models(files: int, seed: int) -> Outcome:
         digest = checkpoint.load(model).digest
 
         def read(path: Path) -> None:
-            for name, data in good:
-                (model / name).write_bytes(path.read_bytes() if name == path.name else data)
+            for name, original in good:
+                (model / name).write_bytes(path.read_bytes() if name == path.name else original)
             assert checkpoint.load(model).digest == digest, "another model, untold"
 
         return _read_mutated(good, read, files, seed, Path(home))
@@ -440,10 +442,12 @@ def hostile_tables(files: int, seed: int) -> Outcome:
         good = [(name.replace("/", "%"), (data / name).read_bytes()) for name in names]
 
         def read(path: Path) -> None:
-            for name, known in good:
-                (data / name.replace("%", "/")).write_bytes(path.read_bytes() if name == path.name else known)
+            for name, original in good:
+                (data / name.replace("%", "/")).write_bytes(path.read_bytes() if name == path.name else original)
             corpus.read(data)
-            for classes in (one[at] for one in [archives.MulawShards(data / "packed")] for at in range(len(one))):
+            for classes in (
+                packed[at] for packed in [archives.MulawShards(data / "packed")] for at in range(len(packed))
+            ):
                 assert len(classes) < 100 * RATE, "longer than all there is"
 
         return _read_mutated(good, read, files, seed, Path(home))
@@ -458,8 +462,10 @@ def hostile_configs(files: int, seed: int) -> Outcome:
     good = [(path.name, path.read_bytes()) for path in [*paths, here / "egs/vctk/conf/prior.yaml"]]
 
     def read(path: Path) -> None:
-        found = config.load(path)
-        assert config.from_tree(yaml.safe_load(config.to_yaml(found)), "again") == found, "not what is written again"
+        settings = config.load(path)
+        assert config.from_tree(yaml.safe_load(config.to_yaml(settings)), "again") == settings, (
+            "not what is written again"
+        )
 
     with tempfile.TemporaryDirectory() as home:
         return _read_mutated(good, read, files, seed, Path(home))
@@ -479,16 +485,16 @@ def hostile_runs(files: int, seed: int) -> Outcome:
         events = next((run / "tensorboard").iterdir())
         rows = [{"system": name, "source": "a.wav", "speaker": "s0", "dnsmos": 2.9} for name in ("vqspeech", "mu-law")]
         (run / "evaluation.json").write_text(json.dumps({"rows": rows}))
-        kept = [state.states_of(run)[-1], run / "log.jsonl", events, run / "evaluation.json"]
-        good = [(str(path.relative_to(run)).replace("/", "%"), path.read_bytes()) for path in kept]
+        paths = [state.states_of(run)[-1], run / "log.jsonl", events, run / "evaluation.json"]
+        good = [(str(path.relative_to(run)).replace("/", "%"), path.read_bytes()) for path in paths]
         model = VQVAE.from_config(config.load(run / "config.yaml").model, 2)
         adam = torch.optim.Adam(model.parameters())
         assert state.resume_(run, model, AveragedModel(model), adam)[0] == 5
         expected = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
         def read(path: Path) -> None:
-            for name, known in good:
-                (run / name.replace("%", "/")).write_bytes(path.read_bytes() if name == path.name else known)
+            for name, original in good:
+                (run / name.replace("%", "/")).write_bytes(path.read_bytes() if name == path.name else original)
             if "state" in path.name:
                 assert state.resume_(run, model, AveragedModel(model), adam)[0] == 5, "another step, untold"
                 same = (torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
@@ -554,10 +560,10 @@ def hostile(
     print("|---|---|---|---|---|---|")
     faults = []
     for name in [only] if only else HOSTILE:
-        found = HOSTILE[name](files, seed)
-        print(f"| {name} | {files:,} | {found.read:,} | {found.refused:,} | {found.slowest_s:.2f} s ", end="")
-        print(f"| {len(found.faults)} |", flush=True)
-        faults += [f"{name}, {fault}" for fault in found.faults]
+        tally = HOSTILE[name](files, seed)
+        print(f"| {name} | {files:,} | {tally.read:,} | {tally.refused:,} | {tally.slowest_s:.2f} s ", end="")
+        print(f"| {len(tally.faults)} |", flush=True)
+        faults += [f"{name}, {fault}" for fault in tally.faults]
     print("\n".join(faults[:50]), file=sys.stderr)
     raise typer.Exit(bool(faults))
 
@@ -609,9 +615,9 @@ def _many_utterances(here: Path, folder: Path, number: int) -> None:
 
     folder.mkdir()
     audio.write(here / "tick.wav", _voiced(np.random.default_rng(0), np.arange(RATE // 10) / RATE), RATE)
-    for name, told in (("wav.scp", f"{here}/tick.wav"), ("utt2spk", "s0")):
+    for name, value in (("wav.scp", f"{here}/tick.wav"), ("utt2spk", "s0")):
         with (folder / name).open("w") as file:
-            file.writelines(f"s0-{at:08d} {told}\n" for at in range(number))
+            file.writelines(f"s0-{at:08d} {value}\n" for at in range(number))
 
 
 def _peak(verb: str, folder: Path) -> int:

@@ -16,7 +16,7 @@ def command(*arguments: object) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "error"),
     [
         (["--speaker", "p255", "good.wav"], "unknown speaker 'p255'; nearest of 3 speakers: p225"),
         (["--speaker", "p225", "missing.wav"], "missing.wav: no such file"),
@@ -40,7 +40,7 @@ def command(*arguments: object) -> subprocess.CompletedProcess:
         ),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2_and_leaves_nothing(run, tmp_path, speech, monkeypatch, arguments, told):
+def test_bad_input_is_one_line_and_exit_code_2_and_leaves_nothing(run, tmp_path, speech, monkeypatch, arguments, error):
     monkeypatch.chdir(tmp_path)
     audio.write("good.wav", speech(0.2), 16000)
     Path("empty.wav").write_bytes(b"")
@@ -53,7 +53,7 @@ def test_bad_input_is_one_line_and_exit_code_2_and_leaves_nothing(run, tmp_path,
     assert done.returncode == 2
     lines = [line for line in done.stderr.splitlines() if line.startswith("vqspeech: ")]
     assert len(lines) == 1
-    assert told in lines[0]
+    assert error in lines[0]
     assert "Traceback" not in done.stderr
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -35,7 +35,7 @@ def test_files_and_pipes_say_the_same(run, tmp_path, speech):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "error"),
     [
         (["decode", "text.vqs"], "text.vqs: is no .vqs file: it begins with b'no s'"),
         (["decode", "empty.vqs"], "empty.vqs: is empty (0 bytes)"),
@@ -51,7 +51,7 @@ def test_files_and_pipes_say_the_same(run, tmp_path, speech):
         (["encode", "-", "-o", "x.vqs"], "standard input: is not audio"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2_and_leaves_nothing(run, tmp_path, speech, monkeypatch, arguments, told):
+def test_bad_input_is_one_line_and_exit_code_2_and_leaves_nothing(run, tmp_path, speech, monkeypatch, arguments, error):
     monkeypatch.chdir(tmp_path)
     audio.write("good.wav", speech(0.1), 16000)
     data = b"".join(vqs_files.encode_blocks(vqspeech.load(run), [speech(0.1)]))
@@ -62,7 +62,7 @@ def test_bad_input_is_one_line_and_exit_code_2_and_leaves_nothing(run, tmp_path,
     assert done.returncode == 2, done.stderr
     lines = [line for line in done.stderr.decode().splitlines() if line.startswith("vqspeech: ")]
     assert len(lines) == 1
-    assert told in lines[0]
+    assert error in lines[0]
     assert b"Traceback" not in done.stderr
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -56,7 +56,7 @@ def test_a_split_and_its_combination_hold_every_utterance_once(call, library, tm
         part_of_key = {row["key"]: row["part"] for row in csv.DictReader(file, delimiter="\t")}
     parts = ("train", "dev", "test", "unseen")
     for part in parts:
-        assert {one.key for one in corpus.read(tmp_path / "split" / part)} == {
+        assert {utt.key for utt in corpus.read(tmp_path / "split" / part)} == {
             key for key, name in part_of_key.items() if name == part
         }
     folders = [tmp_path / "split" / part for part in parts]

@@ -7,9 +7,9 @@ from vqspeech.cli import progress
 
 
 def test_a_log_is_told_how_far_it_is(monkeypatch):
-    told = io.StringIO()
+    stderr = io.StringIO()
     monkeypatch.setattr(progress, "EVERY_S", 0.0)
-    monkeypatch.setattr(sys, "stderr", told)
+    monkeypatch.setattr(sys, "stderr", stderr)
     with progress.bar("training", 1.0, "") as update:
         update(0.5, "step 3")
-    assert "training: 50 % step 3" in told.getvalue()
+    assert "training: 50 % step 3" in stderr.getvalue()

@@ -56,18 +56,18 @@ def some_file(chunks: int = 3) -> tuple[bytes, list[Chunk]]:
 
 
 def read(data: bytes, cuts: list[int] | None = None, conceal: bool = False) -> tuple[Reader, list[Chunk]]:
-    reader, found, places = Reader(conceal), [], sorted(cuts or [])
+    reader, chunks_read, places = Reader(conceal), [], sorted(cuts or [])
     for start, end in zip([0, *places], [*places, len(data)], strict=True):
-        found += reader.push(data[start:end])
-    return reader, found + list(reader.finish())
+        chunks_read += reader.push(data[start:end])
+    return reader, chunks_read + list(reader.finish())
 
 
 @given(st.lists(st.integers(0, 220), max_size=20))
 def test_a_file_that_arrives_in_any_pieces_is_the_same(cuts):
     data, chunks = some_file()
-    reader, found = read(data, [min(cut, len(data)) for cut in cuts])
+    reader, chunks_read = read(data, [min(cut, len(data)) for cut in cuts])
     assert reader.header == HEADER
-    assert found == chunks
+    assert chunks_read == chunks
 
 
 def test_every_cut_and_every_flipped_bit_is_an_error():
@@ -90,9 +90,9 @@ def test_damage_costs_one_chunk_where_it_may_be_concealed():
     for place in range(first, len(data) - len(bitstream.write_chunk(chunks[-1]))):
         damaged = bytearray(data)
         damaged[place] ^= 0x55
-        reader, found = read(bytes(damaged), conceal=True)
-        assert len(found) == 4
-        assert set(found) < set(chunks)
+        reader, chunks_read = read(bytes(damaged), conceal=True)
+        assert len(chunks_read) == 4
+        assert set(chunks_read) < set(chunks)
         assert reader.lost == 1
 
 

@@ -47,13 +47,13 @@ def test_a_file_coded_with_a_prior_says_the_same_and_wants_its_own(run, prior, s
     monkeypatch.setattr(entropy_coding, "min", lambda payloads, key: payloads[-1], raising=False)  # the longest, too
     coded = b"".join(vqs_files.encode_blocks(model, [wave], "alice", "prior", sampler))
     assert {chunk.kind for chunk in bitstream.Reader().push(coded)} == {bitstream.PRIOR}
-    said = np.concatenate([*vqs_files.decode_blocks(model, [coded], prior=sampler)])
-    assert np.array_equal(said, np.concatenate([*vqs_files.decode_blocks(model, [plain])]))
+    output = np.concatenate([*vqs_files.decode_blocks(model, [coded], prior=sampler)])
+    assert np.array_equal(output, np.concatenate([*vqs_files.decode_blocks(model, [plain])]))
     with pytest.raises(InputError, match="give it with --prior"):
         list(vqs_files.decode_blocks(model, [coded]))
-    other = PriorSampler(sampler.run._replace(digest="ab" * 32), model)
+    another = PriorSampler(sampler.run._replace(digest="ab" * 32), model)
     with pytest.raises(InputError, match=f"prior {sampler.run.digest[:24]}, this one is abab"):
-        list(vqs_files.decode_blocks(model, [coded], prior=other))
+        list(vqs_files.decode_blocks(model, [coded], prior=another))
     with torch.no_grad():
         sampler.run.model.wavenet.logits.bias[3] += 0.5
     with pytest.raises(InputError, match=r"expects something else here|are no codes"):

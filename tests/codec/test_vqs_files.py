@@ -20,10 +20,10 @@ def command(*arguments: object, data: bytes | None = None) -> subprocess.Complet
 def test_decode_speaks_the_codes_that_were_encoded_exactly_as_long(model, short_chunks, speech, samples):
     wave = speech(1.0)[:samples]
     data = b"".join(vqs_files.encode_blocks(model, [wave], "p226"))
-    heard = np.concatenate([np.zeros(0, np.float32), *vqs_files.decode_blocks(model, [data], sampling=SEED)])
-    assert len(heard) == samples
+    decoded_wave = np.concatenate([np.zeros(0, np.float32), *vqs_files.decode_blocks(model, [data], sampling=SEED)])
+    assert len(decoded_wave) == samples
     if samples:
-        assert np.array_equal(heard, model.decode(model.encode(wave), "p226", SEED, length=samples))
+        assert np.array_equal(decoded_wave, model.decode(model.encode(wave), "p226", SEED, length=samples))
 
 
 def test_a_file_costs_no_more_than_packed_codes_and_one_per_cent_and_64_bytes(model, speech):
@@ -45,13 +45,13 @@ def test_damage_is_an_error_or_is_concealed_as_silence(model, short_chunks, spee
     data[len(bitstream.write_header(reader.header)) + len(bitstream.write_chunk(first)) + 8] ^= 1  # in the second
     with pytest.raises(InputError, match="is damaged in chunk 1"):
         [*vqs_files.decode_blocks(model, [bytes(data)])]
-    told = []
-    heard = np.concatenate([*vqs_files.decode_blocks(model, [bytes(data)], conceal=True, report=told.append)])
-    assert told == ["1 chunks were damaged and are silence"]
-    assert len(heard) == len(wave)
-    assert not heard[800:1600].any()
-    assert heard[:800].any()
-    assert heard[1600:].any()
+    reports = []
+    decoded_wave = np.concatenate([*vqs_files.decode_blocks(model, [bytes(data)], conceal=True, report=reports.append)])
+    assert reports == ["1 chunks were damaged and are silence"]
+    assert len(decoded_wave) == len(wave)
+    assert not decoded_wave[800:1600].any()
+    assert decoded_wave[:800].any()
+    assert decoded_wave[1600:].any()
 
 
 def test_a_file_of_another_model_names_both(run, model, tiny, tmp_path, speech):
@@ -63,10 +63,10 @@ def test_a_file_of_another_model_names_both(run, model, tiny, tmp_path, speech):
     checkpoint.init_run_dir(tmp_path / "other", tiny, ["p225"])
     checkpoint.save(tmp_path / "other", VQVAE.from_config(tiny.model, 1))
     data = b"".join(vqs_files.encode_blocks(model, [speech(0.1)], "p225"))
-    other = vqspeech.load(tmp_path / "other")
-    with pytest.raises(InputError, match=f"model {model.run.digest[:24]}, this one is {other.run.digest[:24]}"):
-        [*vqs_files.decode_blocks(other, [data])]
-    assert torch.is_tensor(other.net.quantizer.first.cluster_size)
+    stranger = vqspeech.load(tmp_path / "other")
+    with pytest.raises(InputError, match=f"model {model.run.digest[:24]}, this one is {stranger.run.digest[:24]}"):
+        [*vqs_files.decode_blocks(stranger, [data])]
+    assert torch.is_tensor(stranger.net.quantizer.first.cluster_size)
 
 
 def test_several_files_are_decoded_as_each_by_itself_and_a_fault_costs_none_before_it(model, speech, tmp_path):
@@ -93,10 +93,10 @@ def decoded(model, data, **options) -> np.ndarray:
 
 def test_a_model_of_fewer_codebooks_encodes_with_the_first_ones(stacked_model, speech):
     wave = speech(0.2)
-    one = vqspeech.load(stacked_model.run, codebooks=1)
-    assert one.codebooks == 1
-    assert np.array_equal(one.encode(wave), stacked_model.encode(wave)[:, :1])
-    assert encoded(one, wave) == encoded(stacked_model, wave, codebooks=1)
+    single = vqspeech.load(stacked_model.run, codebooks=1)
+    assert single.codebooks == 1
+    assert np.array_equal(single.encode(wave), stacked_model.encode(wave)[:, :1])
+    assert encoded(single, wave) == encoded(stacked_model, wave, codebooks=1)
     with pytest.raises(InputError, match=r"3 codebooks are requested, the model has 2"):
         vqspeech.load(stacked_model.run, codebooks=3)
 
@@ -108,14 +108,14 @@ def test_a_damaged_codebook_costs_its_own_share(stacked_model, speech, codebook)
     reader = bitstream.Reader()
     chunks = [*reader.push(data)]
     at = len(bitstream.write_header(reader.header)) + sum(
-        len(bitstream.write_chunk(one)) for one in chunks[: 2 + codebook]
+        len(bitstream.write_chunk(chunk)) for chunk in chunks[: 2 + codebook]
     )
     damaged = data[: at + 8] + bytes([data[at + 8] ^ 1]) + data[at + 9 :]
     with pytest.raises(InputError, match="is damaged in chunk 1"):
         decoded(stacked_model, damaged)
-    heard = decoded(stacked_model, damaged, conceal=True, report=report.append)
-    assert len(heard) == len(wave)
-    assert heard[800:1600].any() == (codebook == 1)
+    decoded_wave = decoded(stacked_model, damaged, conceal=True, report=report.append)
+    assert len(decoded_wave) == len(wave)
+    assert decoded_wave[800:1600].any() == (codebook == 1)
     assert len(report) == 1
     assert ("poorer" in report[0]) == (codebook == 1)
 

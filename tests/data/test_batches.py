@@ -30,9 +30,9 @@ def test_balance_says_how_much_a_long_voice_is_heard_more_than_a_short_one(packe
     for balance in (1.0, 0.5, 0.0):
         schedule = batches.CropSampler([part], speakers, 256, 3, balance)
         epochs = 20
-        heard = np.bincount([schedule[number][1] for number in range(epochs * len(schedule))])
+        visits = np.bincount([schedule[number][1] for number in range(epochs * len(schedule))])
         expected = np.array([float(lengths[speaker]) for speaker in speakers]) ** balance
-        assert heard / heard.sum() == pytest.approx(expected / expected.sum(), rel=0.03)
+        assert visits / visits.sum() == pytest.approx(expected / expected.sum(), rel=0.03)
     once = batches.CropSampler([part], speakers, 256, 3, 0.5)
     twice = batches.CropSampler([part, part], speakers, 256, 3, 0.5)
     assert len(twice) == 2 * len(once)
@@ -43,9 +43,9 @@ def test_what_is_given_twice_is_heard_twice_and_was_not_said_twice(tiny, packed,
     tree["training"]["max_steps"] = 1
     tasks.train_vqvae(config.from_tree(tree, "test"), [packed, packed], [packed], tmp_path / "run")
     rows = archives.MulawShards(packed).rows
-    said = {name: sum(row.length for row in rows if row.speaker == name) / 16000 for name in ("s0", "s1", "s2")}
-    assert {name: one.seconds for name, one in speaker_table.read(tmp_path / "run").items()} == pytest.approx(
-        said, abs=0.06
+    seconds = {name: sum(row.length for row in rows if row.speaker == name) / 16000 for name in ("s0", "s1", "s2")}
+    assert {name: info.seconds for name, info in speaker_table.read(tmp_path / "run").items()} == pytest.approx(
+        seconds, abs=0.06
     )
 
 
@@ -66,9 +66,9 @@ def test_crops_tell_the_past_beside_the_truth(packed):
     plain = batches.Crops([archives.MulawShards(packed)], ["s0", "s1", "s2"], 256, 16, 3)
     assert torch.equal(crops[5][0], plain[5][0])
     assert torch.equal(plain[5][0], plain[5][1])
-    told = [torch.equal(crops[number][0], crops[number][1]) for number in range(40)]
-    assert 10 < sum(told) < 30
-    unsure = told.index(False)
+    forced = [torch.equal(crops[number][0], crops[number][1]) for number in range(40)]
+    assert 10 < sum(forced) < 30
+    unsure = forced.index(False)
     assert torch.equal(crops[unsure][1], crops[unsure][1])
 
 

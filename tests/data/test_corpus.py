@@ -38,10 +38,10 @@ def test_reading_gives_back_what_was_written(tmp_path_factory, rows, end_ms):
 
 
 def test_writing_without_texts_or_bounds_takes_their_old_tables_away(sound: Path):
-    cut = [replace(one, end_s=1.5) for one in corpus.read(sound)]
+    cut = [replace(utt, end_s=1.5) for utt in corpus.read(sound)]
     corpus.write(sound, cut)
     assert (sound / "segments").read_text().splitlines()[0] == "a_0 a_0 0.000 1.500"
-    corpus.write(sound, [replace(one, end_s=None, text=None) for one in cut])
+    corpus.write(sound, [replace(utt, end_s=None, text=None) for utt in cut])
     assert sorted(path.name for path in sound.iterdir()) == ["spk2utt", "utt2spk", "wav.scp"]
 
 
@@ -50,7 +50,7 @@ def test_a_sound_directory_has_no_fault(sound: Path):
 
 
 @pytest.mark.parametrize(
-    ("table", "content", "told"),
+    ("table", "content", "message"),
     [
         ("wav.scp", None, "wav.scp: is missing; a data directory needs it"),
         ("utt2spk", "", "utt2spk: is empty; list at least one row or delete the file"),
@@ -68,21 +68,21 @@ def test_a_sound_directory_has_no_fault(sound: Path):
         ("segments", "a_0 c 0 1\n", "segments:1: 'a_0' names recording 'c', which wav.scp does not list"),
     ],
 )
-def test_a_fault_is_told_with_file_line_value_and_cure(sound: Path, table: str, content: str | None, told: str):
+def test_a_fault_is_told_with_file_line_value_and_cure(sound: Path, table: str, content: str | None, message: str):
     if content is None:
         (sound / table).unlink()
     else:
         (sound / table).write_text(content)
-    assert any(str(fault).startswith(f"{sound}/{told}") for fault in corpus.validate(sound))
+    assert any(str(fault).startswith(f"{sound}/{message}") for fault in corpus.validate(sound))
 
 
 def test_all_faults_are_told_at_once(sound: Path):
     (sound / "utt2spk").write_text("a_2 a\na_0 a\na_1\n")
     (sound / "text").write_bytes(b"a_0 \xff\n")
     (sound.parent / "1.wav").write_bytes(b"")
-    told = "\n".join(map(str, corpus.validate(sound)))
+    faults = "\n".join(map(str, corpus.validate(sound)))
     for part in ("not sorted", "fewer than 2 fields", "text:1: is not UTF-8 (byte 4)", "1.wav' is empty; copy"):
-        assert part in told
+        assert part in faults
 
 
 def test_reading_names_the_first_fault_and_counts_the_others(sound: Path):
@@ -102,7 +102,7 @@ def test_a_name_that_no_table_can_hold_is_not_written(tmp_path: Path, name: str)
 def test_directories_are_combined_in_order_and_a_common_key_is_refused(tmp_path: Path):
     corpus.write(tmp_path / "1", [Utterance("b", "s", "b.wav")])
     corpus.write(tmp_path / "2", [Utterance("a", "s", "a.wav")])
-    assert [one.key for one in corpus.combine([tmp_path / "1", tmp_path / "2"])] == ["a", "b"]
+    assert [utt.key for utt in corpus.combine([tmp_path / "1", tmp_path / "2"])] == ["a", "b"]
     with pytest.raises(InputError, match="utterance 'b' is in another directory too; rename one of them"):
         corpus.combine([tmp_path / "1", tmp_path / "1"])
 
@@ -118,8 +118,8 @@ def test_a_corpus_is_walked_through_again_and_again_without_being_held(tmp_path:
         corpus.write(tmp_path, [Utterance(f"s_{at:06d}", "s", "a.wav", text=f"words {at}") for at in range(number)])
         (tmp_path / "spk2utt").unlink()  # a line of it has all utterances of a speaker
         tracemalloc.start()
-        found = corpus.Corpus(tmp_path)
-        assert [sum(1 for _ in found), len(found), next(iter(found)).key] == [number, number, "s_000000"]
+        utterances = corpus.Corpus(tmp_path)
+        assert [sum(1 for _ in utterances), len(utterances), next(iter(utterances)).key] == [number, number, "s_000000"]
         memory = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return memory
@@ -128,7 +128,7 @@ def test_a_corpus_is_walked_through_again_and_again_without_being_held(tmp_path:
 
 
 def test_a_corpus_that_changes_while_it_is_read_is_told(sound: Path):
-    found = corpus.Corpus(sound)
+    utterances = corpus.Corpus(sound)
     (sound / "wav.scp").write_text("a_0 x\n")
     with pytest.raises(InputError, match="was changed while it was read; run again"):
-        list(found)
+        list(utterances)

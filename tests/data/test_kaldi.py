@@ -7,7 +7,7 @@ from vqspeech.data import corpus, kaldi
 
 
 def call(*arguments):
-    return CliRunner().invoke(app, [str(one) for one in arguments])
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def test_tables_have_any_white_space_and_segments_stay_within_recordings(data, tmp_path):

@@ -15,7 +15,7 @@ from vqspeech.system import files
 
 
 def call(*arguments):
-    return CliRunner().invoke(app, [str(one) for one in arguments])
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def test_the_round_trip_leaves_the_recording_and_is_done_again_only_over_its_own_results(run, tmp_path, speech):

@@ -34,7 +34,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def bounds(directory: Path) -> list[tuple[float, float | None]]:
-    return [(one.start_s, one.end_s) for one in corpus.read(directory)]
+    return [(utt.start_s, utt.end_s) for utt in corpus.read(directory)]
 
 
 def test_what_is_packed_is_the_compressed_recording(directory: Path):
@@ -42,19 +42,19 @@ def test_what_is_packed_is_the_compressed_recording(directory: Path):
     packed = MulawShards(directory / "packed")
     assert (done.utterances, len(packed), done.skipped) == (7, 7, [])
     assert done.hours == pytest.approx(7 * 1.5 / 3600)
-    for one, row, classes in zip(corpus.read(directory), packed.rows, packed, strict=False):
-        assert (row.key, row.speaker) == (one.key, one.speaker)
-        (wave,) = preprocessed([audio.read(one.path, RATE)], RATE)
+    for utt, row, classes in zip(corpus.read(directory), packed.rows, packed, strict=False):
+        assert (row.key, row.speaker) == (utt.key, utt.speaker)
+        (wave,) = preprocessed([audio.read(utt.path, RATE)], RATE)
         assert np.array_equal(classes, mulaw.compress(wave))
 
 
 def test_two_processes_pack_the_same_bytes_as_one(directory: Path):
     packing.pack(directory, RATE)
-    one = files(directory / "packed")
+    first_bytes = files(directory / "packed")
     for path in (directory / "packed").iterdir():
         path.unlink()
     packing.pack(directory, RATE, nj=2)
-    assert files(directory / "packed") == one
+    assert files(directory / "packed") == first_bytes
 
 
 def test_only_the_shard_that_is_missing_is_made_again(directory: Path):
@@ -82,13 +82,13 @@ def test_a_recording_that_cannot_be_read_is_skipped_and_told(directory: Path, tm
     soundfile.write(tmp_path / "3.flac", np.full(100, np.nan, np.float32), RATE, format="WAV", subtype="FLOAT")
     done = packing.pack(directory, RATE)
     assert done.utterances == 3
-    reasons = {one.key: one.reason for one in done.skipped}
-    told = {"s0_0": "is empty (0 bytes)", "s1_1": "is not audio", "s0_2": "no such file", "s1_3": "not numbers"}
-    assert set(reasons) == set(told)
-    assert all(told[key] in reason for key, reason in reasons.items())
+    reasons = {skip.key: skip.reason for skip in done.skipped}
+    messages = {"s0_0": "is empty (0 bytes)", "s1_1": "is not audio", "s0_2": "no such file", "s1_3": "not numbers"}
+    assert set(reasons) == set(messages)
+    assert all(messages[key] in reason for key, reason in reasons.items())
     table = (directory / "packed/skipped.tsv").read_text().splitlines()
     assert table[0] == "key\tpath\treason"
-    assert table[1:] == ["\t".join(one) for one in done.skipped]
+    assert table[1:] == ["\t".join(skip) for skip in done.skipped]
 
 
 def test_nothing_to_pack_is_refused(directory: Path, tmp_path: Path):
@@ -99,9 +99,9 @@ def test_nothing_to_pack_is_refused(directory: Path, tmp_path: Path):
 
 
 def test_progress_ends_with_all_done(directory: Path):
-    told = []
-    packing.pack(directory, RATE, progress=lambda done, total: told.append((done, total)))
-    assert told[-1][0] == told[-1][1]
+    calls = []
+    packing.pack(directory, RATE, progress=lambda done, total: calls.append((done, total)))
+    assert calls[-1][0] == calls[-1][1]
 
 
 def test_silence_is_cut_up_to_a_margin(directory: Path):
@@ -130,10 +130,10 @@ def test_labels_go_before_the_level_where_there_are_any(directory: Path, tmp_pat
     (tmp_path / "labels/s1/s1_1.lab").write_text("0 2000000\n2000000 9000000 s\n")
     for _ in range(2):
         packing.trim_corpus(directory, tmp_path / "labels")
-        found = {one.key: (one.start_s, one.end_s) for one in corpus.read(directory)}
-        assert found["s0_0"] == (0.55, 0.85)
-        assert found["s1_1"] == (0.15, 0.95)
-        assert found["s0_2"] == pytest.approx((0.45, 1.05), abs=0.1)
+        bounds = {utt.key: (utt.start_s, utt.end_s) for utt in corpus.read(directory)}
+        assert bounds["s0_0"] == (0.55, 0.85)
+        assert bounds["s1_1"] == (0.15, 0.95)
+        assert bounds["s0_2"] == pytest.approx((0.45, 1.05), abs=0.1)
 
 
 def test_an_unreadable_recording_is_left_uncut_and_told(directory: Path, tmp_path: Path):

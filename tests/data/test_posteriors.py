@@ -41,7 +41,7 @@ class StubRecogniser:
 def directory(tmp_path, monkeypatch):
     """Six utterances of 3 s: "s", "m" and a pause, 0.1 s each, each at its level; the last one has no labels."""
     monkeypatch.setattr(posteriors, "Recogniser", StubRecogniser)
-    draws, utterances, said = np.random.default_rng(0), [], {}
+    draws, utterances, labels = np.random.default_rng(0), [], {}
     for number in range(6):
         symbols = draws.permutation(["s", "m", "pau"] * 10)
         noise = draws.standard_normal(1600 * len(symbols))
@@ -49,21 +49,21 @@ def directory(tmp_path, monkeypatch):
         audio.write(tmp_path / f"{number}.wav", levels * noise, 16000)
         key = f"s{number % 2}-{number}"
         utterances.append(Utterance(key, f"s{number % 2}", str(tmp_path / f"{number}.wav")))
-        said[key] = [Phone(0.1 * at, 0.1 * (at + 1), str(symbol)) for at, symbol in enumerate(symbols)]
+        labels[key] = [Phone(0.1 * at, 0.1 * (at + 1), str(symbol)) for at, symbol in enumerate(symbols)]
     corpus.write(tmp_path / "data", sorted(utterances, key=lambda utterance: utterance.key))
-    said.pop("s1-5")
-    phones.write(tmp_path / "data", said)
+    labels.pop("s1-5")
+    phones.write(tmp_path / "data", labels)
     return tmp_path / "data"
 
 
 def test_utterances_that_are_encoded_together_have_the_features_that_each_has_alone(directory):
     encoder, utterances = posteriors.Encoder("tiny"), corpus.read(directory)
-    together = dict((one.key, features) for one, features in encoder.encode(utterances))
-    assert list(together) == [one.key for one in utterances]
-    for one in utterances:
-        ((_, alone),) = encoder.encode([one])
+    together = dict((utt.key, features) for utt, features in encoder.encode(utterances))
+    assert list(together) == [utt.key for utt in utterances]
+    for utt in utterances:
+        ((_, alone),) = encoder.encode([utt])
         assert alone.shape == (150, 4)
-        assert np.allclose(together[one.key], alone, atol=1e-6)
+        assert np.allclose(together[utt.key], alone, atol=1e-6)
 
 
 def test_what_is_longer_than_a_window_is_encoded_in_windows_and_what_cannot_be_read_left_out(tmp_path, directory):
@@ -71,8 +71,8 @@ def test_what_is_longer_than_a_window_is_encoded_in_windows_and_what_cannot_be_r
     audio.write(tmp_path / "long.wav", wave, 16000)
     (tmp_path / "bad.wav").write_text("no sound\n" * 50)
     utterances = [Utterance(name, "s", str(tmp_path / f"{name}.wav")) for name in ("bad", "long")]
-    ((one, features),) = posteriors.Encoder("tiny").encode(utterances)
-    assert one.key == "long"
+    ((utt, features),) = posteriors.Encoder("tiny").encode(utterances)
+    assert utt.key == "long"
     assert len(features) == WINDOW_FRAMES + 6
     whole = audio.read(tmp_path / "long.wav", 16000)[: (WINDOW_FRAMES + 5) * HOP].reshape(-1, HOP)
     assert np.allclose(features[:-1, 2], np.abs(whole).max(1), atol=1e-6)
@@ -91,7 +91,7 @@ def test_posteriors_are_shares_that_find_the_phone_that_was_said(directory):
         assert shares.shape == (150, len(PHONES))
         assert np.allclose(shares.sum(1), 1, atol=5e-3)
         likeliest = [PHONES[column] for column in shares.argmax(1)]
-        expected = [next(one.phone for one in spoken if one.end_s > 0.02 * (frame + 0.5)) for frame in range(150)]
+        expected = [next(phone.phone for phone in spoken if phone.end_s > 0.02 * (frame + 0.5)) for frame in range(150)]
         assert np.mean([a == b for a, b in zip(likeliest, expected, strict=True)]) > 0.9
     unlabelled = read["s1-5"].astype(np.float32)
     assert {PHONES[column] for column in unlabelled.argmax(1)} == {"m", "pau", "s"}

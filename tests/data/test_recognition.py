@@ -17,8 +17,8 @@ def edit_distance(first, second) -> int:
     row = [*range(len(second) + 1)]
     for number, symbol in enumerate(first, 1):
         diagonal, row[0] = row[0], number
-        for place, other in enumerate(second, 1):
-            diagonal, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, diagonal + (symbol != other))
+        for place, predicted in enumerate(second, 1):
+            diagonal, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, diagonal + (symbol != predicted))
     return row[-1]
 
 
@@ -65,7 +65,7 @@ def test_each_utterance_gets_the_text_of_its_own_stretch_and_what_cannot_be_read
     progress = []
     skipped = recognition.transcribe(directory, "tiny", progress=lambda *numbers: progress.append(numbers))
     assert (directory / "text").read_text() == "s-a tiny 10\ns-b\ns-c tiny 5\n"
-    assert [(one.key, one.path) for one in skipped] == [("s-b", str(directory.with_name("b.wav")))]
+    assert [(skip.key, skip.path) for skip in skipped] == [("s-b", str(directory.with_name("b.wav")))]
     assert "is not audio" in skipped[0].reason
     assert progress == [(1, 3), (2, 3), (3, 3)]
 

@@ -57,26 +57,26 @@ def bucket(corpus, tmp_path, monkeypatch):
     s3fs = pytest.importorskip("s3fs", reason="S3 needs s3fs: pip install s3fs")
     server = moto.ThreadedMotoServer("127.0.0.1", 0)
     server.start()
-    there = "http://{}:{}".format(*server.get_host_and_port())
+    endpoint = "http://{}:{}".format(*server.get_host_and_port())
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "nobody")
-    system = s3fs.S3FileSystem(endpoint_url=there, skip_instance_cache=True)
+    system = s3fs.S3FileSystem(endpoint_url=endpoint, skip_instance_cache=True)
     system.mkdir("speech")
     for path in corpus.iterdir():
         system.put(str(path), f"speech/packed/{path.name}")
-    monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": there})
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": endpoint})
     yield "s3://speech/packed"
     server.stop()
 
 
 def test_crops_of_a_bucket_are_those_of_the_folder(corpus, bucket, tmp_path):
-    here, there = crops(corpus), crops(bucket)
-    assert all(torch.equal(here[number][0], there[number][0]) for number in range(200))
-    assert 0 < len([name for name in kept(tmp_path) if name.endswith(".u8")]) <= 4
+    local, remote = crops(corpus), crops(bucket)
+    assert all(torch.equal(local[number][0], remote[number][0]) for number in range(200))
+    assert 0 < len([name for name in cached_files(tmp_path) if name.endswith(".u8")]) <= 4
 
 
-def kept(tmp_path) -> list[str]:
+def cached_files(tmp_path) -> list[str]:
     return sorted(path.name for path in (tmp_path / "cache").rglob("shard-*"))
 
 
@@ -85,24 +85,24 @@ def crops(place, **options) -> batches.Crops:
 
 
 def test_crops_of_a_url_are_those_of_the_folder_and_only_the_latest_shards_are_kept(corpus, url, tmp_path):
-    here, there = crops(corpus), crops(url)
-    assert not kept(tmp_path)  # nothing is fetched before it is needed
-    for number in range(2 * len(here)):
+    local, remote = crops(corpus), crops(url)
+    assert not cached_files(tmp_path)  # nothing is fetched before it is needed
+    for number in range(2 * len(local)):
         assert all(
             torch.equal(torch.as_tensor(a), torch.as_tensor(b))
-            for a, b in zip(here[number], there[number], strict=True)
+            for a, b in zip(local[number], remote[number], strict=True)
         )
-        assert len(kept(tmp_path)) <= 4
+        assert len(cached_files(tmp_path)) <= 4
         assert not list((tmp_path / "cache").rglob("*.part"))
 
 
 def test_workers_share_what_is_fetched_and_share_out_the_crops(corpus, url, tmp_path):
-    there = DataLoader(crops(url), 4, sampler=range(40), collate_fn=batches.collate, num_workers=2)
-    here = DataLoader(crops(corpus), 4, sampler=range(40), collate_fn=batches.collate)
-    for one, other in zip(there, here, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(one[:5], other[:5], strict=True))
-        assert one.phones is other.phones is None
-    assert 0 < len(kept(tmp_path)) <= 4
+    remote = DataLoader(crops(url), 4, sampler=range(40), collate_fn=batches.collate, num_workers=2)
+    local = DataLoader(crops(corpus), 4, sampler=range(40), collate_fn=batches.collate)
+    for batch, expected in zip(remote, local, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(batch[:5], expected[:5], strict=True))
+        assert batch.phones is expected.phones is None
+    assert 0 < len(cached_files(tmp_path)) <= 4
 
 
 @pytest.mark.parametrize("mixed", [1, 2, 5, 12])
@@ -124,8 +124,8 @@ def test_training_from_a_url_is_training_from_the_folder(tiny, corpus, url, tmp_
     )
     tasks.train_vqvae(settings, [corpus], [corpus], tmp_path / "here")
     tasks.train_vqvae(settings, [url], [url], tmp_path / "there")
-    one, other = (checkpoint.load(tmp_path / name).model.state_dict() for name in ("here", "there"))
-    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    first, second = (checkpoint.load(tmp_path / name).model.state_dict() for name in ("here", "there"))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
 def test_what_cannot_be_had_is_told_in_one_line(corpus, url, tmp_path):
@@ -140,4 +140,4 @@ def test_what_cannot_be_had_is_told_in_one_line(corpus, url, tmp_path):
     (corpus / "shard-00004.u8").write_bytes(b"short")
     with pytest.raises(InputError, match="its table speaks of 1500"):
         packed[12]
-    assert "shard-00003.u8" not in kept(tmp_path)
+    assert "shard-00003.u8" not in cached_files(tmp_path)

@@ -20,22 +20,22 @@ def some(speakers: int = 4, each: int = 25) -> list[Utterance]:
 def test_parts_share_no_sentence_and_drop_nothing(seed: int):
     utterances = some()
     parts = splits.split(utterances, seed)
-    assert sorted(one.key for part in parts.values() for one in part) == sorted(one.key for one in utterances)
-    words = [{splits.sentence(one) for one in part} for part in parts.values()]
+    assert sorted(utt.key for part in parts.values() for utt in part) == sorted(utt.key for utt in utterances)
+    words = [{splits.sentence(utt) for utt in part} for part in parts.values()]
     assert sum(map(len, words)) == len(set.union(*words))
-    assert {one.speaker for one in parts["dev"] + parts["test"]} <= {one.speaker for one in parts["train"]}
+    assert {utt.speaker for utt in parts["dev"] + parts["test"]} <= {utt.speaker for utt in parts["train"]}
 
 
 def test_what_everybody_reads_is_held_out_only_where_the_rest_is_too_little():
     large, small = splits.split(some(5, 105)), [splits.split(some(), seed) for seed in range(20)]
-    assert not any(one.text.startswith("common") for one in large["dev"] + large["test"])
-    assert any(one.text.startswith("common") for parts in small for one in parts["dev"] + parts["test"])
+    assert not any(utt.text.startswith("common") for utt in large["dev"] + large["test"])
+    assert any(utt.text.startswith("common") for parts in small for utt in parts["dev"] + parts["test"])
 
 
 def test_a_sentence_stays_in_its_part_while_the_corpus_grows():
     before, after = splits.split(some(6, 90)), splits.split(some(9, 90))
-    where = {one.key: name for name, part in after.items() for one in part}
-    assert all(where[one.key] == name for name, part in before.items() for one in part)
+    where = {utt.key: name for name, part in after.items() for utt in part}
+    assert all(where[utt.key] == name for name, part in before.items() for utt in part)
 
 
 def test_another_seed_gives_another_split():
@@ -43,15 +43,15 @@ def test_another_seed_gives_another_split():
 
 
 def test_case_and_punctuation_make_no_other_sentence():
-    one, other = (Utterance("k", "s", "x", text=text) for text in ("Ask her -- NOW, please!", "ask her now please"))
-    assert splits.sentence(one) == splits.sentence(other)
+    utt, plain = (Utterance("k", "s", "x", text=text) for text in ("Ask her -- NOW, please!", "ask her now please"))
+    assert splits.sentence(utt) == splits.sentence(plain)
 
 
 def test_held_out_speakers_are_in_no_other_part():
     parts = splits.split_speakers(some(), 1)
-    unseen = {one.speaker for one in parts.pop("unseen")}
+    unseen = {utt.speaker for utt in parts.pop("unseen")}
     assert len(unseen) == 1
-    assert not unseen & {one.speaker for part in parts.values() for one in part}
+    assert not unseen & {utt.speaker for part in parts.values() for utt in part}
     with pytest.raises(InputError, match="4 of 4 speakers cannot be held out; choose 1 to 3"):
         splits.split_speakers(some(), 4)
 
@@ -69,4 +69,4 @@ def test_somebody_with_one_sentence_does_not_spoil_the_split(seed: int):
     singles = [Utterance(f"t{n}_0", f"t{n}", "x", text=f"mine {n}") for n in range(40)]
     parts = splits.split(singles + some(2, 12), seed)
     assert all(parts.values())
-    assert {one.key for one in singles} <= {one.key for one in parts["train"]}
+    assert {utt.key for utt in singles} <= {utt.key for utt in parts["train"]}

@@ -25,8 +25,8 @@ def test_packed_samples_of_16_bits_are_the_recording(spoken, speech):
 def test_crops_depend_on_their_number_alone_and_have_their_errors_in_the_past(spoken):
     crops = WaveCrops([MulawShards(spoken)], ["s0", "s1"], 3200, 1600, 160, 0, noise=2.0, noisy=0.5, gain_db=6.0)
     for number in range(20):
-        for one, other in zip(crops[number], crops[number], strict=True):
-            assert torch.equal(torch.as_tensor(one), torch.as_tensor(other))
+        for part, again in zip(crops[number], crops[number], strict=True):
+            assert torch.equal(torch.as_tensor(part), torch.as_tensor(again))
     noisy = [crops[number][1].abs().sum() > 0 for number in range(60)]
     assert 15 < sum(noisy) < 45
     assert max(float(crops[number][0].abs().max()) for number in range(20)) <= 1
@@ -39,7 +39,7 @@ def test_predictions_of_a_crop_are_those_of_its_own_frames(spoken):
         wave = torch.from_numpy(mulaw.as_wave(packed[at])[: len(packed[at]) // 160 * 160])[None]
         spectra, pitch = vocoder.features(wave)
         predicted.append(torch.cat([spectra[0].t(), pitch[0, :, None]], dim=1).numpy())
-    told = 0
+    n_predicted = 0
     for gain_db, bound in ((0.0, 1e-4), (3.0, 0.02)):  # a gain is exact but for the floor under the logarithm
         crops = WaveCrops(
             [packed], ["s0", "s1"], 6400, 1600, 160, 0, gain_db=gain_db, predicted=[predicted], predicted_share=0.5
@@ -47,9 +47,9 @@ def test_predictions_of_a_crop_are_those_of_its_own_frames(spoken):
         for number in range(20):
             wave, _, _, rows = crops[number]
             if not rows.isnan().all():
-                told += 1
+                n_predicted += 1
                 acoustic_losses = (vocoder.features(wave[None]).log_mel[0].t() - rows[:, :-1]).abs()
                 assert (
                     acoustic_losses[3:37][rows[3:37, :-1] > 0].mean() < bound
                 )  # at its edges a crop has not heard the rest
-    assert 8 < told < 32
+    assert 8 < n_predicted < 32

@@ -22,5 +22,5 @@ def test_the_gate_is_within_a_millionth():
 def test_the_exponential_is_within_four_millionths_of_itself():
     x = np.linspace(-87, 0, 20001, dtype=np.float32)
     wanted = np.exp(x.astype(np.float64))
-    assert max(abs(kernels.exp(one) / other - 1) for one, other in zip(x, wanted, strict=True)) < 4e-6
+    assert max(abs(kernels.exp(value) / expected - 1) for value, expected in zip(x, wanted, strict=True)) < 4e-6
     assert kernels.exp(np.float32(-1e30)) == 0

@@ -18,10 +18,10 @@ def test_a_training_step_reaches_the_compiled_engine():
 @torch.no_grad()
 def test_stored_weights_are_the_rounded_ones(talk):
     wavenet, cond, classes, _ = talk
-    heard = numba_engine.logits(wavenet, classes, cond, precision="bfloat16")[0]
+    logits = numba_engine.logits(wavenet, classes, cond, precision="bfloat16")[0]
     for layer in [*wavenet.taps, *wavenet.out, wavenet.head, wavenet.logits]:
         layer.weight.copy_(layer.weight.bfloat16())
-    assert (heard - wavenet(classes, cond)).abs().max() < 1e-4
+    assert (logits - wavenet(classes, cond)).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize("precision", numba_engine.PRECISIONS)

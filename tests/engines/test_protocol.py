@@ -12,7 +12,9 @@ from vqspeech.engines.protocol import ENGINES, Engine, load_engine
 @pytest.mark.parametrize("method", ["generate", "logits", "step"])
 def test_every_engine_takes_what_the_interface_says(name, method):
     parameters = lambda function: {  # noqa: E731
-        one.name: one.default for one in inspect.signature(function).parameters.values() if one.name != "self"
+        parameter.name: parameter.default
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.name != "self"
     }
     expected = parameters(getattr(Engine, method))
     assert expected

@@ -18,8 +18,8 @@ def test_step_by_step_says_what_the_parallel_pass_says(engine, talk):
 def test_two_engines_draw_the_same_symbols_from_the_same_uniforms(talk):
     wavenet, cond, _, uniforms = talk
     for temperature in (1.0, 0.7, 0.0):
-        one, other = (engine.generate(wavenet, cond, uniforms, temperature)[0] for engine in ENGINES)
-        assert torch.equal(one, other)
+        first, second = (engine.generate(wavenet, cond, uniforms, temperature)[0] for engine in ENGINES)
+        assert torch.equal(first, second)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -74,8 +74,8 @@ def test_what_is_drawn_is_the_inverse_of_the_cumulative_distribution(engine, tal
 def test_temperature_zero_takes_the_likeliest(engine, talk):
     wavenet, cond, _, uniforms = talk
     drawn = engine.generate(wavenet, cond, uniforms, 0.0)[0]
-    said = wavenet(drawn, cond)
-    assert torch.all(said.gather(1, drawn[:, None])[:, 0] >= said.amax(1) - 1e-3)
+    logits = wavenet(drawn, cond)
+    assert torch.all(logits.gather(1, drawn[:, None])[:, 0] >= logits.amax(1) - 1e-3)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -98,13 +98,13 @@ def test_top_p_draws_from_the_likeliest_classes_only(engine, talk):
     )
     drawn = engine.generate(wavenet, cond, uniforms, top_p=0.5)[0]
     shares = torch.softmax(engine.logits(wavenet, drawn, cond)[0], dim=1)
-    own = shares.gather(1, drawn[:, None])
-    likelier = (shares * (shares > own + 1e-5)).sum(1)
+    drawn_share = shares.gather(1, drawn[:, None])
+    likelier = (shares * (shares > drawn_share + 1e-5)).sum(1)
     assert likelier.max() < 0.5
     assert likelier.max() > 0.25
 
 
 def test_two_engines_agree_on_top_p(talk):
     wavenet, cond, _, uniforms = talk
-    one, other = (engine.generate(wavenet, cond, uniforms, 0.9, top_p=0.8)[0] for engine in ENGINES)
-    assert torch.equal(one, other)
+    first, second = (engine.generate(wavenet, cond, uniforms, 0.9, top_p=0.8)[0] for engine in ENGINES)
+    assert torch.equal(first, second)

@@ -15,7 +15,7 @@ DRAWS = np.random.default_rng(0)
 def parts(tmp_path):
     """Two speakers in two parts; two phones that sound apart, low and high, and pauses."""
     for part, numbers in (("train", range(6)), ("test", range(6, 8))):
-        utterances, said = [], {}
+        utterances, labels = [], {}
         for speaker in ("alice", "bob"):
             for number in numbers:
                 key, name = f"{speaker}_{number}", tmp_path / f"{speaker}_{number}.wav"
@@ -27,9 +27,9 @@ def parts(tmp_path):
                     now_s += 0.1
                 audio.write(name, np.concatenate(wave), 16000)
                 utterances.append(Utterance(key, speaker, str(name), text=f"sentence {number} of {part}"))
-                said[key] = rows
+                labels[key] = rows
         corpus.write(tmp_path / part, utterances)
-        phones.write(tmp_path / part, said)
+        phones.write(tmp_path / part, labels)
     return tmp_path
 
 

@@ -20,11 +20,11 @@ def stretches(symbols, labels, speakers="ab"):
 def test_codes_that_are_phones_by_another_name_are_all_mapped():
     labels = DRAWS.integers(0, 5, 1000)
     names = DRAWS.permutation(12)[:5]
-    said = stretches(names[labels], labels)
-    mapped = information.majority_label(information.counts(said, 12, 5))
-    assert information.share(information.count_correct(mapped, said)).value == 1
+    labelled = stretches(names[labels], labels)
+    mapped = information.majority_label(information.counts(labelled, 12, 5))
+    assert information.share(information.count_correct(mapped, labelled)).value == 1
     assert (mapped[names] == np.arange(5)).all()
-    assert information.information(information.counts(said, 12, 5))["nmi"] == pytest.approx(1)
+    assert information.information(information.counts(labelled, 12, 5))["nmi"] == pytest.approx(1)
 
 
 def test_a_symbol_never_seen_is_the_commonest_phone():

@@ -34,29 +34,30 @@ def pairs(tmp_path, speech):
 @pytest.fixture
 def few(monkeypatch):
     """The measures that are quick and need nothing."""
-    monkeypatch.setattr(evaluate, "MEASURES", [one for one in objective.MEASURES if one.name in ("mcd", "level")])
+    measures = [measure for measure in objective.MEASURES if measure.name in ("mcd", "level")]
+    monkeypatch.setattr(evaluate, "MEASURES", measures)
 
 
 def test_every_system_is_measured_on_every_pair(run, pairs, few, tmp_path):
-    found = evaluate.evaluate(SpeechCodec(run), evaluate.read_pairs(pairs))
-    systems = ["recording", "8-bit mu-law", *(one.name for one in reference_codecs.installed()), "vqspeech"]
-    assert [row["system"] for row in found["rows"]] == systems * 2
+    results = evaluate.evaluate(SpeechCodec(run), evaluate.read_pairs(pairs))
+    systems = ["recording", "8-bit mu-law", *(codec.name for codec in reference_codecs.installed()), "vqspeech"]
+    assert [row["system"] for row in results["rows"]] == systems * 2
     alone = evaluate.evaluate(SpeechCodec(run), evaluate.read_pairs(pairs), codecs=False)
-    assert [row for row in found["rows"] if row["system"] in ("recording", "vqspeech")] == alone["rows"]
-    means = evaluate.summary(found)
+    assert [row for row in results["rows"] if row["system"] in ("recording", "vqspeech")] == alone["rows"]
+    means = evaluate.summary(results)
     assert means["recording"]["mcd"] == (0, 0, 0)
     assert 0 < means["8-bit mu-law"]["mcd"][0] < means["vqspeech"]["mcd"][0]
-    evaluate.write(found, tmp_path / "out")
-    assert json.loads((tmp_path / "out/evaluation.json").read_text())["rows"] == found["rows"]
+    evaluate.write(results, tmp_path / "out")
+    assert json.loads((tmp_path / "out/evaluation.json").read_text())["rows"] == results["rows"]
     with (tmp_path / "out/evaluation.csv").open() as file:
-        assert [float(row["mcd"]) for row in csv.DictReader(file)] == [row["mcd"] for row in found["rows"]]
+        assert [float(row["mcd"]) for row in csv.DictReader(file)] == [row["mcd"] for row in results["rows"]]
 
 
 def test_a_conversion_is_held_against_the_reference_where_there_is_one(run, pairs, few):
     rows = evaluate.read_pairs(pairs)
     model = SpeechCodec(run)
-    other = evaluate.evaluate(model, [rows[1]._replace(reference=None)])["rows"][-1]["mcd"]
-    assert evaluate.evaluate(model, rows[1:])["rows"][-1]["mcd"] != other
+    against_source = evaluate.evaluate(model, [rows[1]._replace(reference=None)])["rows"][-1]["mcd"]
+    assert evaluate.evaluate(model, rows[1:])["rows"][-1]["mcd"] != against_source
 
 
 def stand_in(monkeypatch, name: str) -> None:
@@ -76,30 +77,30 @@ def test_nearness_is_to_the_voice_that_was_asked_for(run, pairs, few, monkeypatc
 def test_a_voice_that_is_not_among_the_voices_is_left_out_of_the_mean(run, pairs, few, monkeypatch, tmp_path):
     stand_in(monkeypatch, "resemblyzer")
     monkeypatch.setattr(evaluate.objective, "speaker_embedding", lambda wave: np.eye(2)[0])
-    found = evaluate.evaluate(
+    results = evaluate.evaluate(
         SpeechCodec(run), evaluate.read_pairs(pairs), tmp_path / "voices"
     )  # alice is, p225 is not
-    assert [("to_target" in row) for row in found["rows"]].count(True) == len(found["rows"]) // 2
-    assert evaluate.summary(found)["vqspeech"]["to_target"] == (1, 1, 1)
+    assert [("to_target" in row) for row in results["rows"]].count(True) == len(results["rows"]) // 2
+    assert evaluate.summary(results)["vqspeech"]["to_target"] == (1, 1, 1)
 
 
 def test_what_cannot_be_measured_is_null_and_not_in_the_mean(run, pairs, monkeypatch, tmp_path):
     values = iter([1.0, float("nan")] * 20)
     mute = objective.MEASURES[0]._replace(name="mute", of=lambda _: next(values))
     monkeypatch.setattr(evaluate, "MEASURES", [mute])
-    found = evaluate.evaluate(SpeechCodec(run), evaluate.read_pairs(pairs))
-    assert {row["mute"] for row in found["rows"]} == {1.0, None}
-    evaluate.write(found, tmp_path / "out")
+    results = evaluate.evaluate(SpeechCodec(run), evaluate.read_pairs(pairs))
+    assert {row["mute"] for row in results["rows"]} == {1.0, None}
+    evaluate.write(results, tmp_path / "out")
     assert "NaN" not in (tmp_path / "out/evaluation.json").read_text()
-    assert all(one["mute"] == (1, 1, 1) for one in evaluate.summary(found).values() if one)
+    assert all(means["mute"] == (1, 1, 1) for means in evaluate.summary(results).values() if means)
 
 
 def test_a_measure_whose_package_is_missing_is_named_and_left_out(run, pairs, monkeypatch):
     lame = objective.MEASURES[0]._replace(name="lame", module="no_such_module")
     monkeypatch.setattr(evaluate, "MEASURES", [lame])
-    found = evaluate.evaluate(SpeechCodec(run), evaluate.read_pairs(pairs)[:1])
-    assert found["missing"] == {"lame": "no_such_module"}
-    assert "lame" not in found["rows"][0]
+    results = evaluate.evaluate(SpeechCodec(run), evaluate.read_pairs(pairs)[:1])
+    assert results["missing"] == {"lame": "no_such_module"}
+    assert "lame" not in results["rows"][0]
 
 
 def test_the_command_prints_a_table_and_what_it_left_out(run, pairs, few):
@@ -110,14 +111,14 @@ def test_the_command_prints_a_table_and_what_it_left_out(run, pairs, few):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [("a.wav\n", r":1: 'a.wav' is not `source voice \[ref"), ("\n", "names no pair"), (None, "cannot be read")],
 )
-def test_what_is_no_list_of_pairs_is_refused(tmp_path, content, told):
+def test_what_is_no_list_of_pairs_is_refused(tmp_path, content, message):
     path = tmp_path / "pairs.txt"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         evaluate.read_pairs(path)
 
 

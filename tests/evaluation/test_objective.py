@@ -11,7 +11,7 @@ pytest.importorskip("espeakng_loader")
 
 
 def of(name, reference, wave):
-    measure = next(one for one in objective.MEASURES if one.name == name)
+    measure = next(measure for measure in objective.MEASURES if measure.name == name)
     if measure.missing:
         pytest.skip(f"{measure.module} is not there")
     return measure.of(Comparison(reference, wave))
@@ -29,7 +29,7 @@ def test_a_recording_is_perfect_beside_itself(wave, name, value):
 def test_noise_makes_every_measure_worse_and_more_noise_worse_still(wave, name):
     noise = np.random.default_rng(0).standard_normal(len(wave)).astype(np.float32) * wave.std()
     values = [of(name, wave, wave + gain * noise) for gain in (0, 0.1, 1)]
-    better = next(one.better for one in objective.MEASURES if one.name == name)
+    better = next(measure.better for measure in objective.MEASURES if measure.name == name)
     if better:
         assert values == sorted(values, reverse=better == "higher")
         assert values[0] != values[2]

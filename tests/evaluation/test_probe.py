@@ -27,20 +27,20 @@ def stretches(symbols, labels, speakers="ab"):
 
 def test_codes_that_know_nothing_get_the_commonest_phone_and_no_information():
     labels, symbols = DRAWS.choice(4, 40_000, p=[0.1, 0.6, 0.2, 0.1]), DRAWS.integers(0, 8, 40_000)
-    said = stretches(symbols, labels)
-    assert (information.majority_label(information.counts(said, 8, 4)) == 1).all()
-    assert information.information(information.counts(said, 8, 4))["bits"] < 0.01
+    labelled = stretches(symbols, labels)
+    assert (information.majority_label(information.counts(labelled, 8, 4)) == 1).all()
+    assert information.information(information.counts(labelled, 8, 4))["bits"] < 0.01
 
 
 def test_information_is_that_of_scikit_learn():
     metrics = pytest.importorskip("sklearn.metrics")
     labels, symbols = DRAWS.integers(0, 6, 500), DRAWS.integers(0, 9, 500)
     symbols[:250] = labels[:250]
-    found = information.information(information.counts([LabelledFrames("a", symbols, labels)], 9, 6))
+    results = information.information(information.counts([LabelledFrames("a", symbols, labels)], 9, 6))
     nmi = metrics.normalized_mutual_info_score(labels, symbols, average_method="geometric")
-    assert found["nmi"] == pytest.approx(nmi)
-    assert found["v_measure"] == pytest.approx(metrics.v_measure_score(labels, symbols))
-    assert found["homogeneity"] == pytest.approx(metrics.homogeneity_score(labels, symbols))
+    assert results["nmi"] == pytest.approx(nmi)
+    assert results["v_measure"] == pytest.approx(metrics.v_measure_score(labels, symbols))
+    assert results["homogeneity"] == pytest.approx(metrics.homogeneity_score(labels, symbols))
 
 
 def test_the_interval_is_over_speakers_not_frames():
@@ -58,39 +58,39 @@ def test_windows_hold_the_neighbours_and_repeat_the_ends():
 
 
 def test_a_probe_finds_what_k_means_knows_and_that_random_order_destroys_it(run, parts):
-    found = probe.probe(SpeechCodec(run), parts / "train", parts / "test")
-    accuracy = found["accuracy"]["no pauses"]
+    results = probe.probe(SpeechCodec(run), parts / "train", parts / "test")
+    accuracy = results["accuracy"]["no pauses"]
     assert accuracy["k-means of MFCC"]["accuracy"] > 0.9
     assert accuracy["codes in random order"]["accuracy"] < 0.65
     assert accuracy["codes"]["majority"] == pytest.approx(0.5, abs=0.01)
-    assert found["accuracy"]["raw"]["codes"]["majority"] < accuracy["codes"]["majority"]
-    assert found["abx"]["MFCC"]["within"] < 0.1
-    assert sum(map(sum, found["confusion"])) == sum(map(sum, found["codes_by_phone"]))
-    assert found["conditions"]["map"] == {"m": "m", "s": "s", "sil": "pau"}
-    assert "| always the commonest phone |" in tables.markdown(tables.probed(json.loads(json.dumps(found))))
+    assert results["accuracy"]["raw"]["codes"]["majority"] < accuracy["codes"]["majority"]
+    assert results["abx"]["MFCC"]["within"] < 0.1
+    assert sum(map(sum, results["confusion"])) == sum(map(sum, results["codes_by_phone"]))
+    assert results["conditions"]["map"] == {"m": "m", "s": "s", "sil": "pau"}
+    assert "| always the commonest phone |" in tables.markdown(tables.probed(json.loads(json.dumps(results))))
 
 
 def test_labels_of_the_test_part_cannot_reach_the_map(run, parts):
     before = probe.probe(SpeechCodec(run), parts / "train", parts / "test")
-    said = phones.read(parts / "test")
+    labels = phones.read(parts / "test")
     swapped = {"s": "m", "m": "s", "sil": "sil"}
-    other = {key: [one._replace(phone=swapped[one.phone]) for one in rows] for key, rows in said.items()}
-    phones.write(parts / "test", other)
+    relabelled = {key: [phone._replace(phone=swapped[phone.phone]) for phone in rows] for key, rows in labels.items()}
+    phones.write(parts / "test", relabelled)
     after = probe.probe(SpeechCodec(run), parts / "train", parts / "test")
     assert after["phone_of_code"] == before["phone_of_code"]
-    one, other = (found["accuracy"]["no pauses"]["k-means of MFCC"]["accuracy"] for found in (before, after))
-    assert one + other == pytest.approx(1, abs=0.02)
+    accuracies = [results["accuracy"]["no pauses"]["k-means of MFCC"]["accuracy"] for results in (before, after)]
+    assert sum(accuracies) == pytest.approx(1, abs=0.02)
 
 
-@pytest.mark.parametrize("what", ["utterance", "sentence"])
-def test_a_test_part_that_was_learned_is_refused(run, parts, what):
+@pytest.mark.parametrize("kind", ["utterance", "sentence"])
+def test_a_test_part_that_was_learned_is_refused(run, parts, kind):
     learned, held = corpus.read(parts / "train"), corpus.read(parts / "test")
-    text = learned[0].text if what == "sentence" else "new words"
-    key = held[0].key if what == "sentence" else learned[0].key
-    said = phones.read(parts / "train") | phones.read(parts / "test")
+    text = learned[0].text if kind == "sentence" else "new words"
+    key = held[0].key if kind == "sentence" else learned[0].key
+    labels = phones.read(parts / "train") | phones.read(parts / "test")
     corpus.write(parts / "test", [Utterance(key, "alice", held[0].path, text=text), *held[1:]])
-    phones.write(parts / "test", said)
-    with pytest.raises(InputError, match=f"the {what} of '{key}' is in .*train too, so it is not held out"):
+    phones.write(parts / "test", labels)
+    with pytest.raises(InputError, match=f"the {kind} of '{key}' is in .*train too, so it is not held out"):
         probe.probe(SpeechCodec(run), parts / "train", parts / "test")
 
 

@@ -33,9 +33,9 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def heard(run, tmp_path, speech):
+def measured_run(run, tmp_path, speech):
     """A run that was trained, probed and evaluated, and pairs to listen to."""
-    said = [phones.Phone(0.0, 0.2, "sil"), phones.Phone(0.2, 0.5, "s"), phones.Phone(0.5, 0.8, "aa")]
+    intervals = [phones.Phone(0.0, 0.2, "sil"), phones.Phone(0.2, 0.5, "s"), phones.Phone(0.5, 0.8, "aa")]
     for part, seeds in (("train", (0, 1)), ("test", (2, 3))):
         rows = [
             Utterance(f"p22{5 + at}_{seed}", f"p22{5 + at}", str(tmp_path / f"p225_{seed}.wav"), text=f"{part} {seed}")
@@ -44,32 +44,32 @@ def heard(run, tmp_path, speech):
         for row, seed in zip(rows, seeds, strict=True):
             audio.write(row.path, speech(0.8, seed=seed), 16000)
         write(tmp_path / part, rows)
-        phones.write(tmp_path / part, {row.key: said for row in rows})
+        phones.write(tmp_path / part, {row.key: intervals for row in rows})
     (tmp_path / "pairs.txt").write_text(f"{tmp_path}/p225_2.wav alice\n")
     lines = [{"step": step, "bits_per_sample": 8.0 - step / 10} for step in range(20)]
     numbers = {"held_out_bits_per_sample": 6.25, "held_out_codes_used": 12, "held_out_perplexity": 9}
-    (run / "log.jsonl").write_text("".join(json.dumps(one) + "\n" for one in [*lines, {"step": 19} | numbers]))
-    found = probe.probe(SpeechCodec(run), tmp_path / "train", tmp_path / "test")
-    (run / "probe.json").write_text(json.dumps(found))
+    (run / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*lines, {"step": 19} | numbers]))
+    results = probe.probe(SpeechCodec(run), tmp_path / "train", tmp_path / "test")
+    (run / "probe.json").write_text(json.dumps(results))
     rows = evaluate.evaluate(SpeechCodec(run), evaluate.read_pairs(tmp_path / "pairs.txt"))
     evaluate.write(rows, run)
     return tmp_path
 
 
-def test_a_report_has_everything_in_one_file(run, heard):
-    result = CliRunner().invoke(app, ["report", str(run), "--pairs", str(heard / "pairs.txt")])
+def test_a_report_has_everything_in_one_file(run, measured_run):
+    result = CliRunner().invoke(app, ["report", str(run), "--pairs", str(measured_run / "pairs.txt")])
     assert result.exit_code == 0, result.output
     text = (run / "report.html").read_text()
     page = Page(text)
     assert page.open == []
     sources = [attributes["src"] for tag, attributes in page.tags if tag in ("img", "audio")]
-    assert len([one for one in sources if one.startswith("data:audio/wav;base64,")]) == 3
-    assert all(one.startswith("data:") for one in sources)
+    assert len([source for source in sources if source.startswith("data:audio/wav;base64,")]) == 3
+    assert all(source.startswith("data:") for source in sources)
     assert all(len(attributes["alt"]) > 20 for tag, attributes in page.tags if tag == "img")
     assert not re.search(r"(src|href)=.?https?:|@import|url\(", text)
     assert len(text) < 10_000_000
-    for told in ("6.25 bits", "75 %", "k-means of MFCC", "8-bit mu-law", "reconstruction, p225", "conversion, alice"):
-        assert told in text
+    for part in ("6.25 bits", "75 %", "k-means of MFCC", "8-bit mu-law", "reconstruction, p225", "conversion, alice"):
+        assert part in text
 
 
 def test_what_was_not_measured_is_left_out_with_the_command_for_it(run, tmp_path):
@@ -80,19 +80,19 @@ def test_what_was_not_measured_is_left_out_with_the_command_for_it(run, tmp_path
     assert "<audio" not in text
 
 
-def test_a_probe_of_another_model_is_refused(run, heard):
-    found = json.loads((run / "probe.json").read_text())
-    found["conditions"]["model"] = "0" * 64
-    (run / "probe.json").write_text(json.dumps(found))
+def test_a_probe_of_another_model_is_refused(run, measured_run):
+    results = json.loads((run / "probe.json").read_text())
+    results["conditions"]["model"] = "0" * 64
+    (run / "probe.json").write_text(json.dumps(results))
     with pytest.raises(InputError, match=r"probe.json: is of another model"):
         report.write(run, run / "report.html")
 
 
-def test_names_cannot_smuggle_markup_into_the_page(run, heard):
+def test_names_cannot_smuggle_markup_into_the_page(run, measured_run):
     rows = json.loads((run / "evaluation.json").read_text())
     rows["rows"][0]["system"] = "<script>alert(1)</script>"
     (run / "evaluation.json").write_text(json.dumps(rows))
-    text = report.write(run, heard / "report.html").read_text()
+    text = report.write(run, measured_run / "report.html").read_text()
     assert "<script" not in text
     assert "&lt;script&gt;" in text
 
@@ -105,9 +105,9 @@ def test_a_torn_file_is_refused_by_name(run, name):
 
 
 @pytest.mark.parametrize("name", ["probe.json", "evaluation.json", "log.jsonl"])
-@pytest.mark.parametrize("told", ['{"rows": [1], "held_out_bits_per_sample": "few"}', "[3]", '"rows"'])
-def test_a_file_that_holds_something_else_is_refused_by_name(run, name, told):
-    (run / name).write_text(told)
+@pytest.mark.parametrize("json_text", ['{"rows": [1], "held_out_bits_per_sample": "few"}', "[3]", '"rows"'])
+def test_a_file_that_holds_something_else_is_refused_by_name(run, name, json_text):
+    (run / name).write_text(json_text)
     with pytest.raises(InputError, match=f"{name}: does not hold what vqspeech writes there") as error:
         report.write(run, run / "report.html")
     assert "\n" not in str(error.value)

@@ -35,12 +35,12 @@ def test_an_export_says_the_same_with_the_voices_that_were_kept(run_with_levels,
     assert (tmp_path / "again/README.md").read_text() == "our own card\n"
     exporting.export(run_with_levels, tmp_path / "some", speakers=["p2*", "b?b"])
     assert vqspeech.load(tmp_path / "some").speakers == ["p225", "p226", "bob"]
-    for wrong, told in (
+    for wrong, message in (
         ((run_with_levels, tmp_path / "few"), "holds something"),
         ((run_with_levels, tmp_path / "x", ["nobody"]), "has no voice 'nobody'"),
         ((run_with_levels, tmp_path / "x", [], 1000.0), "no voice has 1000 s"),
         (("nowhere", tmp_path / "x"), "is no run directory"),
     ):
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=message):
             exporting.export(*wrong)
     assert not (tmp_path / "x").exists()

@@ -24,10 +24,10 @@ OLD_NAMES = {
 
 
 def leaves(tree: dict, path: str = "") -> dict:
-    found = {}
+    paths = {}
     for key, value in tree.items():
-        found |= leaves(value, f"{path}{key}.") if isinstance(value, dict) else {path + key: value}
-    return found
+        paths |= leaves(value, f"{path}{key}.") if isinstance(value, dict) else {path + key: value}
+    return paths
 
 
 def nested(rows: dict) -> dict:
@@ -82,8 +82,8 @@ def test_a_config_of_format_1_is_the_config_of_format_2_under_other_names(settin
 def test_every_new_name_is_a_key_of_the_config():
     schemas = {"model": config.Model, "prior": config.Prior, "vocoder": config.Vocoder, "training": config.Training}
     for section, names in format_1.KEYS.items():
-        known = leaves(schemas[section]().model_dump())
-        assert set(names.values()) <= set(known), section
+        keys = leaves(schemas[section]().model_dump())
+        assert set(names.values()) <= set(keys), section
         assert len(set(names.values())) == len(names), f"two old keys of {section} have one new name"
 
 

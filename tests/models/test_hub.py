@@ -81,11 +81,11 @@ def test_a_repository_is_downloaded_once_kept_and_checked(run_with_levels, tmp_p
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Repository)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     home = {"HF_HOME": str(tmp_path / "hf"), "XDG_DATA_HOME": str(tmp_path / "home"), "NO_PROXY": "127.0.0.1"}
-    there = home | {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}"}
+    served = home | {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}"}
     try:
-        first = command("speakers", "--model", "hf:me/tiny", **there)
+        first = command("speakers", "--model", "hf:me/tiny", **served)
         assert first.stdout.split() == ["p225", "p226", "alice"], first.stderr
-        missing = command("speakers", "--model", "hf:me/other", **there)
+        missing = command("speakers", "--model", "hf:me/other", **served)
         assert (missing.returncode, len(missing.stderr.splitlines())) == (2, 1), missing.stderr
         assert "hf:me/other: cannot be downloaded" in missing.stderr
     finally:
@@ -93,8 +93,8 @@ def test_a_repository_is_downloaded_once_kept_and_checked(run_with_levels, tmp_p
         server.server_close()
     away = home | {"HF_HUB_OFFLINE": "1"}
     assert command("speakers", "--model", "hf:me/tiny", **away).stdout == first.stdout
-    other = command("speakers", "--model", "hf:me/other", **away)
-    assert "is not in the cache" in other.stderr
+    uncached = command("speakers", "--model", "hf:me/other", **away)
+    assert "is not in the cache" in uncached.stderr
     assert not list((tmp_path / "hf").rglob("model.py"))
     assert list((tmp_path / "hf").rglob("vocoder/config.yaml"))
     weights = next((tmp_path / "hf").rglob("model.safetensors")).resolve()

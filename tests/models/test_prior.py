@@ -76,14 +76,14 @@ def test_crops_of_codes_leave_out_what_is_not_there(data):
     assert ((codes[:300] >= 0) & (codes[:300] < 16)).all()
     assert ((past >= 0) & (past < 16)).all()
     assert 0.1 < (codes[:300] != past[:300]).float().mean() < 0.35
-    assert all(torch.equal(one, other) for one, other in zip(crops[5][:2], crops[5][:2], strict=True))
+    assert all(torch.equal(first, second) for first, second in zip(crops[5][:2], crops[5][:2], strict=True))
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [({"codebook_size": 17}, "set prior.codebook_size=16"), ({"layer": 3}, "did you mean 'layers'")],
 )
-def test_a_prior_that_does_not_fit_is_told(data, tmp_path, change, told):
+def test_a_prior_that_does_not_fit_is_told(data, tmp_path, change, message):
     tree = TREE | {"prior": TREE["prior"] | change}
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         tasks.train_prior(config.from_tree(tree, ""), [data], [data], tmp_path / "prior")

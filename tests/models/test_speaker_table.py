@@ -26,7 +26,7 @@ def command(*arguments: object, **environment: str) -> subprocess.CompletedProce
 def test_a_table_of_voices_is_read_as_it_was_written_and_rubbish_is_told(tmp_path):
     table = [SpeakerInfo("p225", 90.5, -20.1, "F", "English"), SpeakerInfo("名前", 1.0, -3.0)]
     speaker_table.write(tmp_path, table)
-    assert speaker_table.read(tmp_path) == {one.name: one for one in table}
+    assert speaker_table.read(tmp_path) == {speaker.name: speaker for speaker in table}
     for text in ("name\tseconds\tlevel_db\np225\tx\t1\n", "a\tb\n1\t2\n", "name\tseconds\np225\t1\n", "\xff"):
         (tmp_path / speaker_table.TABLE).write_text(text, encoding="latin-1")
         with pytest.raises(InputError, match="is no table of voices"):
@@ -101,5 +101,5 @@ def test_a_voice_of_another_model_or_a_broken_one_is_left_out_and_told(run, tmp_
     speaker_table.save(run, checkpoint.load(run).digest, EnrolledSpeaker(SpeakerInfo("nan"), vector * np.nan))
     (run / "voices/junk.safetensors").write_bytes(b"\xff" * 99)
     assert checkpoint.load(run).speakers == ["p225", "p226", "alice"]
-    told = command("speakers", "--model", run).stderr.splitlines()
-    assert [line.split("/")[-1].split(".")[0] for line in told] == ["bob", "eve", "junk", "nan"]
+    warnings = command("speakers", "--model", run).stderr.splitlines()
+    assert [line.split("/")[-1].split(".")[0] for line in warnings] == ["bob", "eve", "junk", "nan"]

@@ -29,7 +29,7 @@ def test_a_sketch_learns_its_outline_and_a_voice_begins_with_it(tiny, packed, tm
     assert learned < 0.5 * drawn
     run = checkpoint.load(tmp_path / "sketch")
     first = tasks.drawn(lambda: VQVAE.from_config(tiny.model, 3), 0).wavenet.state_dict()
-    assert all(torch.equal(one, run.model.wavenet.state_dict()[name]) for name, one in first.items())
+    assert all(torch.equal(tensor, run.model.wavenet.state_dict()[name]) for name, tensor in first.items())
     model = speech_codec.SpeechCodec(run)
     codes = model.encode(np.zeros(1000, np.float32))
     with pytest.raises(InputError, match="has an untrained WaveNet; choose --vocoder source-filter"):
@@ -56,9 +56,9 @@ def test_a_wavenet_that_learns_alone_leaves_the_codes_and_their_outline_as_they_
     assert last < 0.95 * first
     before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("before", "run"))
     learned = {name for name in before if not torch.equal(before[name], after[name])}
-    told = "acoustic_model.to_conditioning"
-    told = told if f"{told}.weight" in before else "context"
-    assert {name for name in learned if not name.startswith("wavenet.")} == {f"{told}.weight", f"{told}.bias"}
+    layer = "acoustic_model.to_conditioning"
+    layer = layer if f"{layer}.weight" in before else "context"
+    assert {name for name in learned if not name.startswith("wavenet.")} == {f"{layer}.weight", f"{layer}.bias"}
     assert any(name.startswith("wavenet.") for name in learned)
 
 
@@ -68,8 +68,9 @@ def test_a_model_without_an_outline_may_be_begun_with_by_one_that_has(tiny, pack
     tree["model"]["acoustic"] = {"channels": 16}
     prediction = config.from_tree(tree, "")
     train(prediction, packed, tmp_path / "run", init_from=str(tmp_path / "plain"), max_steps=1, learning_rate=1e-9)
-    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "run"))
-    assert all(torch.allclose(value, other[name], atol=1e-6) for name, value in one.items() if "quantizer" not in name)
+    plain, staged = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "run"))
+    names = [name for name in plain if "quantizer" not in name]
+    assert all(torch.allclose(plain[name], staged[name], atol=1e-6) for name in names)
 
 
 def test_a_sketch_needs_an_outline(tiny):

@@ -16,10 +16,10 @@ def test_a_part_that_is_spoken_costs_what_it_costs_within_the_whole(tiny, packed
     assert len(set(batch.starts.tolist())) > 1
     latents, speakers = model.quantizer.decode(model.encode(batch.classes)), model.speaker(batch.speakers)
     cond = model.condition(latents, batch.speakers)
-    for one, start in enumerate(batch.starts.tolist()):
-        own = slice(start * 16, start * 16 + 128)
-        assert torch.equal(batch.past[one], batch.classes[one, own])
-        logits = model.wavenet(batch.past[one : one + 1], cond[one : one + 1, :, start : start + 8])
-        expected = torch.nn.functional.cross_entropy(logits, batch.classes[one : one + 1, own].long())
-        part = (x[one : one + 1] for x in (batch.classes, batch.past, batch.starts, latents, speakers))
-        assert float(model.nats(*part)[0].detach()) == pytest.approx(float(expected), rel=1e-5)
+    for index, start in enumerate(batch.starts.tolist()):
+        segment = slice(start * 16, start * 16 + 128)
+        assert torch.equal(batch.past[index], batch.classes[index, segment])
+        logits = model.wavenet(batch.past[index : index + 1], cond[index : index + 1, :, start : start + 8])
+        expected = torch.nn.functional.cross_entropy(logits, batch.classes[index : index + 1, segment].long())
+        part = (x[index : index + 1] for x in (batch.classes, batch.past, batch.starts, latents, speakers))
+        assert float(model.nats(*part)[0].detach()) == pytest.approx(float(expected.detach()), rel=1e-5)

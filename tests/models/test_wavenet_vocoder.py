@@ -10,31 +10,10 @@ from vqspeech.models import checkpoint, exporting
 from vqspeech.models.wavenet_vocoder import WaveNetVocoder, interpolate_log_f0
 from vqspeech.training import vocoder_tasks
 
-SIZES = {
-    "residual_channels": 16, "skip_channels": 16, "layers": 4, "layers_per_stack": 4, "cond_channels": 16, "n_mels": 20,
-}  # fmt: skip
-
-
-def settings(**training):
-    return config.VocoderConfig(
-        vocoder=config.Vocoder(**SIZES),
-        training=config.Training(
-            learning_rate=1e-2,
-            warmup_steps=1,
-            ema_decay=0.0,
-            batch_size=2,
-            segment_length=3200,
-            decoder_segment_length=1600,
-            evaluate_every=1000,
-            log_audio=0,
-            **training,
-        ),
-    )
-
 
 @pytest.mark.parametrize("bands", [1, 2, 4])
-def test_symbols_are_turned_into_the_wave_that_they_were_made_of(speech, bands):
-    vocoder, wave = WaveNetVocoder(config.Vocoder(**SIZES, bands=bands)), torch.from_numpy(speech(1.0))[None]
+def test_symbols_are_turned_into_the_wave_that_they_were_made_of(vocoder_settings, speech, bands):
+    vocoder, wave = WaveNetVocoder(vocoder_settings({"bands": bands}).vocoder), torch.from_numpy(speech(1.0))[None]
     vocoder.measure_gains_([wave])
     symbols = vocoder.symbols(wave)
     assert symbols.shape == wave.shape
@@ -53,26 +32,25 @@ def test_the_pitch_is_a_line_through_unvoiced_frames():
     assert octaves[1].abs().sum() == 0
 
 
-def test_another_kind_of_run_is_refused_in_a_line(spoken, tmp_path):
-    vocoder_tasks.train_vocoder(settings(max_steps=1), [spoken], [spoken], tmp_path / "run")
+def test_another_kind_of_run_is_refused_in_a_line(vocoder_settings, spoken, tmp_path):
+    vocoder_tasks.train_vocoder(vocoder_settings(max_steps=1), [spoken], [spoken], tmp_path / "run")
     with pytest.raises(InputError, match="vocoder"):
         checkpoint.load(tmp_path / "run")
-    other = settings(max_steps=1).model_copy(update={"vocoder": config.Vocoder(**SIZES, sample_rate=8000)})
+    narrow = vocoder_settings({"sample_rate": 8000}, max_steps=1)
     with pytest.raises(InputError, match="packed at 16000 Hz"):
-        vocoder_tasks.train_vocoder(other, [spoken], [spoken], tmp_path / "other")
+        vocoder_tasks.train_vocoder(narrow, [spoken], [spoken], tmp_path / "other")
     with pytest.raises(InputError, match="multiple"):
         config.from_tree({"vocoder": {"bands": 4, "hop_length": 162}}, "x")
-    begun = settings(max_steps=1, init_from=str(tmp_path / "run"))
-    begun = begun.model_copy(update={"vocoder": config.Vocoder(**SIZES, bands=2)})
+    initialised = vocoder_settings({"bands": 2}, max_steps=1, init_from=str(tmp_path / "run"))
     with pytest.raises(InputError, match="other sizes"):
-        vocoder_tasks.train_vocoder(begun, [spoken], [spoken], tmp_path / "bands")
+        vocoder_tasks.train_vocoder(initialised, [spoken], [spoken], tmp_path / "bands")
 
 
-def test_an_exported_vocoder_has_the_gains_of_its_bands_to_the_last_bit(spoken, tmp_path):
-    vocoder_tasks.train_vocoder(settings(max_steps=1), [spoken], [spoken], tmp_path / "run")
+def test_an_exported_vocoder_has_the_gains_of_its_bands_to_the_last_bit(vocoder_settings, spoken, tmp_path):
+    vocoder_tasks.train_vocoder(vocoder_settings(max_steps=1), [spoken], [spoken], tmp_path / "run")
     exporting.export(tmp_path / "run", tmp_path / "out", bfloat16=True)
-    own, out = checkpoint.load_vocoder(tmp_path / "run").model, checkpoint.load_vocoder(tmp_path / "out").model
-    assert torch.equal(own.gains, out.gains)
-    assert torch.equal(own.wavenet.logits.weight.bfloat16().float(), out.wavenet.logits.weight)
+    source, exported = checkpoint.load_vocoder(tmp_path / "run").model, checkpoint.load_vocoder(tmp_path / "out").model
+    assert torch.equal(source.gains, exported.gains)
+    assert torch.equal(source.wavenet.logits.weight.bfloat16().float(), exported.wavenet.logits.weight)
     with pytest.raises(InputError, match="is a vocoder"):
         exporting.export(tmp_path / "run", tmp_path / "few", speakers=["s0"])

@@ -56,7 +56,7 @@ def test_a_level_has_the_share_of_the_logistic_between_its_edges():
 def test_a_draw_left_out_has_the_mean_of_the_others():
     each = torch.tensor([[1.0, 2.0, 6.0]])
     for place, rest in enumerate(([2.0, 6.0], [1.0, 6.0], [1.0, 2.0])):
-        expected = math.log((sum(math.exp(one) for one in rest) + math.exp(sum(rest) / 2)) / 3)
+        expected = math.log((sum(math.exp(log_weight) for log_weight in rest) + math.exp(sum(rest) / 2)) / 3)
         assert float(networks.leave_one_out(each)[0, place]) == pytest.approx(expected, abs=1e-5)
 
 
@@ -79,7 +79,8 @@ def test_each_model_learns_shapes_in_a_few_steps(name):
         loss.total.backward()
         adam.step()
         bits.append(loss.parts["bits_per_dim"].item())
-    assert all(one.grad is not None and one.grad.abs().sum() > 0 for one in model.encoder.parameters())
+    gradients = [parameter.grad for parameter in model.encoder.parameters()]
+    assert all(gradient is not None and gradient.abs().sum() > 0 for gradient in gradients)
     assert np.mean(bits[-5:]) < min(7.0, np.mean(bits[:3]) - 0.5)
     assert model.eval().reconstruct(data[:3]).shape == (3, 3, 16, 16)
 
@@ -113,7 +114,7 @@ def test_a_second_model_tells_its_pixelcnn_what_to_draw():
     model.eval()
     codes = torch.arange(8)[:, None, None].expand(-1, 6, 6)
     chosen = model.encode(codes)
-    assert len({tuple(one) for one in chosen.tolist()}) >= 6
+    assert len({tuple(latents) for latents in chosen.tolist()}) >= 6
     with torch.no_grad():
         out = model.decode(chosen, torch.full((8, 6, 6), 0.5))
     assert (out == codes).float().mean() > 0.7
@@ -137,7 +138,8 @@ def test_pictures_come_from_folders_tars_and_the_binary_form(tmp_path):
         Image.fromarray(levels.transpose(1, 2, 0)).save(folder / f"{number}.png")
     train, test = pictures.load(str(tmp_path / "own"), 20)
     assert (len(train.levels), len(test.levels)) == (8, 4)
-    assert {tuple(one) for one in test.levels.reshape(4, -1)} == {tuple(one) for one in made.levels[:4].reshape(4, -1)}
+    expected = {tuple(picture) for picture in made.levels[:4].reshape(4, -1)}
+    assert {tuple(picture) for picture in test.levels.reshape(4, -1)} == expected
     with tarfile.open(tmp_path / "own.tar.gz", "w:gz") as tar:
         tar.add(tmp_path / "own", ".")
     assert np.array_equal(pictures.load(str(tmp_path / "own.tar.gz"), 20)[0].levels, train.levels)
@@ -169,9 +171,9 @@ def test_a_command_leaves_a_table_pictures_and_a_page(tmp_path, monkeypatch, cap
     rows = json.loads((tmp_path / "compare/table.json").read_text())["rows"]
     assert all(0 < rows[name]["bits"] < 20 for name in run.PAPER)
     run.compress(str(tmp_path / "own"), 24, 8, 8, 0.01, 3, tmp_path / "compress")
-    told = capsys.readouterr().out
-    assert "24x24x3 to 6x6: 42.7 times fewer bits" in told
-    assert told.count("codes in use, perplexity") == 2
+    output = capsys.readouterr().out
+    assert "24x24x3 to 6x6: 42.7 times fewer bits" in output
+    assert output.count("codes in use, perplexity") == 2
     for command, names in (("compare", ["reconstructions"]), ("compress", ["reconstructions", "samples", "second"])):
         page = (tmp_path / command / "report.html").read_text()
         assert all(f"<h3>{name.capitalize()}</h3>" in page for name in names)
@@ -207,11 +209,11 @@ def test_bad_pictures_are_one_line(tmp_path):
     (tmp_path / "no.tar").write_bytes(b"rubbish" * 100)
     (tmp_path / "cut").mkdir()
     (tmp_path / "cut/data_batch_1.bin").write_bytes(bytes(3000))
-    for path, told in (
+    for path, message in (
         ("nowhere", "no such folder or archive"), ("empty", "holds no pictures"), ("broken", "png: is no picture"),
         ("no.tar", "is no folder and no whole tar"), ("cut", "are no records of 3,073"),
     ):  # fmt: skip
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=message):
             pictures.load(str(tmp_path / path), 32)
 
 

@@ -62,17 +62,17 @@ def new(tmp_path: Path) -> Path:
 
 
 def names(utterances: list[corpus.Utterance]) -> dict[str, str]:
-    return {one.key: Path(one.path).name for one in utterances}
+    return {utt.key: Path(utt.path).name for utt in utterances}
 
 
 def test_the_old_layout_is_read(old: Path):
     utterances, left_out = prepare_vctk.find(old)
-    found = {one.key: one for one in utterances}
-    assert set(found) == {"p225_001", "p225_002", "p315_001", "s5_001", "p376_294"}
-    assert found["p225_002"].text == "Ask her to bring these things."
-    assert found["p315_001"].text is None
-    assert found["p376_294"].text is None
-    assert found["s5_001"].speaker == "s5"
+    by_key = {utt.key: utt for utt in utterances}
+    assert set(by_key) == {"p225_001", "p225_002", "p315_001", "s5_001", "p376_294"}
+    assert by_key["p225_002"].text == "Ask her to bring these things."
+    assert by_key["p315_001"].text is None
+    assert by_key["p376_294"].text is None
+    assert by_key["s5_001"].speaker == "s5"
     assert left_out == {"no recording by its name": 1, "without text (kept)": 2}
 
 
@@ -97,7 +97,7 @@ def test_the_script_writes_a_sound_directory(layout: str, tmp_path: Path, reques
     assert f"{tmp_path / 'data'}: 5 utterances of" in done.stdout
     assert "without text (kept)" in done.stdout
     assert corpus.validate(tmp_path / "data") == []
-    assert corpus.read(tmp_path / "data") == sorted(prepare_vctk.find(root)[0], key=lambda one: one.key)
+    assert corpus.read(tmp_path / "data") == sorted(prepare_vctk.find(root)[0], key=lambda utt: utt.key)
 
 
 def test_a_folder_that_is_no_vctk_is_one_line_and_exit_code_2(tmp_path: Path):

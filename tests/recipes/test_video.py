@@ -89,28 +89,28 @@ def test_what_is_too_short_or_no_action_is_told(tmp_path):
 
 
 def test_a_walk_is_varied_and_its_seeds_alone_decide():
-    one, two = (worlds.wander(500, np.random.default_rng(seed)) for seed in (1, 2))
-    assert np.array_equal(one, worlds.wander(500, np.random.default_rng(1)))
-    assert not np.array_equal(one, two)
-    assert set(one) == set(range(len(worlds.ACTIONS)))
+    first, second = (worlds.wander(500, np.random.default_rng(seed)) for seed in (1, 2))
+    assert np.array_equal(first, worlds.wander(500, np.random.default_rng(1)))
+    assert not np.array_equal(first, second)
+    assert set(first) == set(range(len(worlds.ACTIONS)))
 
 
 def test_a_walk_in_a_mirror_is_the_mirrored_walk():
     actions = worlds.wander(30, np.random.default_rng(2))
-    seen, other = (episodes.walk(Stripes(), 3, actions, "stripes 3") for _ in range(2))
+    seen, again = (episodes.walk(Stripes(), 3, actions, "stripes 3") for _ in range(2))
     world = Stripes()
     world.reset(3)
     world.picture = np.flip(world.picture, 1)
     swapped = {LEFT: RIGHT, RIGHT: LEFT}
-    there = [world.frame(), *(world.step(swapped.get(int(action), int(action))) for action in actions)]
+    reflected = [world.frame(), *(world.step(swapped.get(int(action), int(action))) for action in actions)]
     mirror = episodes.mirrored(seen)
-    assert np.array_equal(mirror.frames, there)
+    assert np.array_equal(mirror.frames, reflected)
     assert [worlds.ACTIONS[action] for action in mirror.actions] == [
         {"left": "right", "right": "left", "strafe_left": "strafe_right", "strafe_right": "strafe_left"}.get(name, name)
         for name in (worlds.ACTIONS[action] for action in actions)
     ]
     assert not mirror.origin
-    assert np.array_equal(episodes.mirrored(mirror).frames, other.frames)
+    assert np.array_equal(episodes.mirrored(mirror).frames, again.frames)
 
 
 def test_a_moment_ends_with_the_action_that_leads_to_its_frame():
@@ -119,9 +119,9 @@ def test_a_moment_ends_with_the_action_that_leads_to_its_frame():
     moments = dreams.Moments([(frames, actions)], seed=0)
     assert len(moments) == 5
     for number in range(10):
-        past, told, codes = moments[number]
+        past, action_names, codes = moments[number]
         assert past.flatten().tolist() == list(range(int(codes) - dreams.PAST, int(codes)))
-        assert told.tolist() == [int(actions[int(one)]) for one in past.flatten()]
+        assert action_names.tolist() == [int(actions[int(index)]) for index in past.flatten()]
 
 
 def test_a_dream_draws_each_frame_from_the_distribution_that_it_learns():
@@ -171,9 +171,9 @@ def test_a_film_that_is_the_truth_follows_it_and_one_that_turns_the_other_way_do
     def film(step: int) -> np.ndarray:
         return np.stack([np.repeat(ground[:, 60 + step * t : 144 + step * t, None], 3, axis=2) for t in range(5)])[None]
 
-    truth, other = film(2), film(-2)
-    films = {"same": truth[:, 1:], "wrong": other[:, 1:]}
-    same, wrong = measures.beside(truth[:, 1:], films, truth[:, :1]).values()
+    truth, reverse = film(2), film(-2)
+    films = {"same": truth[:, 1:], "wrong": reverse[:, 1:]}
+    same, wrong = measures.compare_films(truth[:, 1:], films, truth[:, :1]).values()
     assert same["along"] == pytest.approx(1.0)
     assert same["ways"] == 1.0
     assert same["error"] == [0.0] * 4
@@ -191,10 +191,10 @@ def test_films_of_ones_own_become_episodes(tmp_path):
     assert name == "walk"
     assert filmed.actions.tolist() == [LEFT, LEFT, RIGHT]
     pairs = zip(filmed.frames, walked.frames, strict=True)
-    assert all(np.corrcoef(one.mean(axis=(0, 2)), other.mean(axis=(0, 2)))[0, 1] > 0.9 for one, other in pairs)
-    for line, told in (("walk.mp4 left", "4 frames and 1 actions"), ("other.mp4 left", "says nothing of walk.mp4")):
+    assert all(np.corrcoef(first.mean(axis=(0, 2)), second.mean(axis=(0, 2)))[0, 1] > 0.9 for first, second in pairs)
+    for line, message in (("walk.mp4 left", "4 frames and 1 actions"), ("other.mp4 left", "says nothing of walk.mp4")):
         (tmp_path / "actions.txt").write_text(line + "\n")
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=message):
             list(episodes.filmed(tmp_path))
     (tmp_path / "actions.txt").write_text("walk.mp4 left left right\n")
     (tmp_path / "walk.mp4").write_bytes(b"no film")

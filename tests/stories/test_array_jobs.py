@@ -77,7 +77,7 @@ def test_array_jobs_pack_and_tokenize_a_corpus_as_one_process_does(directory, ru
     submit(f"tokenize {directory} --model {run}")
     subprocess.run(f"{vqspeech} data pack {directory}", shell=True, check=True)
     subprocess.run(f"{vqspeech} tokenize {directory} --model {run} --merge", shell=True, check=True)
-    codes = [list(one) for one in tokens.archives.CodeShards(directory)]
+    codes = [list(utterance_codes) for utterance_codes in tokens.archives.CodeShards(directory)]
     (directory / "codes.scp").unlink()
     tokens.encode_corpus(run, directory)
     tokens.merge_shards(run, directory)

@@ -46,7 +46,7 @@ def test_every_command_and_option_is_in_the_reference(hooks):
 
 def test_every_config_key_has_a_meaning(hooks):
     rows = dict(re.findall(r"^\| `([\w.]+)` \|.*\| (.*?) ?\|$", hooks.keys(), re.MULTILINE))
-    assert set(rows) == {key for one in CONFIGS for key in leaves(one.model_dump())}
+    assert set(rows) == {key for settings in CONFIGS for key in leaves(settings.model_dump())}
     assert [key for key, meaning in rows.items() if not meaning] == []
 
 

@@ -121,9 +121,9 @@ if __name__ == "__main__":
             print(name, hashlib.sha256(data).hexdigest()[:16])
     else:
         arrays = {name: value for name, value in made.items() if isinstance(value, np.ndarray)}
-        kept = {
+        expected = {
             name: summary(value) if name.endswith("wave") else value.astype(np.int16) for name, value in arrays.items()
         }
-        np.savez_compressed(GOLDEN / "expected.npz", **kept)
+        np.savez_compressed(GOLDEN / "expected.npz", **expected)
         numbers = {name: round(value, 5) for name, value in made.items() if name not in arrays}
         (GOLDEN / "expected.json").write_text(json.dumps(numbers, indent=1) + "\n")

@@ -5,7 +5,7 @@ import sys
 
 WATCH = """
 import os, sys
-def told(event, arguments):
+def report(event, arguments):
     writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
     if writes and arguments[0] not in ("/dev/null", os.devnull):
         print("opens", arguments[0])
@@ -13,7 +13,7 @@ def told(event, arguments):
         event == "subprocess.Popen" and os.path.basename(arguments[0]) != "ldconfig"  # a list of libraries, for CUDA's
     ):
         print(event, arguments)
-sys.addaudithook(told)
+sys.addaudithook(report)
 """
 
 
@@ -28,8 +28,8 @@ def test_an_import_asks_no_network_and_writes_no_file():
 
 
 def test_the_watch_sees_what_it_is_there_for(tmp_path):
-    told = watched(
+    events = watched(
         f"open({str(tmp_path / 'a')!r}, 'w'); import socket; s = socket.socket(); s.connect_ex(('127.0.0.1', 9))"
     )
-    assert "opens" in told
-    assert "socket.connect" in told
+    assert "opens" in events
+    assert "socket.connect" in events

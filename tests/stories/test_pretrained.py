@@ -41,21 +41,22 @@ def test_it_is_small_and_its_card_and_table_say_what_it_is(model):
     assert "@" not in card
     assert set(speaker_table.read(folder)) == set(model.speakers)
     assert {"kokoro_af_heart", "p225", "p226", "p227", "p228", "p232", "p239"} < set(model.speakers)
-    assert all(one.seconds >= 60 for one in speaker_table.read(folder).values())
+    assert all(speaker.seconds >= 60 for speaker in speaker_table.read(folder).values())
 
 
 def test_a_sentence_is_said_again_in_another_voice_as_loud_as_that_voice(model, sentence, tmp_path):
     source = audio.read(sentence, 16000)
-    said = {}
+    waves = {}
     for speaker in ("p225", "p226"):
         done = vqspeech.convert(sentence, speaker, model, tmp_path / f"{speaker}.wav")
-        said[speaker] = audio.read(done.path, 16000)
-        heard = loudness.analyse_level([said[speaker]], 16000)
-        assert len(said[speaker]) == len(source)
-        loud = heard.level_db == pytest.approx(model.level_db(speaker), abs=0.5)
-        assert loud or (heard.level_db < model.level_db(speaker) and heard.peak > 0.97)  # no louder without clipping
-        assert heard.peak <= 0.981
-    assert not np.allclose(said["p225"], said["p226"], atol=0.01)
+        waves[speaker] = audio.read(done.path, 16000)
+        analysis = loudness.analyse_level([waves[speaker]], 16000)
+        assert len(waves[speaker]) == len(source)
+        loud = analysis.level_db == pytest.approx(model.level_db(speaker), abs=0.5)
+        # no louder without clipping
+        assert loud or (analysis.level_db < model.level_db(speaker) and analysis.peak > 0.97)
+        assert analysis.peak <= 0.981
+    assert not np.allclose(waves["p225"], waves["p226"], atol=0.01)
     codes = model.encode(source)
     assert len(np.unique(codes)) > len(codes) / 5
 
@@ -67,8 +68,9 @@ def test_its_vocoder_expects_speech_and_not_noise(model, sentence):
     noise = np.random.default_rng(0).normal(0, wave.std(), len(wave)).astype(np.float32)
     bits = []
     with torch.inference_mode():
-        for one in map(torch.from_numpy, (wave, noise)):
-            batch = WaveBatch(one[None], torch.zeros(1, len(one), dtype=torch.int8), torch.zeros(1, dtype=torch.long))
+        for signal in map(torch.from_numpy, (wave, noise)):
+            errors = torch.zeros(1, len(signal), dtype=torch.int8)
+            batch = WaveBatch(signal[None], errors, torch.zeros(1, dtype=torch.long))
             bits.append(float(vocoder.loss(batch).parts["bits_per_sample"]))
     assert bits[0] + 0.3 < bits[1] < 8.5
 
@@ -79,8 +81,8 @@ def test_both_vocoders_say_the_sentence(sentence, vocoder, tmp_path):
     source = audio.read(sentence, 16000)[:48000]
     audio.write(tmp_path / "in.wav", source, 16000)
     done = vqspeech.convert(tmp_path / "in.wav", "p225", vqspeech.load(vocoder=vocoder), tmp_path / "out.wav")
-    said = audio.read(done.path, 16000)
-    assert objective.loudness_correlation(Comparison(Recording(source), Recording(said))) > 0.2
+    converted = audio.read(done.path, 16000)
+    assert objective.loudness_correlation(Comparison(Recording(source), Recording(converted))) > 0.2
 
 
 def test_its_prior_composes_codes_and_belongs_to_it(model):

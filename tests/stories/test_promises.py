@@ -27,9 +27,9 @@ def test_a_training_that_is_refused_changes_nothing(tiny, packed, tmp_path):
     before = {path: path.read_bytes() for path in folder.glob("*.*") if path.is_file()}
     table = packed / "shard-00000.tsv"
     table.write_text(table.read_text().replace("s0", "t0"))
-    other = tiny.model_copy(update={"training": tiny.training.model_copy(update={"seed": 5})})
+    settings = tiny.model_copy(update={"training": tiny.training.model_copy(update={"seed": 5})})
     with pytest.raises(InputError, match="speaker table"):
-        tasks.train_vqvae(other, [packed], [packed], folder)
+        tasks.train_vqvae(settings, [packed], [packed], folder)
     assert {path: path.read_bytes() for path in before} == before
     checkpoint.load(folder)
 
@@ -45,7 +45,7 @@ def test_two_writers_of_codes_do_not_meet(run, data):
 
 def test_pairs_take_paths_with_blanks(tmp_path):
     (tmp_path / "pairs").write_text("my corpus/a b.wav\tp225\nc.wav p226 d.wav\n")
-    assert [(str(one.source), one.speaker) for one in evaluate.read_pairs(tmp_path / "pairs")] == [
+    assert [(str(pair.source), pair.speaker) for pair in evaluate.read_pairs(tmp_path / "pairs")] == [
         ("my corpus/a b.wav", "p225"),
         ("c.wav", "p226"),
     ]

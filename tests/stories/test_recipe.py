@@ -72,7 +72,7 @@ def test_the_recipe_goes_from_vctk_to_converted_recordings_and_repeats_only_what
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--vctc", "x"], "run.sh: unknown option --vctc"),
         (["--stage"], "run.sh: --stage wants a value"),
@@ -81,10 +81,10 @@ def test_the_recipe_goes_from_vctk_to_converted_recordings_and_repeats_only_what
         (["--vctk", "nowhere", "--nj", "many"], "run.sh: --nj many is no whole number"),
     ],
 )
-def test_the_recipe_names_what_it_cannot_use(project: Path, words: list[str], told: str):
+def test_the_recipe_names_what_it_cannot_use(project: Path, words: list[str], message: str):
     done = bash("egs/vctk/run.sh", *words, workdir=project)
     assert done.returncode == 2
-    assert told in done.stderr.splitlines()[-1]
+    assert message in done.stderr.splitlines()[-1]
     assert not (project / "data").exists()
 
 
@@ -130,8 +130,8 @@ def test_a_download_that_was_stopped_goes_on_where_it_was(archive: tuple[Path, s
     assert done.returncode == 0, done.stderr
     assert "11 GB to download" in done.stderr
     assert Quiet.began == [4000]
-    found = tmp_path / "downloads/VCTK-Corpus-0.92/wav48_silence_trimmed/p225/p225_001_mic2.flac"
-    assert found.read_bytes() == bytes(range(256)) * 40
+    recording = tmp_path / "downloads/VCTK-Corpus-0.92/wav48_silence_trimmed/p225/p225_001_mic2.flac"
+    assert recording.read_bytes() == bytes(range(256)) * 40
 
 
 def test_a_download_with_another_checksum_is_not_unpacked(archive: tuple[Path, str, str], tmp_path: Path):
@@ -149,7 +149,7 @@ def test_every_command_of_the_readme_exists():
     for words in verbs:
         words = words[words.index("vqspeech") + 1 :]
         verb = words[:2] if words[0] == "data" else words[:1]
-        told = subprocess.run([sys.executable, "-m", "vqspeech", *verb, "--help"], capture_output=True, text=True)
-        assert told.returncode == 0, verb
+        result = subprocess.run([sys.executable, "-m", "vqspeech", *verb, "--help"], capture_output=True, text=True)
+        assert result.returncode == 0, verb
         for option in (word for word in words if word.startswith("--")):
-            assert f"{option} " in told.stdout, f"{verb} has no {option}"
+            assert f"{option} " in result.stdout, f"{verb} has no {option}"

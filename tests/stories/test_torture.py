@@ -22,7 +22,7 @@ def origin(tmp_path_factory):
 def test_a_verb_that_is_killed_tears_nothing_and_ends_as_if_it_had_not_been(origin, verb):
     tally = torture.killed(verb, 1, 3, origin)
     assert not tally.faults
-    assert sum(tally.counts[one] for one in torture.SIGNALS)
+    assert sum(tally.counts[name] for name in torture.SIGNALS)
 
 
 IN_A_CALLBACK = """
@@ -54,9 +54,9 @@ def test_a_request_to_end_is_heard_though_it_comes_within_a_callback_of_a_librar
 
 @pytest.mark.parametrize("kind", list(torture.HOSTILE))
 def test_mutated_files_are_read_or_refused_in_one_line(kind):
-    found = torture.HOSTILE[kind](150, 1)
-    assert not found.faults
-    assert found.refused
+    result = torture.HOSTILE[kind](150, 1)
+    assert not result.faults
+    assert result.refused
 
 
 def test_the_campaign_notices_what_is_torn(origin, monkeypatch, tmp_path):

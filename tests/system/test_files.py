@@ -26,7 +26,7 @@ def test_a_file_arrives_whole_or_what_was_there_stays(tmp_path):
 
     with pytest.raises(ZeroDivisionError):
         tear()
-    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert path.read_text() == "old"
 
 
@@ -60,7 +60,7 @@ for write in (
     assert done.returncode == 0, done.stderr
     assert len(lines) == 4
     assert all("cannot be written" in line for line in lines)
-    assert [one.name for one in tmp_path.iterdir()] == ["old.wav"]
+    assert [path.name for path in tmp_path.iterdir()] == ["old.wav"]
     assert old.read_bytes() == before
 
 
@@ -68,9 +68,9 @@ def test_two_trainings_cannot_write_into_one_folder_and_the_second_changes_nothi
     run = tmp_path / "run"
     tasks.train_vqvae(tiny, [packed], [packed], run)
     config_before = (run / checkpoint.CONFIG).read_bytes()
-    other = config.from_tree(tiny.model_dump() | {"training": tiny.training.model_dump() | {"seed": 9}}, "")
+    settings = config.from_tree(tiny.model_dump() | {"training": tiny.training.model_dump() | {"seed": 9}}, "")
     with exclusive_lock(run), pytest.raises(InputError, match="another process writes there"):
-        tasks.train_vqvae(other, [packed], [packed], run)
+        tasks.train_vqvae(settings, [packed], [packed], run)
     assert (run / checkpoint.CONFIG).read_bytes() == config_before
     tasks.train_vqvae(tiny, [packed], [packed], run)  # the lock went with its holder
 

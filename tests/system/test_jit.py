@@ -50,8 +50,8 @@ def test_eight_processes_fill_an_empty_cache_at_once(tmp_path, trial):
     (tmp_path / "work.py").write_text(WORK)
     for _ in range(2):  # those that compile, and those that load what these have kept
         running = [start(tmp_path, USE) for _ in range(8)]
-        answers = {one.communicate()[0] for one in running}
-        assert [one.returncode for one in running] == [0] * 8
+        answers = {process.communicate()[0] for process in running}
+        assert [process.returncode for process in running] == [0] * 8
         assert answers == {"36.0\n"}
 
 
@@ -92,7 +92,7 @@ def test_numba_and_librosa_are_imported_in_one_place():
             name.split(".")[0]
             for node in ast.walk(ast.parse(path.read_text()))
             for name in (
-                [one.name for one in node.names] if isinstance(node, ast.Import)
+                [alias.name for alias in node.names] if isinstance(node, ast.Import)
                 else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             )
         }  # fmt: skip

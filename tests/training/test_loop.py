@@ -94,9 +94,9 @@ def test_a_compiled_training_equals_a_plain_one(tiny, packed, tmp_path):
     words += ["training.max_steps=4", "training.compile=true"]
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
-    one, two = (load_file(tmp_path / run / "model.safetensors") for run in ("plain", "compiled"))
-    for name in one:
-        assert torch.allclose(one[name], two[name], rtol=1e-3, atol=1e-4), name
+    plain, compiled = (load_file(tmp_path / run / "model.safetensors") for run in ("plain", "compiled"))
+    for name in plain:
+        assert torch.allclose(plain[name], compiled[name], rtol=1e-3, atol=1e-4), name
 
 
 def test_the_clock_ends_a_training(tiny, packed, tmp_path):

@@ -20,17 +20,17 @@ def test_a_matrix_is_made_orthogonal_as_its_singular_values_would_be():
 def test_muon_steps_are_as_long_as_adams_and_what_is_no_matrix_takes_adams_own(tiny):
     muons, adams = (VQVAE.from_config(tiny.model, 3) for _ in range(2))
     adams.load_state_dict(muons.state_dict())
-    gradients = [torch.randn(one.shape, generator=torch.Generator().manual_seed(2)) for one in muons.parameters()]
-    before = {name: one.detach().clone() for name, one in muons.named_parameters()}
+    gradients = [torch.randn(weight.shape, generator=torch.Generator().manual_seed(2)) for weight in muons.parameters()]
+    before = {name: weight.detach().clone() for name, weight in muons.named_parameters()}
     for net, optimiser in ((muons, Muon(muons, 1e-3, 1.0)), (adams, torch.optim.Adam(adams.parameters(), 1e-3))):
-        for one, gradient in zip(net.parameters(), gradients, strict=True):
-            one.grad = gradient.clone()
+        for weight, gradient in zip(net.parameters(), gradients, strict=True):
+            weight.grad = gradient.clone()
         optimiser.step()
     twins = dict(adams.named_parameters())
-    for name, one in muons.named_parameters():
+    for name, weight in muons.named_parameters():
         layer = name.removesuffix(".weight")
         if name.startswith("wavenet.") and name != layer and isinstance(muons.get_submodule(layer), torch.nn.Conv1d):
-            step = (one - before[name]).flatten(1)
+            step = (weight - before[name]).flatten(1)
             assert 0.6e-3 < float(step.detach().square().mean().sqrt()) / RMS < 1.3e-3, name
         else:
-            assert torch.allclose(one, twins[name], atol=1e-7), name
+            assert torch.allclose(weight, twins[name], atol=1e-7), name

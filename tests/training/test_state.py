@@ -32,8 +32,8 @@ def command(settings, packed: Path, run: Path, *launcher: str) -> list[str]:
     return [*(launcher or (sys.executable, "-m")), "vqspeech", "train", str(data / "config.yaml"), *held]
 
 
-def same(one: Path, other: Path) -> bool:
-    first, second = load_file(one), load_file(other)
+def same(first: Path, second: Path) -> bool:
+    first, second = load_file(first), load_file(second)
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -96,13 +96,13 @@ def test_two_processes_with_the_same_global_batch_learn_the_same_codebook_as_one
         timeout=600,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    one, two = (load_file(tmp_path / run / "state/00000008.safetensors") for run in ("one", "two"))
+    first, second = (load_file(tmp_path / run / "state/00000008.safetensors") for run in ("one", "two"))
     for name in (
         "learner.quantizer.codebooks.0.codebook",
         "learner.quantizer.codebooks.0.cluster_size",
         "learner.wavenet.head.weight",
     ):
-        assert torch.allclose(one[name], two[name], rtol=1e-3, atol=1e-4), name
+        assert torch.allclose(first[name], second[name], rtol=1e-3, atol=1e-4), name
     assert json.loads((tmp_path / "two/log.jsonl").read_text().splitlines()[-1])["step"] == 8
 
 
@@ -162,8 +162,8 @@ def test_two_nodes_go_on_as_one_process_when_one_of_them_dies(tiny, packed, tmp_
     workers = Path(f"/proc/{nodes[1].pid}/task/{nodes[1].pid}/children").read_text().split()
     for worker in workers:
         os.kill(int(worker), signal.SIGKILL)
-    told = nodes[0].communicate(timeout=600)[1]
-    assert nodes[0].returncode, told[-2000:]
+    stderr = nodes[0].communicate(timeout=600)[1]
+    assert nodes[0].returncode, stderr[-2000:]
     assert "SIGKILL" in nodes[1].communicate(timeout=600)[1]
     last = _newest(tmp_path / "run")
     assert 0 < last < 3000
@@ -173,6 +173,6 @@ def test_two_nodes_go_on_as_one_process_when_one_of_them_dies(tiny, packed, tmp_
 
 
 def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]

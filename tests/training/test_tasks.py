@@ -40,19 +40,19 @@ def test_a_training_ends_with_each_voices_own_manner(tiny, packed, tmp_path):
     net, mel = run.model, run.model.acoustic_model.mel
 
     def acoustic_losses() -> list[float]:
-        heard = {name: [] for name in run.speakers}
+        errors = {name: [] for name in run.speakers}
         for at, row in enumerate(part.rows):
             batch = batches.utterance_batch(part[at], run.speakers.index(row.speaker), net.hop)
             wave = torch.from_numpy(mulaw.LEVELS[batch.classes.numpy()])
             prediction = net.predict_acoustics(net.quantizer.decode(net.encode(batch.classes)), batch.speakers)
-            heard[row.speaker].append((prediction.log_mel - mel(wave).transpose(1, 2)).square().mean())
-        return [float(sum(each)) for each in heard.values()]
+            errors[row.speaker].append((prediction.log_mel - mel(wave).transpose(1, 2)).square().mean())
+        return [float(sum(each)) for each in errors.values()]
 
     with torch.inference_mode():
-        own, net.adaptations = acoustic_losses(), net.adaptations.roll(1, 0)
+        matched, net.adaptations = acoustic_losses(), net.adaptations.roll(1, 0)
         strange, net.adaptations = acoustic_losses(), None
         none = acoustic_losses()
-    assert all(one < 0.9 * min(two, three) for one, two, three in zip(own, none, strange, strict=True))
+    assert all(a < 0.9 * min(b, c) for a, b, c in zip(matched, none, strange, strict=True))
 
 
 @pytest.mark.parametrize("tiny", [{"channels": 16}], indirect=True)
@@ -108,11 +108,11 @@ def test_what_does_not_fit_together_is_told_before_a_step(tiny, packed, tmp_path
 def test_a_training_may_begin_with_the_weights_of_another_and_keeps_its_voices_by_name(tiny, packed, tmp_path):
     train(tiny, packed, tmp_path / "first")
     rows = (packed / "shard-00000.tsv").read_text()
-    other = tmp_path / "other"
-    shutil.copytree(packed, other)
-    (other / "shard-00000.tsv").write_text(rows.replace("\ts0\t", "\tnew\t"))
+    renamed = tmp_path / "other"
+    shutil.copytree(packed, renamed)
+    (renamed / "shard-00000.tsv").write_text(rows.replace("\ts0\t", "\tnew\t"))
     still = {"max_steps": 1, "learning_rate": 1e-9, "warmup_steps": 0}
-    train(tiny, other, tmp_path / "second", init_from=str(tmp_path / "first"), **still)
+    train(tiny, renamed, tmp_path / "second", init_from=str(tmp_path / "first"), **still)
     first, second = (checkpoint.load(tmp_path / name) for name in ("first", "second"))
     assert first.speakers == ["s0", "s1", "s2"]
     assert second.speakers == ["new", "s1", "s2"]

@@ -129,19 +129,19 @@ def _libsndfile_streams(path: Path) -> list[Stream]:
     """Streams of a file of one of KINDS; other kinds are left to ffmpeg."""
     import soundfile
 
-    whole = containers.Part(0, path.stat().st_size)
+    whole_file = containers.Part(0, path.stat().st_size)
     try:
-        with _soundfile(path, whole, 0) as file:
+        with _soundfile(path, whole_file, 0) as file:
             kind, subtype, frames, rate = file.format, file.subtype, file.frames, file.samplerate
     except soundfile.LibsndfileError:  # or its header states a greater length
-        with _soundfile(path, whole, ENDLESS_BYTES) as file:
+        with _soundfile(path, whole_file, ENDLESS_BYTES) as file:
             kind, subtype, frames, rate = file.format, file.subtype, file.frames, file.samplerate
     if kind not in KINDS:
         return [_ffmpeg_stream(path, f"{kind} files are not read: their length cannot be checked")]
-    if _needs_true_size(kind, subtype) and (stated := containers.stated_bytes(path, kind)) > whole.size:
+    if _needs_true_size(kind, subtype) and (stated := containers.stated_bytes(path, kind)) > whole_file.size:
         counts_stated = kind in ("AIFF", "CAF")  # of other kinds, libsndfile counts the frames that are present
-        promised_s = frames / rate * (1 if counts_stated else stated / whole.size)
-        raise wav.cut_short(path, promised_s * whole.size / stated, promised_s)
+        promised_s = frames / rate * (1 if counts_stated else stated / whole_file.size)
+        raise wav.cut_short(path, promised_s * whole_file.size / stated, promised_s)
     result = []
     for part in containers.parts(path, kind):
         counted = part.counted

@@ -94,10 +94,10 @@ def resampled(blocks: Iterable[Wave], rate: int, sample_rate: int) -> Iterator[W
         n_in, n_out = n_in + len(block), n_out + len(wave)
         if len(wave):
             yield wave
-    rest = stream.resample_chunk(np.zeros(0, np.float32), last=True)
+    tail = stream.resample_chunk(np.zeros(0, np.float32), last=True)
     missing = max(0, round(n_in * sample_rate / rate) - n_out)  # the resampler rounds the length differently
     if missing:
-        yield np.pad(rest[:missing], (0, max(0, missing - len(rest))))
+        yield np.pad(tail[:missing], (0, max(0, missing - len(tail))))
 
 
 class _Recording(NamedTuple):
@@ -182,10 +182,10 @@ def _rechunk(waves: Iterable[Wave], size: int) -> Iterator[Wave]:
     for wave in waves:
         buffer.append(wave)
         if sum(map(len, buffer)) >= size:
-            whole = np.concatenate(buffer)
-            for at in range(0, len(whole) - size + 1, size):
-                yield whole[at : at + size]
-            buffer = [whole[len(whole) // size * size :]]
+            joined = np.concatenate(buffer)
+            for start in range(0, len(joined) - size + 1, size):
+                yield joined[start : start + size]
+            buffer = [joined[len(joined) // size * size :]]
     if sum(map(len, buffer)):
         yield np.concatenate(buffer)
 

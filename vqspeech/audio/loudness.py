@@ -41,9 +41,11 @@ def analyse_level(blocks: Iterable[Wave], sample_rate: int) -> LevelAnalysis:
     for block in blocks:
         peak = max(peak, float(np.abs(block).max(initial=0.0)))
         buffer = np.concatenate([buffer, block])
-        whole = len(buffer) // size * size
-        powers.append(np.square(buffer[:whole].reshape(-1, size), dtype=np.float64).mean(axis=1).astype(np.float32))
-        buffer = buffer[whole:]
+        n_complete = len(buffer) // size * size
+        powers.append(
+            np.square(buffer[:n_complete].reshape(-1, size), dtype=np.float64).mean(axis=1).astype(np.float32)
+        )
+        buffer = buffer[n_complete:]
     powers.append(np.array([np.square(buffer, dtype=np.float64).mean()] if len(buffer) else [], np.float32))
     levels = 10 * np.log10(np.concatenate(powers) + 1e-12)
     return LevelAnalysis(levels, speech_level_db(levels), peak, sample_rate)
@@ -77,13 +79,13 @@ def pauses(analysis: LevelAnalysis) -> NDArray[np.bool_]:
 
 def gate_pauses(blocks: Iterable[Wave], analysis: LevelAnalysis) -> Iterator[Wave]:
     """Wave with silence in the long pauses of an analysed recording; it fades over a frame at their ends."""
-    size, done = round(FRAME_S * analysis.sample_rate), 0
+    size, n_done = round(FRAME_S * analysis.sample_rate), 0
     gains = np.pad(1.0 - pauses(analysis), (0, 2), mode="edge" if len(analysis.levels_db) else "constant").astype(
         np.float32
     )
     centres = (np.arange(len(gains)) + 0.5) * size
     for block in blocks:
-        first, last = max(0, done // size - 1), (done + len(block)) // size + 2
-        gain = np.interp(np.arange(done, done + len(block)), centres[first:last], gains[first:last])
+        first, last = max(0, n_done // size - 1), (n_done + len(block)) // size + 2
+        gain = np.interp(np.arange(n_done, n_done + len(block)), centres[first:last], gains[first:last])
         yield block * gain.astype(np.float32)
-        done += len(block)
+        n_done += len(block)

@@ -104,12 +104,12 @@ def _borders() -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     The least float64 at or above F^-1 is the same on every machine; the result of a bisection of the formula is not.
     """
     exact = [_inverse(q + 0.5) for q in range(CLASSES - 1)]
-    above = np.array([x if Decimal(x) >= y else math.nextafter(x, 2) for y in exact for x in [float(y)]])
-    first = np.searchsorted(above, np.arange(_CELLS) / (_CELLS / 2) - 1, side="right")
-    return np.append(above, np.inf), first.astype(np.uint8)
+    lower_bounds = np.array([x if Decimal(x) >= y else math.nextafter(x, 2) for y in exact for x in [float(y)]])
+    first = np.searchsorted(lower_bounds, np.arange(_CELLS) / (_CELLS / 2) - 1, side="right")
+    return np.append(lower_bounds, np.inf), first.astype(np.uint8)
 
 
-def _compress(wave, above, first, classes):
+def _compress(wave, lower_bounds, first, classes):
     """Kernel of `compress`: the cell of a sample gives a class, from which the borders lead to the right one."""
     cells = len(first) / 2
     for n in range(len(wave)):
@@ -120,7 +120,7 @@ def _compress(wave, above, first, classes):
             classes[n] = 255
         else:
             c = first[int((x + 1) * cells)]
-            while x >= above[c]:
+            while x >= lower_bounds[c]:
                 c += 1
             classes[n] = c
 

@@ -57,7 +57,7 @@ class Survey:
         """Adds the next block, (frames, channels), to the statistics."""
         if not len(block):
             return
-        wide = np.nan_to_num(block.astype(np.float64), posinf=0, neginf=0)
+        wide = np.nan_to_num(block, posinf=0, neginf=0).astype(np.float64)  # a signalling NaN cannot be cast
         wide = np.concatenate([wide, wide.mean(axis=1, keepdims=True)], axis=1)
         if not self.frames:
             self._sums, self._squares = np.zeros((2, wide.shape[1]))

@@ -136,9 +136,9 @@ def pipe(file: BinaryIO, first: tuple[Format, int], name: str) -> Iterator[tuple
         while remaining and (data := _read(file, READ_BYTES if remaining < 0 else min(READ_BYTES, remaining))):
             remaining -= len(data) if has_size else 0
             buffer += data
-            whole = len(buffer) // samples.block * samples.block
-            yield samples, samples.decode(buffer[:whole])
-            buffer, n_frames = buffer[whole:], n_frames + whole // samples.block
+            n_complete = len(buffer) // samples.block * samples.block
+            yield samples, samples.decode(buffer[:n_complete])
+            buffer, n_frames = buffer[n_complete:], n_frames + n_complete // samples.block
         if has_size and remaining >= samples.block:
             raise cut_short(name, n_frames / samples.rate, stated // samples.block / samples.rate)
         if not has_size or not (following := _after_samples(file, stated % 2)):

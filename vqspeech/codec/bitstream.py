@@ -220,40 +220,40 @@ class Reader:
         if self.header is None:
             raise InputError("is cut short in its header; copy the file again" if self._bytes else "is empty (0 bytes)")
         if not self.ended:
-            where = f"at chunk {self._place // self.header.codebooks}, byte {self._offset + len(self._bytes)}"
-            raise InputError(f"is cut short {where}: its last chunk is missing; copy the file again")
+            position = f"at chunk {self._place // self.header.codebooks}, byte {self._offset + len(self._bytes)}"
+            raise InputError(f"is cut short {position}: its last chunk is missing; copy the file again")
 
     def _read_header(self) -> Header | None:
-        seen = bytes(self._bytes)
-        if seen[:4] != MAGIC[: len(seen)]:
-            raise InputError(f"is no .vqs file: it begins with {seen[:4]!r}, not with {MAGIC!r}")
-        if len(seen) > 4 and seen[4] != VERSION:
-            cure = "use a newer one" if seen[4] > VERSION else "encode the recording again"
-            raise InputError(f"has version {seen[4]} of the format, this program reads {VERSION}; {cure}")
-        if len(seen) < _HEAD.size or len(seen) < _HEAD.size + seen[_HEAD.size - 1] + _CRC.size:
+        buffer = bytes(self._bytes)
+        if buffer[:4] != MAGIC[: len(buffer)]:
+            raise InputError(f"is no .vqs file: it begins with {buffer[:4]!r}, not with {MAGIC!r}")
+        if len(buffer) > 4 and buffer[4] != VERSION:
+            cure = "use a newer one" if buffer[4] > VERSION else "encode the recording again"
+            raise InputError(f"has version {buffer[4]} of the format, this program reads {VERSION}; {cure}")
+        if len(buffer) < _HEAD.size or len(buffer) < _HEAD.size + buffer[_HEAD.size - 1] + _CRC.size:
             return None
-        _, _, digest, sample_rate, hop, codes, codebooks, gain, size = _HEAD.unpack_from(seen)
+        _, _, digest, sample_rate, hop, codes, codebooks, gain, size = _HEAD.unpack_from(buffer)
         end = _HEAD.size + size
-        if _CRC.unpack_from(seen, end)[0] != zlib.crc32(seen[:end]):
+        if _CRC.unpack_from(buffer, end)[0] != zlib.crc32(buffer[:end]):
             raise InputError("has a damaged header (CRC differs); copy the file again")
         self._skip(end + _CRC.size)
-        name = seen[_HEAD.size : end].decode(errors="replace")
+        name = buffer[_HEAD.size : end].decode(errors="replace")
         return Header(digest.hex(), sample_rate, hop, codes + 1, name, codebooks + 1, gain * GAIN_STEP_DB)
 
     def _read_chunk(self, codebooks: int) -> Chunk | None:
         while len(self._bytes) >= _CHUNK.size:
             kind, number, size = _CHUNK.unpack_from(self._bytes)
             head, bare, codebook = _LENGTH.size * (kind // LAST), kind & ~LAST & ~CODEBOOK, kind & CODEBOOK
-            gap, together = number * codebooks + codebook - self._place, codebooks if bare == PRIOR else 1
+            gap, n_codebooks = number * codebooks + codebook - self._place, codebooks if bare == PRIOR else 1
             likely = bare in (PACKED, ADAPTIVE, PRIOR) and 0 <= gap <= (_GAP if self.conceal else 0)
-            likely = likely and codebook <= codebooks - together and head <= size <= head + _MOST * together
-            whole = _CHUNK.size + size + _CRC.size
-            if likely and len(self._bytes) < whole:
+            likely = likely and codebook <= codebooks - n_codebooks and head <= size <= head + _MOST * n_codebooks
+            end = _CHUNK.size + size + _CRC.size
+            if likely and len(self._bytes) < end:
                 return None
-            body = bytes(self._bytes[: whole - _CRC.size])
+            body = bytes(self._bytes[: end - _CRC.size])
             if likely and _CRC.unpack_from(self._bytes, len(body))[0] == zlib.crc32(body):
                 self.lost += gap
-                self._skip(whole)
+                self._skip(end)
                 payload, length = body[_CHUNK.size :], None
                 if kind & LAST:
                     payload, length = payload[_LENGTH.size :], _LENGTH.unpack_from(payload)[0]

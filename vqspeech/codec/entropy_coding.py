@@ -36,7 +36,7 @@ class ChunkCoder(NamedTuple):
             payloads = [(PACKED, bitstream.pack(column, self._sizes[codebook]))]
             if coder != "packed":
                 payloads += [(ADAPTIVE, bitstream.encode(column, self._adaptive(codebook)))]
-            kind, payload = min(payloads, key=lambda one: len(one[1]))
+            kind, payload = min(payloads, key=lambda option: len(option[1]))
             chunks += bitstream.write_chunk(Chunk(number, kind, payload, length, codebook))
         if coder == "prior" and self.prior:
             flat = codes.ravel()
@@ -64,11 +64,11 @@ class ChunkCoder(NamedTuple):
         if chunks[0].kind == PRIOR:
             return self._expected(chunks[0], frames)[:, :codebooks]
         codes = np.tile(quiet(self.model)[:codebooks], (frames, 1))
-        for one in chunks:
-            if one.kind == PACKED:
-                codes[:, one.codebook] = bitstream.unpack(one.payload, frames, self._sizes[one.codebook])
+        for chunk in chunks:
+            if chunk.kind == PACKED:
+                codes[:, chunk.codebook] = bitstream.unpack(chunk.payload, frames, self._sizes[chunk.codebook])
             else:
-                codes[:, one.codebook] = bitstream.decode(one.payload, frames, self._adaptive(one.codebook))
+                codes[:, chunk.codebook] = bitstream.decode(chunk.payload, frames, self._adaptive(chunk.codebook))
         return codes
 
     def _expected(self, chunk: Chunk, frames: int) -> NDArray[np.int64]:

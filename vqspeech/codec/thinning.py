@@ -13,13 +13,13 @@ def thin(blocks: Iterable[bytes], codebooks: int) -> Iterator[bytes]:
     Raises:
         InputError: as `bitstream.Reader`; more codebooks than there are; codebooks that a prior coded together.
     """
-    reader, begun = Reader(), False
+    reader, has_header = Reader(), False
     for chunk in chain((chunk for block in blocks for chunk in reader.push(block)), reader.finish()):
         assert reader.header  # or the reader had raised
-        if not begun:
+        if not has_header:
             check_codebooks(codebooks, reader.header.codebooks, "the file")
             yield write_header(reader.header._replace(codebooks=codebooks))
-            begun = True
+            has_header = True
         if chunk.kind == PRIOR and codebooks < reader.header.codebooks:
             raise InputError("was coded with a prior, all codebooks together; encode the recording again")
         if chunk.codebook < codebooks:

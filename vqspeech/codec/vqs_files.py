@@ -73,15 +73,15 @@ def encode_pieces(
     check_coding(model, speaker, coder, prior, codebooks)
     codebooks = model.codebooks if codebooks is None else codebooks
     coders = ChunkCoder(model, speaker, prior)
-    held, number = np.zeros((0, codebooks), np.int64), 0
+    pending, number = np.zeros((0, codebooks), np.int64), 0
     sizes = model.sample_rate, model.hop, model.net.quantizer.sizes[0]
     yield bitstream.write_header(Header(model.run.digest[:DIGEST], *sizes, speaker, codebooks, gain_db))
     for codes in pieces:
-        held = np.concatenate([held, codes[:, :codebooks]])
-        while len(held) > bitstream.CHUNK_FRAMES:  # more than: there is always something left for the last chunk
-            yield coders.write(coder, number, held[: bitstream.CHUNK_FRAMES], None)
-            held, number = held[bitstream.CHUNK_FRAMES :], number + 1
-    yield coders.write(coder, number, held, n_samples())
+        pending = np.concatenate([pending, codes[:, :codebooks]])
+        while len(pending) > bitstream.CHUNK_FRAMES:  # more than: there is always something left for the last chunk
+            yield coders.write(coder, number, pending[: bitstream.CHUNK_FRAMES], None)
+            pending, number = pending[bitstream.CHUNK_FRAMES :], number + 1
+    yield coders.write(coder, number, pending, n_samples())
 
 
 def decode_blocks(
@@ -105,10 +105,10 @@ def decode_blocks(
     Raises:
         InputError: no .vqs, one of another model, a damaged one, or one without a voice where none is given.
     """
-    one = _Decoding(model, blocks, speaker, sampling, conceal, prior, report, codebooks)
-    for _, wave in model.decode_many([one.request]):
-        yield one.own(wave)
-    one.finish()
+    decoding = _Decoding(model, blocks, speaker, sampling, conceal, prior, report, codebooks)
+    for _, wave in model.decode_many([decoding.request]):
+        yield decoding.postprocess(wave)
+    decoding.finish()
 
 
 def encode_file(model: SpeechCodec, source: Path, path: Path, speaker: str = "", **options: Any) -> None:
@@ -148,7 +148,7 @@ def decode_all(
     Raises:
         InputError: as `decode_blocks`, with the file's name; what comes before the fault is decoded first.
     """
-    begun: dict[int, _Decoding] = {}
+    decodings: dict[int, _Decoding] = {}
     faults: dict[int, InputError] = {}
     if speaker:
         model.speaker_index(speaker)
@@ -157,12 +157,14 @@ def decode_all(
         for number, (source, _) in enumerate(pairs):
             warn_of = lambda line, source=source: report(f"{source}: {line}")  # noqa: E731
             try:
-                begun[number] = _Decoding(model, _bytes(source), speaker, sampling, conceal, prior, warn_of, codebooks)
-                yield begun[number].request
+                decodings[number] = _Decoding(
+                    model, _bytes(source), speaker, sampling, conceal, prior, warn_of, codebooks
+                )
+                yield decodings[number].request
             except InputError as fault:
                 faults[number] = fault
                 yield Request((), model.speakers[0])
-            if on_failure is stop and (number in faults or begun[number].fault):
+            if on_failure is stop and (number in faults or decodings[number].fault):
                 return
 
     def save(number: int, waves: Iterable[Wave]) -> None:
@@ -173,11 +175,11 @@ def decode_all(
             writer = audio.PipeWriter(model.sample_rate) if path == _PIPE else audio.Writer(path, model.sample_rate)
             with made_from(source), writer as out:
                 for wave in waves:
-                    out.write(begun[number].own(wave))
-                begun[number].finish()
+                    out.write(decodings[number].postprocess(wave))
+                decodings[number].finish()
         except InputError as fault:
-            named = str(fault).startswith((f"{source}:", f"{path}:"))
-            raise fault if named else InputError(f"{source}: {fault}") from None
+            names_file = str(fault).startswith((f"{source}:", f"{path}:"))
+            raise fault if names_file else InputError(f"{source}: {fault}") from None
 
     for number in save_each(len(pairs), model.decode_many(requests()), save, on_failure):
         yield pairs[number][1]
@@ -207,7 +209,7 @@ class _Decoding:
         model.speaker_index(voice)
         self.request = Request(chain(first, pieces), voice, sampling)
 
-    def own(self, wave: Wave) -> Wave:
+    def postprocess(self, wave: Wave) -> Wave:
         """Finish the next part of the wave: gain, silence for lost chunks, and the length of the source."""
         hop, wave = self._model.hop, wave * self._gain
         for start, end in self._lost:
@@ -237,31 +239,31 @@ class _Decoding:
 
     def _numbers(self, blocks: Iterable[bytes]) -> Iterator[tuple[list[Chunk], int]]:
         """The chunks of each number as soon as they are complete, with the number of codebooks that is wanted."""
-        held: list[Chunk] = []
+        pending: list[Chunk] = []
         for chunk in self._chunks(blocks):
-            asked = self._codebooks or self._check().codebooks
-            if held and held[0].number != chunk.number:  # there was damage
-                yield held, asked
-                held = []
-            if chunk.codebook < asked:
-                held.append(chunk)
-            if held and (chunk.codebook == asked - 1 or chunk.kind == bitstream.PRIOR):
-                yield held, asked
-                held = []
-        if held:
-            yield held, self._codebooks or self._check().codebooks
+            codebooks = self._codebooks or self._check().codebooks
+            if pending and pending[0].number != chunk.number:  # there was damage
+                yield pending, codebooks
+                pending = []
+            if chunk.codebook < codebooks:
+                pending.append(chunk)
+            if pending and (chunk.codebook == codebooks - 1 or chunk.kind == bitstream.PRIOR):
+                yield pending, codebooks
+                pending = []
+        if pending:
+            yield pending, self._codebooks or self._check().codebooks
 
     def _pieces(self, blocks: Iterable[bytes]) -> Iterator[NDArray[np.int64]]:
         expected = 0
         try:
             for chunks, codebooks in self._numbers(blocks):
                 number, self._length = chunks[0].number, chunks[0].length
-                whole = chunks[0].codebook == 0  # upper codebooks are worth nothing without the first
-                for missing in range(expected, number if whole else number + 1):
+                has_first = chunks[0].codebook == 0  # upper codebooks are worth nothing without the first
+                for missing in range(expected, number if has_first else number + 1):
                     self._lost.append((missing * bitstream.CHUNK_FRAMES, (missing + 1) * bitstream.CHUNK_FRAMES))
                 for _ in range(expected, number):
                     yield np.zeros((bitstream.CHUNK_FRAMES, codebooks), np.int64)
-                if whole and chunks[0].kind != bitstream.PRIOR:
+                if has_first and chunks[0].kind != bitstream.PRIOR:
                     self._poorer += codebooks - len(chunks)
                 expected = number + 1
                 yield ChunkCoder(self._model, self._check().speaker, self._prior).read(chunks, codebooks)
@@ -270,10 +272,10 @@ class _Decoding:
 
     def _check(self) -> Header:
         """The header, of a file of this model that has the codebooks that are asked for."""
-        header, own = self._reader.header, self._model.run.digest[:DIGEST]
+        header, digest = self._reader.header, self._model.run.digest[:DIGEST]
         assert header is not None  # or the reader had raised
-        if header.model != own:
-            raise InputError(f"was encoded with model {header.model}, this one is {own}; give its own with --model")
+        if header.model != digest:
+            raise InputError(f"was encoded with model {header.model}, this one is {digest}; give its own with --model")
         check_codebooks(header.codebooks, self._model.codebooks, "the model")
         check_codebooks(self._codebooks or header.codebooks, header.codebooks, "the file")
         return header

@@ -27,19 +27,19 @@ def import_labels(directory: str | Path, labels: str | Path) -> list[Skipped]:
     Raises:
         InputError: there are no such labels, or none of an utterance of this directory.
     """
-    labels, found = Path(labels), {}
+    labels, phones_by_key = Path(labels), {}
     if not labels.exists():
         raise InputError(f"{labels}: no such labels; give a folder of .lab or .TextGrid files, or a CTM file")
     utterances = corpus.read(directory)
     table = read_ctm(labels) if labels.is_file() else {}
-    for one in utterances:
-        rows = table.get(one.key) or _labels_of(labels, one)
+    for utt in utterances:
+        rows = table.get(utt.key) or _labels_of(labels, utt)
         if rows:
-            found[one.key] = _within(rows, one.start_s, np.inf if one.end_s is None else one.end_s)
-    if not found:
+            phones_by_key[utt.key] = _clip(rows, utt.start_s, np.inf if utt.end_s is None else utt.end_s)
+    if not phones_by_key:
         raise InputError(f"{labels}: has no labels of any of the {len(utterances)} utterances of {directory}")
-    write(directory, found)
-    return [Skipped(utt.key, utt.path, "has no labels") for utt in utterances if utt.key not in found]
+    write(directory, phones_by_key)
+    return [Skipped(utt.key, utt.path, "has no labels") for utt in utterances if utt.key not in phones_by_key]
 
 
 def align(directory: str | Path, nj: int = 1, progress: Progress = lambda *_: None) -> list[Skipped]:
@@ -55,17 +55,17 @@ def align(directory: str | Path, nj: int = 1, progress: Progress = lambda *_: No
         InputError: pocketsphinx is not installed, or nothing could be aligned.
     """
     _lexicon()
-    utterances, found, skipped = corpus.read(directory), {}, []
-    for one, (phones, reason) in zip(
+    utterances, aligned, skipped = corpus.read(directory), {}, []
+    for utt, (phones, reason) in zip(
         utterances, parallel_map(_aligned, utterances, len(utterances), nj, progress), strict=True
     ):
         if phones:
-            found[one.key] = phones
+            aligned[utt.key] = phones
         else:
-            skipped.append(Skipped(one.key, one.path, reason))
-    if not found:
+            skipped.append(Skipped(utt.key, utt.path, reason))
+    if not aligned:
         raise InputError(f"{directory}: none of {len(skipped)} utterances could be aligned; first: {skipped[0].reason}")
-    write(directory, found)
+    write(directory, aligned)
     return skipped
 
 
@@ -79,8 +79,8 @@ def align_by_pocketsphinx(wave: NDArray[np.float32], text: str) -> list[Phone]:
     sound = (np.clip(wave, -1, 1) * 32767).astype(np.int16).tobytes()
     try:
         decoder.set_align_text(" ".join(words))
-        for again in (False, True):  # words first, then the phones within them
-            if again:
+        for align_phones in (False, True):  # words first, then the phones within them
+            if align_phones:
                 decoder.set_alignment()
             decoder.start_utt()
             decoder.process_raw(sound, full_utt=True)
@@ -97,25 +97,25 @@ def _words(text: str) -> list[str]:
     words = re.findall(r"[a-z']*[a-z][a-z']*", text.lower().replace("\u2019", "'"))
     if not words:
         raise InputError("has no words")
-    known = [word if _lexicon().lookup_word(word) else word.strip("'") for word in words]
-    if missing := [word for word in known if not _lexicon().lookup_word(word)]:
+    spelled = [word if _lexicon().lookup_word(word) else word.strip("'") for word in words]
+    if missing := [word for word in spelled if not _lexicon().lookup_word(word)]:
         raise InputError(f"not in the dictionary: {' '.join(missing)}")
-    return known
+    return spelled
 
 
-def _labels_of(folder: Path, one: Utterance) -> list[Phone]:
-    for place in (folder / one.speaker / one.key, folder / one.key):
+def _labels_of(folder: Path, utt: Utterance) -> list[Phone]:
+    for stem in (folder / utt.speaker / utt.key, folder / utt.key):
         for suffix, read_file in ((".lab", read_htk), (".TextGrid", read_textgrid)):
-            if (path := place.with_name(place.name + suffix)).is_file():
+            if (path := stem.with_name(stem.name + suffix)).is_file():
                 return read_file(path)
     return []
 
 
-def _within(phones: list[Phone], start_s: float, end_s: float) -> list[Phone]:
-    cut = (
+def _clip(phones: list[Phone], start_s: float, end_s: float) -> list[Phone]:
+    clipped = (
         Phone(max(phone.start_s, start_s) - start_s, min(phone.end_s, end_s) - start_s, phone.phone) for phone in phones
     )
-    return [one for one in cut if one.end_s > one.start_s]
+    return [phone for phone in clipped if phone.end_s > phone.start_s]
 
 
 def _aligned(utt: Utterance) -> tuple[list[Phone], str]:

@@ -114,17 +114,17 @@ class MulawShards:
 
     def __init__(self, directory: str | Path, keep: int = 0) -> None:
         self._folder = open_folder(directory, keep)
-        about = _about(
+        summary = _read_summary(
             self._folder, "packed.json", "holds no packed speech; run `vqspeech data pack` on its folder", FORMAT
         )
-        if (bits := about.get("bits", 8)) not in STORED:
+        if (bits := summary.get("bits", 8)) not in STORED:
             raise InputError(f"{self._folder}/packed.json: {bits} bits a sample, expected 8 or 16; pack again")
         self._suffix, dtype = STORED[bits]
         self._bytes = np.dtype(dtype).itemsize
         self._maps = MemmapPool(self._file, dtype, min(keep or MAPPED, MAPPED))  # a file that is mapped fills the disk
         seal = f"{self._folder}/packed.json"
-        self.sample_rate: int = _number(seal, about, "sample_rate")
-        self._shards = [f"shard-{number:05d}" for number in range(_number(seal, about, "shards"))]
+        self.sample_rate: int = _number(seal, summary, "sample_rate")
+        self._shards = [f"shard-{number:05d}" for number in range(_number(seal, summary, "shards"))]
         self._ends: list[int] = []
         self.rows = Manifest(self._tables())
         if not self.rows:
@@ -187,37 +187,37 @@ class CodeShards:
 
     def __init__(self, directory: str | Path) -> None:
         directory = Path(directory)
-        scp, about = directory / "codes.scp", f"{directory}/codes/about.json"
-        self.about = _about(LocalFolder(directory / "codes"), "about.json", NO_CODES, CODES_FORMAT)
+        scp, path = directory / "codes.scp", f"{directory}/codes/about.json"
+        self.about = _read_summary(LocalFolder(directory / "codes"), "about.json", NO_CODES, CODES_FORMAT)
         if not isinstance(self.about.get("model"), str):
-            raise InputError(f"{about}: names no model; tokenize again")
-        *_, self.codebooks = (_number(about, self.about, key) for key in ("codes", "hop", "sample_rate", "codebooks"))
+            raise InputError(f"{path}: names no model; tokenize again")
+        *_, self.codebooks = (_number(path, self.about, key) for key in ("codes", "hop", "sample_rate", "codebooks"))
         if not (scp.is_file() and (directory / "utt2spk").is_file()):
             raise InputError(f"{directory}: {NO_CODES}")
         self._files: list[Path] = []
         self._maps = MemmapPool(self._files.__getitem__, "<u2")
-        found = self._found(directory)
-        self.rows = Manifest(iter(lambda: list(islice(found, 65536)), []))
+        rows = self._code_rows(directory)
+        self.rows = Manifest(iter(lambda: list(islice(rows, 65536)), []))
         if not self.rows:
             raise InputError(f"{scp}: is empty; tokenize again")
         self.speakers = self.rows.speakers
 
-    def _found(self, directory: Path) -> Iterator[Row]:
-        known: dict[str, int] = {}
+    def _code_rows(self, directory: Path) -> Iterator[Row]:
+        archives: dict[str, int] = {}
         line, described = 0, ""
         try:
-            for both in kaldi.merge_tables(directory, ["codes.scp", "utt2spk"]):
-                if "codes.scp" not in both:
+            for entry in kaldi.merge_tables(directory, ["codes.scp", "utt2spk"]):
+                if "codes.scp" not in entry:
                     continue
-                line, key, place = both["codes.scp"]
+                line, key, place = entry["codes.scp"]
                 described = f"{key} {place}"
-                if "utt2spk" not in both:
+                if "utt2spk" not in entry:
                     raise ValueError("is not in utt2spk, or not in its order")
                 path, offset, length = place.rsplit(":", 2)
-                if path not in known:
-                    known[path] = len(known)
+                if path not in archives:
+                    archives[path] = len(archives)
                     self._files.append(Path(path))
-                row = Row(key, both["utt2spk"].rest, known[path], int(offset), int(length))
+                row = Row(key, entry["utt2spk"].rest, archives[path], int(offset), int(length))
                 if not 0 <= row.offset <= row.offset + row.length <= len(self._maps[row.shard]) // self.codebooks:
                     raise ValueError("beyond the end of its archive")
                 yield row
@@ -238,21 +238,21 @@ class CodeShards:
         return self._maps[row.shard][row.offset * number : (row.offset + row.length) * number].reshape(-1, number)
 
 
-def _about(place: LocalFolder | CachedRemoteFolder, name: str, cure: str, known: int) -> dict[str, Any]:
+def _read_summary(folder: LocalFolder | CachedRemoteFolder, name: str, cure: str, version: int) -> dict[str, Any]:
     """Metadata of all shards."""
     try:
-        about = json.loads(place.texts([name])[0])
+        summary = json.loads(folder.texts([name])[0])
     except (OSError, ValueError) as error:
-        why = f" ({error})" if isinstance(place, CachedRemoteFolder) else ""
-        raise InputError(f"{place}: {cure}{why}") from None
-    if not isinstance(about, dict) or about.get("format") != known:
-        described = about.get("format") if isinstance(about, dict) else "unknown"
-        raise InputError(f"{place}/{name}: format {described}, this version reads {known}; make it again")
-    return about
+        why = f" ({error})" if isinstance(folder, CachedRemoteFolder) else ""
+        raise InputError(f"{folder}: {cure}{why}") from None
+    if not isinstance(summary, dict) or summary.get("format") != version:
+        described = summary.get("format") if isinstance(summary, dict) else "unknown"
+        raise InputError(f"{folder}/{name}: format {described}, this version reads {version}; make it again")
+    return summary
 
 
-def _number(path: str, about: dict[str, Any], key: str) -> int:
-    if not isinstance(value := about.get(key), int) or value < 1:
+def _number(path: str, summary: dict[str, Any], key: str) -> int:
+    if not isinstance(value := summary.get(key), int) or value < 1:
         raise InputError(f"{path}: has no {key}; make it again")
     return value
 
@@ -280,17 +280,19 @@ def read_rows(table: Path, shard: int) -> list[Row]:
     return next(read_tables(LocalFolder(table.parent), [table.name], shard))
 
 
-def read_tables(place: LocalFolder | CachedRemoteFolder, names: list[str], first: int = 0) -> Iterator[list[Row]]:
+def read_tables(folder: LocalFolder | CachedRemoteFolder, names: list[str], first: int = 0) -> Iterator[list[Row]]:
     """The rows of the tables of shards that are numbered from `first` on."""
     name = names[0] if names else ""
     try:
-        for shard, (name, text) in enumerate(zip(names, place.texts(names), strict=True), first):  # noqa: B007
+        for shard, (name, text) in enumerate(zip(names, folder.texts(names), strict=True), first):  # noqa: B007
             yield [
                 Row(row["key"], row["speaker"], shard, int(row["offset"]), int(row["length"]))
                 for row in csv.DictReader(io.StringIO(text), delimiter="\t")
             ]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{place}/{name}: is no table of a shard ({error}); delete the shard and pack again") from None
+        raise InputError(
+            f"{folder}/{name}: is no table of a shard ({error}); delete the shard and pack again"
+        ) from None
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable]) -> str:

@@ -144,7 +144,7 @@ class Crops(Dataset):
         return len(self.schedule)
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int, int, Tensor, Tensor]:
-        crop, where, offset, rng = self.schedule.at(number)
+        crop, origin, offset, rng = self.schedule.at(number)
         crop = mulaw.as_classes(crop)
         frames, spoken = len(crop) // self.hop, self.spoken // self.hop
         crop = np.pad(crop, (0, self.crop - len(crop)), constant_values=mulaw.SILENCE)
@@ -153,12 +153,12 @@ class Crops(Dataset):
         start = int(rng.integers(frames - spoken + 1)) if frames > spoken else 0
         past = crop[start * self.hop :][: self.spoken]
         past = corrupt_history(past, rng, self.drift_db, self.noise) if corrupted else past
-        phones = self._phones(where, offset) if self.posteriors else torch.zeros(0, len(PHONES))
-        return torch.from_numpy(crop), torch.from_numpy(past), start, where[2], torch.from_numpy(uniforms), phones
+        phones = self._phones(origin, offset) if self.posteriors else torch.zeros(0, len(PHONES))
+        return torch.from_numpy(crop), torch.from_numpy(past), start, origin[2], torch.from_numpy(uniforms), phones
 
-    def _phones(self, where: tuple[int, int, int], offset: int) -> Tensor:
+    def _phones(self, origin: tuple[int, int, int], offset: int) -> Tensor:
         """The posteriors of a crop, (frames, phones)."""
-        posteriors, row = self.posteriors[where[0]], self.schedule.parts[where[0]].rows[where[1]]
+        posteriors, row = self.posteriors[origin[0]], self.schedule.parts[origin[0]].rows[origin[1]]
         phones = np.zeros((self.crop // self.hop, len(PHONES)), np.float32)
         if posteriors is not None and row.key in posteriors:
             rows = posteriors[row.key][offset // self.hop :][: len(phones)]
@@ -198,8 +198,8 @@ def collate(crops: list[tuple[Tensor, Tensor, int, int, Tensor, Tensor]]) -> Bat
     """Crops, stacked."""
     classes, past, starts, speakers, uniforms, phones = zip(*crops, strict=True)
     indices = torch.tensor(starts), torch.tensor(speakers)
-    known = torch.stack(phones) if len(phones[0]) else None
-    return Batch(torch.stack(classes), torch.stack(past), *indices, torch.stack(uniforms), known)
+    posteriors = torch.stack(phones) if len(phones[0]) else None
+    return Batch(torch.stack(classes), torch.stack(past), *indices, torch.stack(uniforms), posteriors)
 
 
 def collate_codes(crops: list[tuple[Tensor, Tensor, int]]) -> CodeBatch:

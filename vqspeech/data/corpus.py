@@ -71,16 +71,16 @@ class Corpus:
         recordings = {row.key: row.rest for row in rows(folder / "wav.scp")} if segmented else {}
         names = ["utt2spk", "segments" if segmented else "wav.scp"]
         names += ["text"] if (folder / "text").is_file() else []
-        for found in merge_tables(folder, names):
+        for entry in merge_tables(folder, names):
             try:
-                speaker, spoken = (found[name] for name in names[:2])
-                path, start_s, end_s = spoken.rest, 0.0, None
+                speaker, source = (entry[name] for name in names[:2])
+                path, start_s, end_s = source.rest, 0.0, None
                 if segmented:
-                    recording, *bounds = spoken.rest.split()
+                    recording, *bounds = source.rest.split()
                     path, (start_s, end_s) = recordings[recording], map(float, bounds)
             except (KeyError, ValueError):
                 raise InputError(f"{folder}: was changed while it was read; run again") from None
-            text = found["text"].rest if "text" in found else None
+            text = entry["text"].rest if "text" in entry else None
             end_s = None if end_s is None or end_s < 0 else end_s  # Kaldi: -1 is the end of the recording
             yield Utterance(speaker.key, speaker.rest, path, start_s, end_s, text)
 
@@ -92,8 +92,8 @@ def read(directory: str | Path) -> list[Utterance]:
 
 def batches(utterances: Iterable[Utterance], size: int) -> Iterator[list[Utterance]]:
     """So many utterances at a time; the last may be fewer."""
-    rest = iter(utterances)
-    return iter(lambda: list(islice(rest, size)), [])
+    remaining = iter(utterances)
+    return iter(lambda: list(islice(remaining, size)), [])
 
 
 def write(directory: str | Path, utterances: Iterable[Utterance]) -> None:
@@ -106,25 +106,25 @@ def write(directory: str | Path, utterances: Iterable[Utterance]) -> None:
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    utterances = sorted(utterances, key=lambda one: one.key)
-    for one, after in pairwise(utterances):
-        if one.key == after.key:
-            raise InputError(f"{directory}: utterance {one.key!r} twice; give each recording a name of its own")
+    utterances = sorted(utterances, key=lambda utt: utt.key)
+    for utt, following in pairwise(utterances):
+        if utt.key == following.key:
+            raise InputError(f"{directory}: utterance {utt.key!r} twice; give each recording a name of its own")
     for name in {name for utt in utterances for name in (utt.key, utt.speaker)}:
         if reason := bad_name(name):
             raise InputError(f"{directory}: name {name!r} {reason}; rename it")
-    cut = any(one.start_s or one.end_s is not None for one in utterances)
+    has_bounds = any(utt.start_s or utt.end_s is not None for utt in utterances)
     tables: dict[str, list[str]] = defaultdict(list)
     speakers: dict[str, list[str]] = defaultdict(list)
-    for one in utterances:
-        tables["wav.scp"].append(f"{one.key} {one.path}")
-        tables["utt2spk"].append(f"{one.key} {one.speaker}")
-        speakers[one.speaker].append(one.key)
-        if one.text is not None:
-            tables["text"].append(f"{one.key} {' '.join(one.text.split())}")
-        if cut:
-            end_s = -1 if one.end_s is None else one.end_s
-            tables["segments"].append(f"{one.key} {one.key} {one.start_s:.3f} {end_s:.3f}")
+    for utt in utterances:
+        tables["wav.scp"].append(f"{utt.key} {utt.path}")
+        tables["utt2spk"].append(f"{utt.key} {utt.speaker}")
+        speakers[utt.speaker].append(utt.key)
+        if utt.text is not None:
+            tables["text"].append(f"{utt.key} {' '.join(utt.text.split())}")
+        if has_bounds:
+            end_s = -1 if utt.end_s is None else utt.end_s
+            tables["segments"].append(f"{utt.key} {utt.key} {utt.start_s:.3f} {end_s:.3f}")
     tables["spk2utt"] = [f"{speaker} {' '.join(keys)}" for speaker, keys in sorted(speakers.items())]
     for name in TABLES:
         if name in tables:
@@ -135,16 +135,16 @@ def write(directory: str | Path, utterances: Iterable[Utterance]) -> None:
 
 def validate(directory: str | Path) -> list[Fault]:
     """Every fault of a data directory, those of the files that it names included; empty if it is sound."""
-    where = Path(directory) / "wav.scp"
-    faults, _ = find_faults(where.parent)
-    for line, _, path in _readable_rows(where):
+    table = Path(directory) / "wav.scp"
+    faults, _ = find_faults(table.parent)
+    for line, _, path in _readable_rows(table):
         if path.endswith("|") or path.startswith("|"):
             continue  # reported already
         if not Path(path).is_file():
-            faults.append(Fault(where, line, path, "is no file", "paths start at the working directory; mend it"))
+            faults.append(Fault(table, line, path, "is no file", "paths start at the working directory; mend it"))
         elif Path(path).stat().st_size == 0:
-            faults.append(Fault(where, line, path, "is empty", "copy the recording again or delete the row"))
-    return faults + _bounds_faults(where.parent)
+            faults.append(Fault(table, line, path, "is empty", "copy the recording again or delete the row"))
+    return faults + _bounds_faults(table.parent)
 
 
 def _bounds_faults(directory: Path) -> list[Fault]:
@@ -169,13 +169,13 @@ def combine(directories: Iterable[str | Path]) -> list[Utterance]:
     Raises:
         InputError: two of them have the same key.
     """
-    found: dict[str, Utterance] = {}
+    merged: dict[str, Utterance] = {}
     for directory in directories:
-        for one in read(directory):
-            if one.key in found:
-                raise InputError(f"{directory}: utterance {one.key!r} is in another directory too; rename one of them")
-            found[one.key] = one
-    return [found[key] for key in sorted(found)]
+        for utt in read(directory):
+            if utt.key in merged:
+                raise InputError(f"{directory}: utterance {utt.key!r} is in another directory too; rename one of them")
+            merged[utt.key] = utt
+    return [merged[key] for key in sorted(merged)]
 
 
 def fingerprint(utterances: Iterable[Utterance]) -> str:

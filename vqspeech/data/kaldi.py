@@ -34,9 +34,9 @@ class Fault:
     cure: str
 
     def __str__(self) -> str:
-        where = f"{self.path}:{self.line}" if self.line else f"{self.path}"
+        position = f"{self.path}:{self.line}" if self.line else f"{self.path}"
         value = f" {self.value!r}" if self.value else ""
-        return f"{where}:{value} {self.reason}; {self.cure}"
+        return f"{position}:{value} {self.reason}; {self.cure}"
 
 
 def rows(path: Path) -> Iterator[Row]:
@@ -57,12 +57,12 @@ def rows(path: Path) -> Iterator[Row]:
 def merge_tables(directory: Path, names: Iterable[str]) -> Iterator[dict[str, Row]]:
     """For each key of sorted tables, in order, the rows that they have of it, by the name of the table."""
 
-    def named(name: str) -> Iterator[tuple[str, str, Row]]:
+    def tagged(name: str) -> Iterator[tuple[str, str, Row]]:
         return ((row.key, name, row) for row in rows(directory / name))
 
-    merged = heapq.merge(*map(named, names), key=itemgetter(0))
-    for _, same in groupby(merged, key=itemgetter(0)):
-        yield {name: row for _, name, row in same}
+    merged = heapq.merge(*map(tagged, names), key=itemgetter(0))
+    for _, group in groupby(merged, key=itemgetter(0)):
+        yield {name: row for _, name, row in group}
 
 
 def find_faults(directory: Path) -> tuple[list[Fault], int]:
@@ -71,8 +71,8 @@ def find_faults(directory: Path) -> tuple[list[Fault], int]:
     for name, fields in TABLES.items():
         path = directory / name
         if path.is_file():
-            found, sizes[name] = _table_faults(path, fields)
-            faults += found
+            table_faults, sizes[name] = _table_faults(path, fields)
+            faults += table_faults
         elif name in ("wav.scp", "utt2spk"):
             faults.append(Fault(path, 0, "", "is missing", "a data directory needs it"))
     if -1 not in sizes.values() and "wav.scp" in sizes and "utt2spk" in sizes:
@@ -98,7 +98,7 @@ def _table_faults(path: Path, fields: int) -> tuple[list[Fault], int]:
             if fault:
                 faults.append(Fault(path, line, *fault))
             in_order &= line == 1 or key > last.key
-            last = max(last, row, key=lambda one: one.key)
+            last = max(last, row, key=lambda item: item.key)
     except ValueError as error:
         line, byte = map(int, str(error).split(":"))
         return [*faults, Fault(path, line, "", f"is not UTF-8 (byte {byte})", "convert it with iconv")], -1
@@ -140,19 +140,19 @@ def bad_name(name: str) -> str | None:
 def _cross_faults(directory: Path, names: set[str]) -> list[Fault]:
     """What is wrong between the tables."""
     faults, origin = [], "segments" if "segments" in names else "wav.scp"
-    heard: dict[str, tuple[int, int]] = {}  # of each speaker, how many utterances, and a sum that stands for their keys
+    totals: dict[str, tuple[int, int]] = {}  # of each speaker, its utterances and the sum of their keys' hashes
 
-    def lacks(row: Row, name: str, other: str) -> None:
-        cure = f"add it to {other} or delete it here"
-        faults.append(Fault(directory / name, row.line, row.key, f"is missing in {other}", cure))
+    def lacks(row: Row, name: str, required: str) -> None:
+        cure = f"add it to {required} or delete it here"
+        faults.append(Fault(directory / name, row.line, row.key, f"is missing in {required}", cure))
 
-    for found in merge_tables(directory, names & {"utt2spk", origin, "text"}):
-        for name, other in (("utt2spk", origin), (origin, "utt2spk"), ("text", "utt2spk")):
-            if name in found and other not in found:
-                lacks(found[name], name, other)
-        if speaker := found.get("utt2spk"):
-            number, total = heard.get(speaker.rest, (0, 0))
-            heard[speaker.rest] = number + 1, total + hash(speaker.key)
+    for entry in merge_tables(directory, names & {"utt2spk", origin, "text"}):
+        for name, required in (("utt2spk", origin), (origin, "utt2spk"), ("text", "utt2spk")):
+            if name in entry and required not in entry:
+                lacks(entry[name], name, required)
+        if speaker := entry.get("utt2spk"):
+            number, total = totals.get(speaker.rest, (0, 0))
+            totals[speaker.rest] = number + 1, total + hash(speaker.key)
     if origin == "segments":
         recordings = {row.key for row in rows(directory / "wav.scp")}
         for row in rows(directory / "segments"):
@@ -165,8 +165,8 @@ def _cross_faults(directory: Path, names: set[str]) -> list[Fault]:
         for row in rows(directory / "spk2utt"):
             keys = set(row.rest.split())
             listed[row.key], lines[row.key] = (len(keys), sum(map(hash, keys))), row.line
-        for speaker in sorted(heard.keys() | listed.keys()):
-            if listed.get(speaker) != heard.get(speaker):
+        for speaker in sorted(totals.keys() | listed.keys()):
+            if listed.get(speaker) != totals.get(speaker):
                 reason, cure = (
                     "does not have the utterances of utt2spk",
                     "delete spk2utt, or write it anew from utt2spk",

@@ -54,41 +54,41 @@ def check(
     Raises:
         InputError: a target is a source, is given twice, is a folder, or is there already.
     """
-    read = [Path(one) for one in sources if str(one) != "-" and "://" not in str(one)]
-    seen: set[str] = set()
+    read = [Path(source) for source in sources if str(source) != "-" and "://" not in str(source)]
+    real_paths: set[str] = set()
     for number, target in enumerate(targets):
         if files.is_stream(target):
             continue
         if target.is_dir():
             raise InputError(f"{target}: is a folder; name a file in it")
-        if (real := os.path.realpath(target)) in seen:
+        if (real := os.path.realpath(target)) in real_paths:
             raise InputError(
                 f"{target}: two results have this name and would overwrite each other; take them one by one"
             )
-        seen.add(real)
-        if any(_same(source, target) or _holds(source, target) for source in read):
+        real_paths.add(real)
+        if any(_is_same_file(source, target) or _holds(source, target) for source in read):
             raise InputError(f"{target}: is read by this command; choose another place for the result")
         _check_replaced(target, target, [sources[number]] if each else sources, force)
     for folder in folders:
         if folder == files.STDOUT or (folder.exists() and not folder.is_dir()):
             raise InputError(f"{folder}: is no folder; name another one")
-        if any(_same(source, folder) for source in read):
+        if any(_is_same_file(source, folder) for source in read):
             raise InputError(f"{folder}: is read by this command; choose another folder for the result")
         for name in sorted(RESERVED):
             _check_replaced(folder / name, folder, sources, force)
 
 
-def _check_replaced(path: Path, shown: Path, sources: Sequence[str | Path], force: bool) -> None:
+def _check_replaced(path: Path, display: Path, sources: Sequence[str | Path], force: bool) -> None:
     if path.exists() and not force and not files.is_own(path, map(Path, sources)):
-        what = "is there already" if path == shown else f"holds {path.name} already"
-        raise InputError(f"{shown}: {what}; replace it with --force, or choose another name")
+        problem = "is there already" if path == display else f"holds {path.name} already"
+        raise InputError(f"{display}: {problem}; replace it with --force, or choose another name")
 
 
-def _same(one: Path, other: Path) -> bool:
+def _is_same_file(first: Path, second: Path) -> bool:
     """Whether two paths lead to one file or folder, by whatever name."""
     with suppress(OSError):
-        return one.samefile(other)
-    return os.path.realpath(one) == os.path.realpath(other)
+        return first.samefile(second)
+    return os.path.realpath(first) == os.path.realpath(second)
 
 
 def _holds(directory: Path, target: Path) -> bool:
@@ -100,5 +100,5 @@ def _holds(directory: Path, target: Path) -> bool:
         return True
     with suppress(OSError, ValueError):
         if target.exists() and (folder / "wav.scp").is_file():
-            return any(_same(Path(row.rest), target) for row in kaldi.rows(folder / "wav.scp"))
+            return any(_is_same_file(Path(row.rest), target) for row in kaldi.rows(folder / "wav.scp"))
     return False

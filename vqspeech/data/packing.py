@@ -56,12 +56,13 @@ def trim_corpus(
     if labels is not None and not Path(labels).is_dir():
         raise InputError(f"{labels}: no such folder of labels; mend the path, or cut without labels")
     utterances = corpus.Corpus(directory)
-    done, skipped = [], []
-    for one in parallel_map(partial(_cut, Path(labels) if labels else None), utterances, len(utterances), nj, progress):
-        done.append(one[0])
-        if one[1]:
-            skipped.append(Skipped(one[0].key, one[0].path, one[1]))
-    corpus.write(directory, done)
+    trimmed, skipped = [], []
+    work = partial(_trimmed, Path(labels) if labels else None)
+    for utt, reason in parallel_map(work, utterances, len(utterances), nj, progress):
+        trimmed.append(utt)
+        if reason:
+            skipped.append(Skipped(utt.key, utt.path, reason))
+    corpus.write(directory, trimmed)
     return skipped
 
 
@@ -84,9 +85,9 @@ def pack(
     directory, utterances = Path(directory), corpus.Corpus(directory)
     folder = directory / "packed"
     with exclusive_lock(folder):
-        total, shards = _begun(folder, utterances, sample_rate, bits)
+        total, shards = _prepare_shards(folder, utterances, sample_rate, bits)
         work = partial(_pack_shard, sample_rate, bits)
-        skipped = [one for part in parallel_map(work, shards, total, nj, progress) for one in part]
+        skipped = [fault for part in parallel_map(work, shards, total, nj, progress) for fault in part]
         corpus.write_text_atomic(folder / "skipped.tsv", archives.table(Skipped._fields, skipped))
         if len(skipped) == len(utterances):
             raise InputError(
@@ -113,15 +114,15 @@ def pack_part(
     utterances, folder = corpus.Corpus(directory), directory / "packed"
     with exclusive_lock(folder, shared=True):
         with in_turn(folder):
-            total, shards = _begun(folder, utterances, sample_rate, bits, part=True)
-        own = shard_range(range(total), part)
-        mine = (shard for number, shard in enumerate(shards) if number in own)
-        for _ in parallel_map(partial(_pack_shard, sample_rate, bits), mine, len(own), nj, progress):
+            total, shards = _prepare_shards(folder, utterances, sample_rate, bits, part=True)
+        assigned = shard_range(range(total), part)
+        mine = (shard for number, shard in enumerate(shards) if number in assigned)
+        for _ in parallel_map(partial(_pack_shard, sample_rate, bits), mine, len(assigned), nj, progress):
             pass
-    return len(own)
+    return len(assigned)
 
 
-def _begun(
+def _prepare_shards(
     folder: Path, utterances: corpus.Corpus, sample_rate: int, bits: int, part: bool = False
 ) -> tuple[int, Iterator[tuple[Path, list[Utterance]]]]:
     """The number of shards, and the shards one by one; those of other utterances are removed.
@@ -130,44 +131,44 @@ def _begun(
     the work leaves it in place if everything was packed before.
     """
     total = math.ceil(len(utterances) / SHARD_UTTERANCES)
-    about = {"format": archives.FORMAT, "sample_rate": sample_rate, "shards": total}
-    about |= {"inputs": corpus.fingerprint(utterances)} | ({"bits": bits} if bits != 8 else {})
+    summary = {"format": archives.FORMAT, "sample_rate": sample_rate, "shards": total}
+    summary |= {"inputs": corpus.fingerprint(utterances)} | ({"bits": bits} if bits != 8 else {})
     complete, incomplete = folder / SUMMARY, folder / INCOMPLETE
-    if not (_describes(complete, about) or _describes(incomplete, about)):
-        for old in folder.glob("shard-*"):
-            old.unlink()
-    if not (part and _describes(complete, about)):
-        corpus.write_text_atomic(incomplete, json.dumps(about) + "\n")
+    if not (_describes(complete, summary) or _describes(incomplete, summary)):
+        for shard in folder.glob("shard-*"):
+            shard.unlink()
+    if not (part and _describes(complete, summary)):
+        corpus.write_text_atomic(incomplete, json.dumps(summary) + "\n")
         complete.unlink(missing_ok=True)
     groups = corpus.batches(utterances, SHARD_UTTERANCES)
     return total, ((folder / f"shard-{number:05d}", group) for number, group in enumerate(groups))
 
 
-def _cut(labels: Path | None, one: Utterance) -> tuple[Utterance, str]:
+def _trimmed(labels: Path | None, utt: Utterance) -> tuple[Utterance, str]:
     """The trimmed utterance, or the utterance as it is and the reason."""
     try:
         if labels is not None:
-            for path in (labels / one.speaker / f"{one.key}.lab", labels / f"{one.key}.lab"):
+            for path in (labels / utt.speaker / f"{utt.key}.lab", labels / f"{utt.key}.lab"):
                 if path.is_file():
                     sounds = [(start, end) for start, end, phone in read_htk(path) if phone.lower() not in PAUSES]
-                    if sounds and sounds[0][0] < audio.info(one.path)[1]:  # else: labels of something longer
-                        return _bounded(one, 0.0, sounds[0][0], sounds[-1][1]), ""
-        if one.end_s is not None:
-            return one, ""  # cut before
-        rate, _ = audio.info(one.path)
-        wave = audio.read(one.path, rate, one.start_s)
+                    if sounds and sounds[0][0] < audio.info(utt.path)[1]:  # else: labels of something longer
+                        return _bounded(utt, 0.0, sounds[0][0], sounds[-1][1]), ""
+        if utt.end_s is not None:
+            return utt, ""  # cut before
+        rate, _ = audio.info(utt.path)
+        wave = audio.read(utt.path, rate, utt.start_s)
         if len(wave) < rate * SHORTEST_S:
-            return one, ""
-        return _bounded(one, one.start_s, *audio.trim_bounds(wave, rate)), ""
+            return utt, ""
+        return _bounded(utt, utt.start_s, *audio.trim_bounds(wave, rate)), ""
     except InputError as error:
-        return one, str(error)
+        return utt, str(error)
 
 
-def _bounded(one: Utterance, origin_s: float, start_s: float, end_s: float) -> Utterance:
+def _bounded(utt: Utterance, origin_s: float, start_s: float, end_s: float) -> Utterance:
     """The utterance from start to end, seconds after the origin, with a margin and within the recording."""
     start, end = origin_s + start_s - MARGIN_S, origin_s + end_s + MARGIN_S
-    duration = audio.info(one.path)[1]
-    return replace(one, start_s=max(0.0, start), end_s=min(duration, end))
+    duration = audio.info(utt.path)[1]
+    return replace(utt, start_s=max(0.0, start), end_s=min(duration, end))
 
 
 def _pack_shard(sample_rate: int, bits: int, shard: tuple[Path, list[Utterance]]) -> list[Skipped]:
@@ -175,10 +176,10 @@ def _pack_shard(sample_rate: int, bits: int, shard: tuple[Path, list[Utterance]]
     stem, utterances = shard
     table, skipped, suffix = stem.with_suffix(".tsv"), [], archives.STORED[bits][0]
     if table.exists() and stem.with_suffix(suffix).exists():
-        kept = {row.key for row in archives.read_rows(table, 0)}
-        lacking = [(one, _samples(one, sample_rate, bits)[1]) for one in utterances if one.key not in kept]
+        packed_keys = {row.key for row in archives.read_rows(table, 0)}
+        lacking = [(utt, _samples(utt, sample_rate, bits)[1]) for utt in utterances if utt.key not in packed_keys]
         if all(reason for _, reason in lacking):  # else: something reads now that did not
-            return [Skipped(one.key, one.path, reason) for one, reason in lacking]
+            return [Skipped(utt.key, utt.path, reason) for utt, reason in lacking]
 
     def packed() -> Iterator[tuple[str, str, NDArray]]:
         for utt in utterances:
@@ -192,18 +193,18 @@ def _pack_shard(sample_rate: int, bits: int, shard: tuple[Path, list[Utterance]]
     return skipped
 
 
-def _samples(one: Utterance, sample_rate: int, bits: int) -> tuple[NDArray, str]:
+def _samples(utt: Utterance, sample_rate: int, bits: int) -> tuple[NDArray, str]:
     """The samples of an utterance as they are packed, or none and why."""
     wave, reason = np.zeros(0, np.float32), ""
     try:
-        (wave,) = preprocessed([audio.read(one.path, sample_rate, one.start_s, one.end_s)], sample_rate)
+        (wave,) = preprocessed([audio.read(utt.path, sample_rate, utt.start_s, utt.end_s)], sample_rate)
     except InputError as error:
         reason = str(error)
     return mulaw.compress(wave) if bits == 8 else np.rint(wave.clip(-1, 1) * 32767).astype("<i2"), reason
 
 
-def _describes(path: Path, about: dict) -> bool:
+def _describes(path: Path, summary: dict) -> bool:
     try:
-        return json.loads(path.read_text(encoding="utf-8")) == about
+        return json.loads(path.read_text(encoding="utf-8")) == summary
     except (OSError, ValueError):
         return False

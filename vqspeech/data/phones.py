@@ -35,7 +35,7 @@ _SAME = {
     "ax": "ax-h", "ah": "@", "er": "axr", "ih": "ix", "uw": "ux", "l": "el", "m": "em", "n": "en nx", "ng": "eng",
     "t": "dx", "hh": "hv h",
 }  # fmt: skip
-_FOLDED = {other: phone for phone, others in _SAME.items() for other in others.split()} | {"": PAUSE}
+_FOLDED = {alias: phone for phone, aliases in _SAME.items() for alias in aliases.split()} | {"": PAUSE}
 PAUSES = frozenset({PAUSE, "", *_SAME[PAUSE].split()})
 _HTK_UNITS = 1e7  # HTK counts time in units of 100 ns
 
@@ -61,10 +61,9 @@ def fold(phone: str) -> str:
     name = re.sub(r"(?<=[a-z])[0-2]$", "", name)
     name = _FOLDED.get(name, name)
     if name not in PHONES:
-        near = difflib.get_close_matches(name, PHONES, 1, 0.3)
-        raise InputError(
-            f"phone {phone!r} is not of ARPAbet, TIMIT or CMUdict{f' (nearest: {near[0]})' if near else ''}; rename it"
-        )
+        nearest = difflib.get_close_matches(name, PHONES, 1, 0.3)
+        hint = f" (nearest: {nearest[0]})" if nearest else ""
+        raise InputError(f"phone {phone!r} is not of ARPAbet, TIMIT or CMUdict{hint}; rename it")
     return name
 
 
@@ -102,13 +101,13 @@ def read_ctm(path: Path) -> dict[str, list[Phone]]:
             continue
         try:
             key, _, start, duration, phone = row.split()[:5]
-            one = Phone(float(start), float(start) + float(duration), phone)
-            if not 0 <= one.start_s <= one.end_s < np.inf:
+            interval = Phone(float(start), float(start) + float(duration), phone)
+            if not 0 <= interval.start_s <= interval.end_s < np.inf:
                 raise ValueError
         except ValueError:
             form = "`utterance channel start_s duration_s phone`"
             raise InputError(f"{path}:{line}: {row[:60]!r} is not {form}; mend it") from None
-        phones.setdefault(key, []).append(one)
+        phones.setdefault(key, []).append(interval)
     return {key: sorted(rows) for key, rows in phones.items()}
 
 
@@ -162,15 +161,15 @@ def frame_phones(phones: Iterable[Phone], frames: int, hop: int, sample_rate: in
     return labels
 
 
-def boundary_errors(phones: list[Phone], other: list[Phone]) -> NDArray[np.float64]:
-    """Distance of each phone boundary to the nearest one of `other`, in s; consecutive pauses count as one."""
-    ours, theirs = (_boundaries(rows) for rows in (phones, other))
+def boundary_errors(phones: list[Phone], reference: list[Phone]) -> NDArray[np.float64]:
+    """Distance of each phone boundary to the nearest one of `reference`, in s; consecutive pauses count as one."""
+    ours, theirs = (_boundaries(rows) for rows in (phones, reference))
     return np.abs(ours[:, None] - theirs[None]).min(axis=1) if len(theirs) else np.full(len(ours), np.inf)
 
 
 def _boundaries(phones: list[Phone]) -> NDArray[np.float64]:
     names = [fold(phone.phone) for phone in phones]
-    return np.array([one.start_s for at, one in enumerate(phones) if at and names[at] != names[at - 1]])
+    return np.array([phone.start_s for at, phone in enumerate(phones) if at and names[at] != names[at - 1]])
 
 
 def _text(path: Path) -> str:

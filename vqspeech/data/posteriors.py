@@ -61,23 +61,23 @@ def write(
         weight, bias = read_layer(layer)
     else:
         weight, bias, right = fit(_labelled(directories, encoder))
-    total, done = sum(len(corpus.Corpus(one)) for one in directories), 0
+    total, n_done = sum(len(corpus.Corpus(directory)) for directory in directories), 0
     for directory in directories:
         folder = directory / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         _write_layer(folder / "layer.safetensors", weight, bias)
         archive, rows, offset = folder / "posteriors.f16", [], 0
         with atomic_path(archive) as part, part.open("wb") as file:
-            for one, features in encoder.encode(corpus.Corpus(directory)):
+            for utt, features in encoder.encode(corpus.Corpus(directory)):
                 logits = features @ weight.T + bias
                 shares = np.exp(logits - logits.max(axis=1, keepdims=True))
                 file.write((shares / shares.sum(axis=1, keepdims=True)).astype("<f2").tobytes())
-                rows.append(f"{one.key} {archive}:{offset}:{len(features)}\n")
+                rows.append(f"{utt.key} {archive}:{offset}:{len(features)}\n")
                 offset += len(features)
-                done += 1
-                progress(done, total)
-        about = {"format": FORMAT, "phones": phones.PHONES, "frame_s": HOP / SAMPLE_RATE, "asr": Path(asr).name}
-        corpus.write_text_atomic(folder / "about.json", json.dumps(about) + "\n")
+                n_done += 1
+                progress(n_done, total)
+        metadata = {"format": FORMAT, "phones": phones.PHONES, "frame_s": HOP / SAMPLE_RATE, "asr": Path(asr).name}
+        corpus.write_text_atomic(folder / "about.json", json.dumps(metadata) + "\n")
         corpus.write_text_atomic(directory / TABLE, "".join(rows))
     return right
 
@@ -93,9 +93,9 @@ class Posteriors:
     """
 
     def __init__(self, directory: Path) -> None:
-        about = directory / FOLDER / "about.json"
+        path = directory / FOLDER / "about.json"
         try:
-            metadata = json.loads(about.read_text(encoding="utf-8"))
+            metadata = json.loads(path.read_text(encoding="utf-8"))
             if metadata["format"] != FORMAT or tuple(metadata["phones"]) != phones.PHONES:
                 raise ValueError("of another version")
             self.frame_s = float(metadata["frame_s"])
@@ -105,7 +105,7 @@ class Posteriors:
                 path, offset, frames = place.rsplit(":", 2)
                 self._places[key] = Path(path), int(offset), int(frames)
             paths = {path for path, _, _ in self._places.values()}
-            self._maps = {one: np.memmap(one, "<f2", "r").reshape(-1, len(phones.PHONES)) for one in paths}
+            self._maps = {path: np.memmap(path, "<f2", "r").reshape(-1, len(phones.PHONES)) for path in paths}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{directory}: its posteriors cannot be read ({error}); make them again") from None
 
@@ -124,13 +124,14 @@ def beside_packed(folders: Sequence[str | Path], frame_s: float) -> list[Posteri
     Raises:
         InputError: none has any, or some are of frames of another length.
     """
-    known = [Posteriors(one) if (one / TABLE).is_file() else None for one in (Path(path).parent for path in folders)]
-    if not any(known):
+    parents = [Path(path).parent for path in folders]
+    posteriors = [Posteriors(parent) if (parent / TABLE).is_file() else None for parent in parents]
+    if not any(posteriors):
         raise InputError(f"{folders[0]}: has no phone posteriors; run `vqspeech data posteriors`")
-    for path, one in zip(folders, known, strict=True):
-        if one and abs(one.frame_s - frame_s) > 1e-6:
-            raise InputError(f"{path}: posteriors of {one.frame_s:g} s a frame, the config has {frame_s:g} s a code")
-    return known
+    for path, part in zip(folders, posteriors, strict=True):
+        if part and abs(part.frame_s - frame_s) > 1e-6:
+            raise InputError(f"{path}: posteriors of {part.frame_s:g} s a frame, the config has {frame_s:g} s a code")
+    return posteriors
 
 
 class Encoder:
@@ -146,7 +147,7 @@ class Encoder:
 
     def encode(self, utterances: Iterable[Utterance]) -> Iterator[tuple[Utterance, Features]]:
         """Utterances, several of which are heard at once, and their features."""
-        held: list[tuple[Utterance, NDArray[np.float32]]] = []
+        pending: list[tuple[Utterance, NDArray[np.float32]]] = []
         used = 0
         for utt in utterances:
             try:
@@ -154,25 +155,27 @@ class Encoder:
             except InputError:
                 continue  # packing reports it
             frames = -(-len(wave) // HOP)
-            if held and used + frames > WINDOW_FRAMES:
-                yield from self._heard(held)
-                held, used = [], 0
-            held.append((utt, wave))
+            if pending and used + frames > WINDOW_FRAMES:
+                yield from self._encode_pending(pending)
+                pending, used = [], 0
+            pending.append((utt, wave))
             used += frames + GAP_FRAMES
-        yield from self._heard(held)
+        yield from self._encode_pending(pending)
 
-    def _heard(self, held: list[tuple[Utterance, NDArray[np.float32]]]) -> Iterator[tuple[Utterance, Features]]:
-        for one, wave in held if len(held) == 1 else ():
-            parts = [wave[at : at + WINDOW_FRAMES * HOP] for at in range(0, len(wave), WINDOW_FRAMES * HOP)]
-            yield one, np.concatenate([self._features(part)[: -(-len(part) // HOP)] for part in parts])
-        if len(held) > 1:
-            starts = np.cumsum([0, *(-(-len(wave) // HOP) + GAP_FRAMES for _, wave in held)])
+    def _encode_pending(
+        self, pending: list[tuple[Utterance, NDArray[np.float32]]]
+    ) -> Iterator[tuple[Utterance, Features]]:
+        for utt, wave in pending if len(pending) == 1 else ():
+            parts = [wave[start : start + WINDOW_FRAMES * HOP] for start in range(0, len(wave), WINDOW_FRAMES * HOP)]
+            yield utt, np.concatenate([self._features(part)[: -(-len(part) // HOP)] for part in parts])
+        if len(pending) > 1:
+            starts = np.cumsum([0, *(-(-len(wave) // HOP) + GAP_FRAMES for _, wave in pending)])
             window = np.zeros(WINDOW_FRAMES * HOP, np.float32)
-            for start, (_, wave) in zip(starts, held, strict=False):
+            for start, (_, wave) in zip(starts, pending, strict=False):
                 window[start * HOP : start * HOP + len(wave)] = wave
             features = self._features(window)
-            for start, (one, wave) in zip(starts, held, strict=False):
-                yield one, features[start : start - (-len(wave) // HOP)]
+            for start, (utt, wave) in zip(starts, pending, strict=False):
+                yield utt, features[start : start - (-len(wave) // HOP)]
 
     def _features(self, wave: NDArray[np.float32]) -> Features:
         """(WINDOW_FRAMES, channels) of at most a window."""
@@ -214,18 +217,18 @@ def fit(labelled: tuple[Features, NDArray[np.int64]]) -> tuple[Features, Feature
 def _labelled(directories: Sequence[Path], encoder: Encoder) -> tuple[Features, NDArray[np.int64]]:
     """Features and labels of frames of the utterances that have some, FIT_FRAMES or what there is."""
     parts: list[tuple[Features, NDArray[np.int64]]] = []
-    for directory in (one for one in directories if (one / "phones.ctm").is_file()):
-        known = phones.read(directory)
-        own = [one for one in corpus.Corpus(directory) if one.key in known]
-        for one, features in encoder.encode(own):
-            labels = phones.frame_phones(known[one.key], len(features), HOP, SAMPLE_RATE)
+    for directory in (folder for folder in directories if (folder / "phones.ctm").is_file()):
+        phones_by_key = phones.read(directory)
+        labelled = [utt for utt in corpus.Corpus(directory) if utt.key in phones_by_key]
+        for utt, features in encoder.encode(labelled):
+            labels = phones.frame_phones(phones_by_key[utt.key], len(features), HOP, SAMPLE_RATE)
             parts.append((features, labels))
     if not parts:
         raise InputError(f"{', '.join(map(str, directories))}: no utterance has labels in phones.ctm; give --layer")
     features, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
-    kept = np.random.default_rng(0).permutation(len(labels))[:FIT_FRAMES]
-    kept.sort()
-    return features[kept], labels[kept]
+    chosen = np.random.default_rng(0).permutation(len(labels))[:FIT_FRAMES]
+    chosen.sort()
+    return features[chosen], labels[chosen]
 
 
 def read_layer(path: Path) -> tuple[Features, Features]:

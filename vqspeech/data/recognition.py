@@ -57,13 +57,13 @@ def transcribe(directory: Path, asr: str, threads: int = 1, progress: Callable =
         raise InputError(f"{directory}: has a text already; move it away to have it transcribed")
     recogniser, rows, skipped = Recogniser(asr, threads), [], []
     utterances = corpus.Corpus(directory)
-    for number, one in enumerate(utterances, 1):
+    for number, utt in enumerate(utterances, 1):
         text = ""
         try:
-            text = recogniser.hear(audio.read(one.path, SAMPLE_RATE, one.start_s, one.end_s))
+            text = recogniser.hear(audio.read(utt.path, SAMPLE_RATE, utt.start_s, utt.end_s))
         except InputError as error:
-            skipped.append(Skipped(one.key, one.path, str(error)))
-        rows.append(f"{one.key} {text}".rstrip() + "\n")
+            skipped.append(Skipped(utt.key, utt.path, str(error)))
+        rows.append(f"{utt.key} {text}".rstrip() + "\n")
         progress(number, len(utterances))
     corpus.write_text_atomic(directory / "text", "".join(rows))
     return skipped
@@ -78,13 +78,13 @@ def words(text: str) -> list[str]:
     return re.sub(r"[^a-z' ]", "", text.lower().replace("-", " ")).split()
 
 
-def errors(reference: str, heard: str) -> dict[str, float]:
-    """Word and character error rate of what is heard, and the lengths of the reference that they are shares of."""
-    wanted, said = words(reference), words(heard)
-    letters = " ".join(wanted)
+def errors(reference: str, hypothesis: str) -> dict[str, float]:
+    """Word and character error rate of a hypothesis, and the lengths of the reference that they are shares of."""
+    reference_words, hypothesis_words = words(reference), words(hypothesis)
+    letters = " ".join(reference_words)
     return {
-        "wer": Levenshtein.distance(wanted, said) / max(1, len(wanted)),
-        "cer": Levenshtein.distance(letters, " ".join(said)) / max(1, len(letters)),
-        "words": len(wanted),
+        "wer": Levenshtein.distance(reference_words, hypothesis_words) / max(1, len(reference_words)),
+        "cer": Levenshtein.distance(letters, " ".join(hypothesis_words)) / max(1, len(letters)),
+        "words": len(reference_words),
         "letters": len(letters),
     }

@@ -69,7 +69,8 @@ class CachedRemoteFolder:
         """As `LocalFolder.texts`."""
         system = self._open()
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            return [data.decode("utf-8") for data in pool.map(lambda name: _whole(system, f"{self.url}/{name}"), names)]
+            contents = pool.map(lambda name: _download(system, f"{self.url}/{name}"), names)
+            return [data.decode("utf-8") for data in contents]
 
     def file(self, name: str) -> Path:
         """Local path of a large file, which is fetched if necessary.
@@ -131,7 +132,7 @@ def open_folder(place: str | Path, keep: int = 0) -> LocalFolder | CachedRemoteF
     return CachedRemoteFolder(str(place), keep) if "://" in str(place) else LocalFolder(Path(place))
 
 
-def _whole(system: Any, url: str) -> bytes:
+def _download(system: Any, url: str) -> bytes:
     try:
         return system.cat_file(url)
     except Exception as error:  # each kind of URL has its own

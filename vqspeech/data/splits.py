@@ -27,11 +27,11 @@ def split(utterances: list[Utterance], seed: int = 0) -> dict[str, list[Utteranc
     Raises:
         InputError: too few sentences for a dev and a test part.
     """
-    sentences, readers = {one.key: sentence(one) for one in utterances}, defaultdict(set)
-    for one in utterances:
-        readers[sentences[one.key]].add(one.speaker)
-    said = Counter(speaker for speakers in readers.values() for speaker in speakers)
-    free = {words for words, speakers in readers.items() if all(said[one] > 1 for one in speakers)}
+    sentences, readers = {utt.key: sentence(utt) for utt in utterances}, defaultdict(set)
+    for utt in utterances:
+        readers[sentences[utt.key]].add(utt.speaker)
+    counts = Counter(speaker for speakers in readers.values() for speaker in speakers)
+    free = {words for words, speakers in readers.items() if all(counts[name] > 1 for name in speakers)}
     single = {words for words in free if len(readers[words]) == 1}
     eligible = single if len(single) * HELD_OUT >= ENOUGH else free
     ranked = sorted(eligible, key=lambda words: _share(seed, words))
@@ -40,15 +40,16 @@ def split(utterances: list[Utterance], seed: int = 0) -> dict[str, list[Utteranc
         if name not in part.values():  # a small corpus: the luck of the draw must not leave a part empty
             part[words] = name
     parts: dict[str, list[Utterance]] = {name: [] for name in PARTS}
-    known = {utt.speaker for utt in utterances if part.get(sentences[utt.key], "train") == "train"}
-    moved = {sentences[one.key] for one in utterances if one.speaker not in known}
-    for one in utterances:
-        words = sentences[one.key]
-        parts["train" if words in moved else part.get(words, "train")].append(one)
+    train_speakers = {utt.speaker for utt in utterances if part.get(sentences[utt.key], "train") == "train"}
+    moved = {sentences[utt.key] for utt in utterances if utt.speaker not in train_speakers}
+    for utt in utterances:
+        words = sentences[utt.key]
+        parts["train" if words in moved else part.get(words, "train")].append(utt)
     if not all(parts.values()):
         raise InputError(
-            f"{len(utterances)} utterances of {len(readers)} sentences by {len(said)} speakers cannot be split: a part "
-            "would be empty, for no speaker leaves train; hold out whole speakers (--unseen-speakers), or train on all"
+            f"{len(utterances)} utterances of {len(readers)} sentences by {len(counts)} speakers cannot be split: "
+            "a part would be empty, for no speaker leaves train; hold out whole speakers (--unseen-speakers), "
+            "or train on all"
         )
     return parts
 
@@ -63,8 +64,8 @@ def split_speakers(utterances: list[Utterance], count: int, seed: int = 0) -> di
     if not 0 < count < len(speakers):
         raise InputError(f"{count} of {len(speakers)} speakers cannot be held out; choose 1 to {len(speakers) - 1}")
     unseen = set(speakers[:count])
-    parts = split([one for one in utterances if one.speaker not in unseen], seed)
-    return parts | {"unseen": [one for one in utterances if one.speaker in unseen]}
+    parts = split([utt for utt in utterances if utt.speaker not in unseen], seed)
+    return parts | {"unseen": [utt for utt in utterances if utt.speaker in unseen]}
 
 
 def sentence(utterance: Utterance) -> str:

@@ -119,17 +119,17 @@ def make(directory: Path, progress: Progress | None = None, voices: Sequence[Voi
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as part:
         # a directory of its own inside, for the temporary one may be read by its owner only
-        whole = Path(part, "corpus")
-        _write_corpus(whole, voices, progress)
-        (whole / "README.txt").write_bytes(readme.encode())
-        whole.replace(directory)
+        corpus_dir = Path(part, "corpus")
+        _write_corpus(corpus_dir, voices, progress)
+        (corpus_dir / "README.txt").write_bytes(readme.encode())
+        corpus_dir.replace(directory)
     return _summary(directory)
 
 
 def _write_corpus(directory: Path, voices: Sequence[Voice], progress: Progress | None) -> None:
     import soundfile
 
-    done, total = 0, sum(len(readings(voice)) for voice in voices)
+    n_done, total = 0, sum(len(readings(voice)) for voice in voices)
     for voice in voices:
         sound, text, lab = (directory / kind / voice.name for kind in ("wav48_silence_trimmed", "txt", "lab"))
         for folder in (sound, text, lab):
@@ -141,9 +141,9 @@ def _write_corpus(directory: Path, voices: Sequence[Voice], progress: Progress |
             soundfile.write(sound / f"{key}_mic1.flac", wave, SAMPLE_RATE, subtype="PCM_16")
             (text / f"{key}.txt").write_bytes(f"{sentence}\n".encode())
             (lab / f"{key}.lab").write_bytes(_lab(segments(wave, events)).encode())
-            done += 1
+            n_done += 1
             if progress:
-                progress(done, total)
+                progress(n_done, total)
     rows = ["ID  AGE  GENDER  ACCENTS  REGION"]
     rows += [f"{v.name}  {v.age}  {v.sex}    {v.accent}  {v.region}" for v in voices]
     (directory / "speaker-info.txt").write_bytes("".join(f"{row}\n" for row in rows).encode())
@@ -185,10 +185,10 @@ def readings(voice: Voice) -> list[str]:
 
     Sentence i of the others has i % 3 + 1 readers, five places apart in the table of voices.
     """
-    common, others = sentences()[:COMMON], sentences()[COMMON:]
+    common, rare = sentences()[:COMMON], sentences()[COMMON:]
     place = VOICES.index(voice)
-    readers = [{(i + 5 * j) % len(VOICES) for j in range(i % 3 + 1)} for i in range(len(others))]
-    return common + [text for text, places in zip(others, readers, strict=True) if place in places]
+    readers = [{(i + 5 * j) % len(VOICES) for j in range(i % 3 + 1)} for i in range(len(rare))]
+    return common + [text for text, places in zip(rare, readers, strict=True) if place in places]
 
 
 def segments(wave: NDArray[np.int16], events: Sequence[Event]) -> list[Segment]:
@@ -200,14 +200,14 @@ def segments(wave: NDArray[np.int16], events: Sequence[Event]) -> list[Segment]:
         wave   ~~~~~~~~000000000/\/~~~~
         event  ^ah              ^t          ->   ah [0, 8)   t [8, ...)
     """
-    sounding = np.flatnonzero(wave)
+    nonzero = np.flatnonzero(wave)
     starts: list[Event] = [(0, PAUSE)]
     for sample, phoneme in events:
         phone = PHONES[phoneme]
         last_phone = starts[-1][1]
         if PAUSE not in (phone, last_phone):
-            before = np.searchsorted(sounding, sample)  # how many sounding samples come earlier
-            sample = max(starts[-1][0], int(sounding[before - 1]) + 1 if before else 0)
+            n_before = np.searchsorted(nonzero, sample)  # how many sounding samples come earlier
+            sample = max(starts[-1][0], int(nonzero[n_before - 1]) + 1 if n_before else 0)
         if phone != PAUSE or last_phone != PAUSE:
             starts.append((sample, phone))
     ends = [start for start, _ in starts[1:]] + [len(wave)]

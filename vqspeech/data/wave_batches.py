@@ -61,7 +61,7 @@ class WaveCrops(Dataset):
         return len(self.schedule)
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int, Tensor]:
-        crop, where, offset, rng = self.schedule.at(number)
+        crop, origin, offset, rng = self.schedule.at(number)
         wave = mulaw.as_wave(crop)
         gain = 10 ** (rng.uniform(-self.gain_db, self.gain_db) / 20)
         gain = min(gain, 1 / max(1e-6, float(np.abs(wave).max(initial=0.0))))
@@ -70,17 +70,17 @@ class WaveCrops(Dataset):
         spread = self.noise * rng.random() if rng.random() < self.noisy else 0.0
         errors = np.rint(rng.normal(0, spread, self.spoken)).clip(-127, 127).astype(np.int8)
         wave = np.pad((wave * gain).astype(np.float32), (0, self.crop - len(wave)))
-        predicted = self._predicted(where, offset, gain, rng) if self.predicted else np.zeros((0, 0), np.float32)
+        predicted = self._predicted(origin, offset, gain, rng) if self.predicted else np.zeros((0, 0), np.float32)
         return torch.from_numpy(wave), torch.from_numpy(errors), start, torch.from_numpy(predicted)
 
     def _predicted(
-        self, where: tuple[int, int, int], offset: int, gain: float, rng: np.random.Generator
+        self, origin: tuple[int, int, int], offset: int, gain: float, rng: np.random.Generator
     ) -> NDArray[np.float32]:
         """Predicted features of a crop, at its gain; NaN where the recording's own are used."""
-        known = self.predicted[where[0]][where[1]]
-        rows = np.full((self.crop // self.step, known.shape[1]), np.nan, np.float32)
+        features = self.predicted[origin[0]][origin[1]]
+        rows = np.full((self.crop // self.step, features.shape[1]), np.nan, np.float32)
         if rng.random() < self.predicted_share:
-            predicted_rows = known[offset // self.step :][: len(rows)].astype(np.float32)
+            predicted_rows = features[offset // self.step :][: len(rows)].astype(np.float32)
             predicted_rows[:, :-1] += np.float32(np.log10(gain))
             rows[: len(predicted_rows)] = predicted_rows
         return rows
@@ -89,5 +89,5 @@ class WaveCrops(Dataset):
 def collate_waves(crops: list[tuple[Tensor, Tensor, int, Tensor]]) -> WaveBatch:
     """Crops of waves, stacked."""
     waves, errors, starts, predicted = zip(*crops, strict=True)
-    known = torch.stack(predicted) if len(predicted[0]) else None
-    return WaveBatch(torch.stack(waves), torch.stack(errors), torch.tensor(starts), known)
+    features = torch.stack(predicted) if len(predicted[0]) else None
+    return WaveBatch(torch.stack(waves), torch.stack(errors), torch.tensor(starts), features)

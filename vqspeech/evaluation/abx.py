@@ -39,38 +39,38 @@ def error(tokens: Sequence[Token], across: bool, triples: int = 2000, seed: int 
     """
     draws = np.random.default_rng(seed)
     groups: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for number, one in enumerate(tokens):
-        if len(one.features):
-            groups[one.speaker, one.phone].append(number)
-    said: dict[str, list[str]] = defaultdict(list)
+    for number, token in enumerate(tokens):
+        if len(token.features):
+            groups[token.speaker, token.phone].append(number)
+    phones_of_speaker: dict[str, list[str]] = defaultdict(list)
     for speaker, phone in sorted(groups):
-        said[speaker].append(phone)
-    speakers, wrong, answered = sorted(said), 0.0, 0
+        phones_of_speaker[speaker].append(phone)
+    speakers, wrong, answered = sorted(phones_of_speaker), 0.0, 0
     for _ in range(20 * triples):  # some draws have no triple
         if answered == triples or not speakers:
             break
         speaker = speakers[draws.integers(len(speakers))]
-        if len(said[speaker]) < 2:
+        if len(phones_of_speaker[speaker]) < 2:
             continue
-        same, other = draws.choice(said[speaker], 2, replace=False)
-        others = [one for one in speakers if one != speaker and (one, same) in groups]
-        if across and not others:
+        target, contrast = draws.choice(phones_of_speaker[speaker], 2, replace=False)
+        other_speakers = [name for name in speakers if name != speaker and (name, target) in groups]
+        if across and not other_speakers:
             continue
-        of_x = groups[others[draws.integers(len(others))] if across else speaker, same]
-        of_a = groups[speaker, same]
-        a, b, x = of_a[draws.integers(len(of_a))], draws.choice(groups[speaker, other]), of_x[draws.integers(len(of_x))]
+        of_x = groups[other_speakers[draws.integers(len(other_speakers))] if across else speaker, target]
+        of_a, of_b = groups[speaker, target], groups[speaker, contrast]
+        a, b, x = of_a[draws.integers(len(of_a))], draws.choice(of_b), of_x[draws.integers(len(of_x))]
         if a == x:
             continue
-        near, far = (distance(tokens[one].features, tokens[x].features) for one in (a, b))
-        wrong += 0.5 if np.isclose(near, far) else float(near > far)
+        to_a, to_b = (distance(tokens[index].features, tokens[x].features) for index in (a, b))
+        wrong += 0.5 if np.isclose(to_a, to_b) else float(to_a > to_b)
         answered += 1
     return wrong / answered if answered else float("nan")
 
 
-def distance(one: Features, other: Features) -> float:
+def distance(a: Features, b: Features) -> float:
     """Mean angle of two sequences (frames, dim) along the dynamic time warping path, 0 to 1."""
-    norms = [np.linalg.norm(side, axis=1, keepdims=True) for side in (one, other)]
-    first, second = (side / np.maximum(norm, 1e-12) for side, norm in zip((one, other), norms, strict=True))
+    norms = [np.linalg.norm(side, axis=1, keepdims=True) for side in (a, b)]
+    first, second = (side / np.maximum(norm, 1e-12) for side, norm in zip((a, b), norms, strict=True))
     angles = np.arccos(np.clip(first @ second.T, -1, 1)) / np.pi
     costs, path = load_librosa().sequence.dtw(C=angles.astype(np.float64))
     return float(costs[-1, -1] / len(path))

@@ -56,9 +56,9 @@ def decoder(residual: int = 64, skip: int = 256, layers: int = 30) -> WaveNet:
 def limits(wavenet: WaveNet, seconds: float = 0.5) -> Limits:
     """Measure both limits of this core."""
     numbers = numba_engine.aligned(np.linspace(0, 1e-3, 192, dtype=np.float32))
-    peak = _best(lambda: multiply_often(numbers, 2_000_000), seconds)
+    peak = _shortest_time(lambda: multiply_often(numbers, 2_000_000), seconds)
     packed = numba_engine.pack(wavenet, "float32").matrices
-    reading = _best(lambda: read_all(packed, 10), seconds)
+    reading = _shortest_time(lambda: read_all(packed, 10), seconds)
     layers = [*wavenet.taps, *wavenet.out, wavenet.head, wavenet.logits]
     return Limits(
         peak_per_s=12 * 16 * 2_000_000 / peak,
@@ -124,21 +124,21 @@ def divergence(model: VQVAE, packed: MulawShards, speakers: list[str], seconds: 
 
     Teacher-forced, over the first `seconds` of up to 16 utterances of speakers that the model knows.
     """
-    known = [number for number, row in enumerate(packed.rows) if row.speaker in speakers]
+    usable = [number for number, row in enumerate(packed.rows) if row.speaker in speakers]
     frames = round(seconds * model.sample_rate / model.hop)
     inputs: list[tuple[torch.Tensor, torch.Tensor]] = []
-    for number in known[:: max(1, len(known) // 16)][:16]:
+    for number in usable[:: max(1, len(usable) // 16)][:16]:
         classes = torch.from_numpy(packed[number][: frames * model.hop].copy())[None]
         classes = classes[:, : classes.shape[1] // model.hop * model.hop]
         speaker = torch.tensor([speakers.index(packed.rows[number].speaker)])
         inputs.append((classes, model.condition(model.quantizer.decode(model.encode(classes)), speaker)))
 
     def shares(precision: str) -> list[torch.Tensor]:
-        heard = (numba_engine.logits(model.wavenet, classes, cond, precision=precision)[0] for classes, cond in inputs)
-        return [logits.log_softmax(1).double() for logits in heard]
+        logits = (numba_engine.logits(model.wavenet, classes, cond, precision=precision)[0] for classes, cond in inputs)
+        return [batch.log_softmax(1).double() for batch in logits]
 
     exact = shares("float32")
-    samples = sum(one.shape[2] for one in exact)
+    samples = sum(log_probs.shape[2] for log_probs in exact)
     return {
         precision: sum(
             float((p.exp() * (p - q)).sum()) for p, q in zip(exact, shares(precision), strict=True)
@@ -170,7 +170,7 @@ def rate(wavenet: WaveNet, engine: str, precision: str, streams: int, threads: i
     device = wavenet.cond.weight.device
     generator = torch.Generator(device).manual_seed(0)
 
-    def spoken(frames: int, state):
+    def advance(frames: int, state):
         cond = torch.randn(streams, cond_size, frames, generator=generator, device=device)
         uniforms = torch.rand(streams, frames * HOP, generator=generator, device=device)
         if engine == "torch":
@@ -178,14 +178,14 @@ def rate(wavenet: WaveNet, engine: str, precision: str, streams: int, threads: i
         options = {"precision": precision, "threads": threads}
         return numba_engine.generate(wavenet, cond, uniforms, 1.0, state, **options)[1]
 
-    state = spoken(1, None)
+    state = advance(1, None)
     begin = time.perf_counter()
-    spoken(1, state)
+    advance(1, state)
     frames = max(1, round(seconds / 4 / (time.perf_counter() - begin)))
-    return streams * frames * HOP / _best(lambda: spoken(frames, state), seconds)
+    return streams * frames * HOP / _shortest_time(lambda: advance(frames, state), seconds)
 
 
-def _best(work: Callable[[], object], seconds: float) -> float:
+def _shortest_time(work: Callable[[], object], seconds: float) -> float:
     """The shortest time of a call, of those that fit into some seconds, in s; at least three after a first one."""
     work()
     times: list[float] = []

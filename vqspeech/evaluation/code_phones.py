@@ -23,8 +23,8 @@ class CodePhoneMap:
         self._phone_of_code: list[str] = []
         self._counts = np.zeros((codes, len(phones.PHONES)), np.int64)
         try:
-            found = json.loads((folder / hub.PROBE).read_text(encoding="utf-8"))
-            phone_of_code, counts = found["phone_of_code"], np.array(found["codes_by_phone"], np.int64)
+            results = json.loads((folder / hub.PROBE).read_text(encoding="utf-8"))
+            phone_of_code, counts = results["phone_of_code"], np.array(results["codes_by_phone"], np.int64)
         except (OSError, ValueError, TypeError, KeyError):
             return
         if len(phone_of_code) == len(counts) <= codes and counts.shape[1:] == self._counts.shape[1:]:
@@ -36,18 +36,18 @@ class CodePhoneMap:
 
     def phones(self) -> dict[str, list[int]]:
         """The codes of each phone, the most frequent first."""
-        heard = self._counts.sum(axis=1)
-        found: dict[str, list[int]] = {}
-        for code in np.argsort(-heard, kind="stable"):
-            if self._phone_of_code and heard[code]:
-                found.setdefault(self._phone_of_code[code], []).append(int(code))
-        return dict(sorted(found.items()))
+        totals = self._counts.sum(axis=1)
+        codes_of_phone: dict[str, list[int]] = {}
+        for code in np.argsort(-totals, kind="stable"):
+            if self._phone_of_code and totals[code]:
+                codes_of_phone.setdefault(self._phone_of_code[code], []).append(int(code))
+        return dict(sorted(codes_of_phone.items()))
 
     def shares(self, code: int) -> list[tuple[str, float]]:
         """P(phone | code), the most frequent first."""
         counts = self._counts[code]
-        order = [at for at in np.argsort(-counts, kind="stable") if counts[at]]
-        return [(phones.PHONES[at], float(counts[at] / counts.sum())) for at in order]
+        order = [index for index in np.argsort(-counts, kind="stable") if counts[index]]
+        return [(phones.PHONES[index], float(counts[index] / counts.sum())) for index in order]
 
 
 def rank_by_first_component(codebook: torch.Tensor) -> NDArray[np.floating]:

@@ -102,17 +102,18 @@ def evaluate(
     for pair in pairs:
         model.speaker_index(pair.speaker)
     usable = [measure for measure in MEASURES if not measure.missing]
-    found: dict[str, Any] = {"missing": {one.name: one.module for one in MEASURES if one.missing}, "rows": []}
-    targets = _voices(voices, {pair.speaker for pair in pairs}, found["missing"])
+    missing = {measure.name: measure.module for measure in MEASURES if measure.missing}
+    results: dict[str, Any] = {"missing": missing, "rows": []}
+    targets = _voices(voices, {pair.speaker for pair in pairs}, missing)
     for number, pair in enumerate(pairs):
         try:
-            found["rows"] += _measured(model, pair, usable, targets, sampling, recogniser, codecs)
+            results["rows"] += _measured(model, pair, usable, targets, sampling, recogniser, codecs)
         except InputError as fault:
             failed(fault)
         progress((number + 1) / len(pairs))
-    if not found["rows"]:
+    if not results["rows"]:
         raise InputError(f"none of {len(pairs)} pairs could be measured; mend their recordings")
-    return found
+    return results
 
 
 def _measured(
@@ -126,45 +127,45 @@ def _measured(
     text = recogniser.hear(source.wave) if recogniser else ""
     voice = objective.speaker_embedding(source.wave) if pair.speaker in targets else None
     for system, wave in _systems(model, pair, source.wave, sampling, codecs):
-        said = source if system == UNTOUCHED else Recording(wave)
-        against = Comparison(reference if system == CONVERSION else source, said)
+        recording = source if system == UNTOUCHED else Recording(wave)
+        comparison = Comparison(reference if system == CONVERSION else source, recording)
         row: dict[str, Any] = {"system": system, "source": str(pair.source), "speaker": pair.speaker}
-        numbers = {measure.name: measure.of(against) for measure in usable}
+        numbers = {measure.name: measure.of(comparison) for measure in usable}
         row |= {measure: value if np.isfinite(value) else None for measure, value in numbers.items()}
         if recogniser and text:
-            row |= recognition.errors(text, recogniser.hear(said.wave))
+            row |= recognition.errors(text, recogniser.hear(recording.wave))
         if voice is not None:
             row |= _nearness(wave, voice, targets[pair.speaker])
         rows.append(row)
     return rows
 
 
-def summary(found: dict[str, Any], seed: int = 0, draws: int = 1000) -> Summary:
+def summary(results: dict[str, Any], seed: int = 0, draws: int = 1000) -> Summary:
     """Mean of each system and measure, with the 95 % bootstrap interval over recordings."""
     systems: Summary = {}
-    for name in dict.fromkeys(row["system"] for row in found["rows"]):
-        rows = [row for row in found["rows"] if row["system"] == name]
+    for name in dict.fromkeys(row["system"] for row in results["rows"]):
+        rows = [row for row in results["rows"] if row["system"] == name]
         systems[name] = {}
-        names = dict.fromkeys(one for row in rows for one in row if one not in NO_MEASURE)
+        names = dict.fromkeys(name for row in rows for name in row if name not in NO_MEASURE)
         for measure in names:  # some recordings may lack one: a voice that is not among the voices
-            known = [row for row in rows if row.get(measure) is not None]
-            values = np.array([row[measure] for row in known])
+            measured = [row for row in rows if row.get(measure) is not None]
+            values = np.array([row[measure] for row in measured])
             if len(values):  # an error rate is that of all recordings together
-                weights = np.array([row[WEIGHTS[measure]] if measure in WEIGHTS else 1.0 for row in known])
+                weights = np.array([row[WEIGHTS[measure]] if measure in WEIGHTS else 1.0 for row in measured])
                 mean = float(np.average(values, weights=weights))
                 systems[name][measure] = mean, *metrics.bootstrap_interval(values, weights, seed, draws)
     return systems
 
 
-def write(found: dict[str, Any], directory: Path) -> None:
+def write(results: dict[str, Any], directory: Path) -> None:
     """Write evaluation.json with all results, and evaluation.csv with a row per system and recording."""
     directory.mkdir(parents=True, exist_ok=True)
-    corpus.write_text_atomic(directory / FILES[0], json.dumps(found, indent=1) + "\n")
+    corpus.write_text_atomic(directory / FILES[0], json.dumps(results, indent=1) + "\n")
     text = io.StringIO()
-    names = list(dict.fromkeys(name for row in found["rows"] for name in row))
+    names = list(dict.fromkeys(name for row in results["rows"] for name in row))
     table = csv.DictWriter(text, names, lineterminator="\n")
     table.writeheader()
-    table.writerows(found["rows"])
+    table.writerows(results["rows"])
     corpus.write_text_atomic(directory / FILES[1], text.getvalue())
 
 
@@ -190,8 +191,8 @@ def _systems(
         for peer in reference_codecs.installed():
             yield peer.name, peer(source).wave
     with tempfile.TemporaryDirectory() as folder:
-        done = conversion.convert(model, pair.source, pair.speaker, Path(folder) / "out.wav", sampling)
-        yield CONVERSION, audio.read(done.path, RATE)
+        converted = conversion.convert(model, pair.source, pair.speaker, Path(folder) / "out.wav", sampling)
+        yield CONVERSION, audio.read(converted.path, RATE)
 
 
 def _voices(directory: Path | None, speakers: Iterable[str], missing: dict[str, str]) -> dict[str, NDArray]:
@@ -201,18 +202,19 @@ def _voices(directory: Path | None, speakers: Iterable[str], missing: dict[str, 
     if importlib.util.find_spec("resemblyzer") is None:
         missing |= dict.fromkeys(VOICE, "resemblyzer")
         return {}
-    found, utterances = {}, corpus.read(directory)
+    embeddings, utterances = {}, corpus.read(directory)
     for speaker in sorted(speakers):
-        own = [utt for utt in utterances if utt.speaker == speaker]
-        chosen = own[:: max(1, len(own) // VOICE_UTTERANCES)][:VOICE_UTTERANCES]
+        candidates = [utt for utt in utterances if utt.speaker == speaker]
+        chosen = candidates[:: max(1, len(candidates) // VOICE_UTTERANCES)][:VOICE_UTTERANCES]
         if chosen:
-            heard = [objective.speaker_embedding(audio.read(one.path, RATE, one.start_s, one.end_s)) for one in chosen]
-            found[speaker] = np.mean(heard, axis=0) / np.linalg.norm(np.mean(heard, axis=0))
-    return found
+            waves = (audio.read(utt.path, RATE, utt.start_s, utt.end_s) for utt in chosen)
+            mean = np.mean([objective.speaker_embedding(wave) for wave in waves], axis=0)
+            embeddings[speaker] = mean / np.linalg.norm(mean)
+    return embeddings
 
 
 def _nearness(wave: Wave, source: NDArray, target: NDArray) -> dict[str, float]:
     """Cosines to the target and the source speaker, and whether the first is greater."""
-    own = objective.speaker_embedding(wave)
-    near = {"to_target": float(own @ target), "to_source": float(own @ source)}
-    return near | {"nearer_target": float(near["to_target"] > near["to_source"])}
+    embedding = objective.speaker_embedding(wave)
+    similarities = {"to_target": float(embedding @ target), "to_source": float(embedding @ source)}
+    return similarities | {"nearer_target": float(similarities["to_target"] > similarities["to_source"])}

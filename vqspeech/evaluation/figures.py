@@ -52,10 +52,10 @@ def phones_of_codes(counts: NDArray[np.integer], names: Sequence[str]) -> "Figur
 
 def confusion(counts: NDArray[np.integer], names: Sequence[str]) -> "Figure":
     """Confusion matrix of phones: (true, predicted) counts."""
-    said = counts.sum(axis=1) > 0
-    kept = [name for name, there in zip(names, said, strict=True) if there]
-    table = counts[said][:, said] / counts[said].sum(axis=1, keepdims=True)
-    return _map(table, kept, "understood", kept)
+    mask = counts.sum(axis=1) > 0
+    occurring = [name for name, occurs in zip(names, mask, strict=True) if occurs]
+    table = counts[mask][:, mask] / counts[mask].sum(axis=1, keepdims=True)
+    return _map(table, occurring, "understood", occurring)
 
 
 def codebook(places: NDArray[np.floating], groups: Sequence[str], names: Sequence[str]) -> "Figure":
@@ -63,10 +63,10 @@ def codebook(places: NDArray[np.floating], groups: Sequence[str], names: Sequenc
     figure = _figure(7, 5.2)
     axes = figure.subplots()
     for number, group in enumerate(sorted(set(groups))):
-        own = [at for at, one in enumerate(groups) if one == group]
-        axes.scatter(*places[own].T, s=60, color=f"C{number}", label=group, alpha=0.35, linewidths=0)
-    for place, name in zip(places, names, strict=True):
-        axes.annotate(name, place, fontsize=6, ha="center", va="center")
+        members = [at for at, label in enumerate(groups) if label == group]
+        axes.scatter(*places[members].T, s=60, color=f"C{number}", label=group, alpha=0.35, linewidths=0)
+    for point, name in zip(places, names, strict=True):
+        axes.annotate(name, point, fontsize=6, ha="center", va="center")
     axes.set(xticks=[], yticks=[])
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
@@ -109,17 +109,17 @@ def conversion(
 def _spectrograms_(axes: Sequence[Any], waves: Mapping[str, NDArray[np.float32]], sample_rate: int) -> None:
     librosa = load_librosa()
 
-    for place, (title, wave) in zip(axes, waves.items(), strict=True):
+    for ax, (title, wave) in zip(axes, waves.items(), strict=True):
         mel = librosa.feature.melspectrogram(y=wave, sr=sample_rate, n_fft=1024, hop_length=128, n_mels=MELS)
         level = librosa.power_to_db(mel, ref=1.0)
         extent = (0, len(wave) / sample_rate, 0, MELS)
         colours = {"cmap": "magma", "vmin": TOP_DB - RANGE_DB, "vmax": TOP_DB}
-        place.imshow(level, origin="lower", aspect="auto", extent=extent, **colours)
-        place.set_title(title, loc="left", fontsize=10)
+        ax.imshow(level, origin="lower", aspect="auto", extent=extent, **colours)
+        ax.set_title(title, loc="left", fontsize=10)
         hertz = np.array([250, 1000, 2000, 4000])
         mels = librosa.hz_to_mel(hertz) / librosa.hz_to_mel(sample_rate / 2) * MELS
-        place.set_yticks(mels, [f"{one / 1000:g}" for one in hertz])
-        place.set_ylabel("kHz")
+        ax.set_yticks(mels, [f"{hz / 1000:g}" for hz in hertz])
+        ax.set_ylabel("kHz")
 
 
 def _map(shares: NDArray[np.floating], names: Sequence[str], across: str, columns: Sequence[str] | None) -> "Figure":

@@ -34,8 +34,8 @@ class Share(NamedTuple):
 def counts(stretches: Sequence[LabelledFrames], symbols: int, labels: int) -> NDArray[np.int64]:
     """Contingency table: (symbols, labels) counts."""
     table = np.zeros(symbols * labels, np.int64)
-    for one in stretches:
-        table += np.bincount(one.symbols.astype(np.int64) * labels + one.labels, minlength=symbols * labels)
+    for stretch in stretches:
+        table += np.bincount(stretch.symbols.astype(np.int64) * labels + stretch.labels, minlength=symbols * labels)
     return table.reshape(symbols, labels)
 
 
@@ -46,16 +46,17 @@ def majority_label(table: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def count_correct(mapped: NDArray[np.int64], stretches: Sequence[LabelledFrames]) -> dict[str, tuple[int, int]]:
     """Correct frames and all frames of each speaker."""
-    found: dict[str, tuple[int, int]] = {}
-    for one in stretches:
-        right, total = found.get(one.speaker, (0, 0))
-        found[one.speaker] = right + int((mapped[one.symbols] == one.labels).sum()), total + len(one.labels)
-    return found
+    correct: dict[str, tuple[int, int]] = {}
+    for stretch in stretches:
+        right, total = correct.get(stretch.speaker, (0, 0))
+        right += int((mapped[stretch.symbols] == stretch.labels).sum())
+        correct[stretch.speaker] = right, total + len(stretch.labels)
+    return correct
 
 
 def share(by_speaker: dict[str, tuple[int, int]], seed: int = 0, draws: int = 1000) -> Share:
     """Share of correct frames, with the 95 % bootstrap interval over speakers."""
-    values = np.array([by_speaker[one] for one in sorted(by_speaker)], float).reshape(-1, 2)
+    values = np.array([by_speaker[speaker] for speaker in sorted(by_speaker)], float).reshape(-1, 2)
     if not values[:, 1].sum():
         return Share(float("nan"), float("nan"), float("nan"))
     right, total = values.T
@@ -86,7 +87,7 @@ def information(table: NDArray[np.int64]) -> dict[str, float]:
     """
     joint = table / max(1, table.sum())
     rows, columns = joint.sum(axis=1), joint.sum(axis=0)
-    symbol_bits, label_bits, joint_bits = (_entropy(one) for one in (rows, columns, joint.ravel()))
+    symbol_bits, label_bits, joint_bits = map(_entropy, (rows, columns, joint.ravel()))
     bits = max(0.0, symbol_bits + label_bits - joint_bits)
     homogeneity = bits / label_bits if label_bits else 1.0
     completeness = bits / symbol_bits if symbol_bits else 1.0
@@ -107,5 +108,5 @@ def windows(symbols: Frames, width: int) -> Frames:
 
 
 def _entropy(shares: NDArray[np.float64]) -> float:
-    some = shares[shares > 0]
-    return float(-(some * np.log2(some)).sum())
+    positive = shares[shares > 0]
+    return float(-(positive * np.log2(positive)).sum())

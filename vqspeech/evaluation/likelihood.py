@@ -38,7 +38,7 @@ def measure(run: checkpoint.Run, held_out: list[MulawShards], seconds: float, li
     decoded from their codes as well, where numba is installed, and the loudness correlation is measured.
     """
     index = {speaker: number for number, speaker in enumerate(run.speakers)}
-    heard: dict[str, float] = defaultdict(float)
+    totals: dict[str, float] = defaultdict(float)
     samples, acoustic_only = 0, run.config.training.stage == "acoustic"
     counts, recordings, contours = torch.zeros(run.config.model.quantizer.codebook_size), {}, []
     for number, (part, at) in enumerate(spread(held_out, seconds * run.model.sample_rate)):
@@ -50,15 +50,15 @@ def measure(run: checkpoint.Run, held_out: list[MulawShards], seconds: float, li
         size = batch.classes.shape[1]
         samples += size
         for name, value in parts.items():
-            heard[name] += float(value) * size
+            totals[name] += float(value) * size
         if number < listen and not acoustic_only and importlib.util.find_spec("numba"):
             loaded, frames = SpeechCodec(run, "wavenet"), int(LISTEN_S * run.model.sample_rate) // run.model.hop
             codes = run.model.encode(batch.classes)[0, :frames].numpy()
-            recordings[f"reconstruction/{row.key}"] = spoken = loaded.decode(codes, row.speaker)
-            source = mulaw.LEVELS[batch.classes[0, : len(spoken)].numpy()]
-            contours.append(metrics.contour_correlation(source, spoken, run.model.sample_rate))
+            recordings[f"reconstruction/{row.key}"] = reconstruction = loaded.decode(codes, row.speaker)
+            source = mulaw.LEVELS[batch.classes[0, : len(reconstruction)].numpy()]
+            contours.append(metrics.contour_correlation(source, reconstruction, run.model.sample_rate))
     used, perplexity = codebook_usage(counts)
-    numbers = {f"held_out_{name}": value / samples for name, value in heard.items()}
+    numbers = {f"held_out_{name}": value / samples for name, value in totals.items()}
     numbers |= {"held_out_codes_used": used, "held_out_perplexity": perplexity}
     if contours:
         numbers |= {"held_out_contour": sum(contours) / len(contours)}

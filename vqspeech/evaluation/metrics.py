@@ -21,7 +21,7 @@ def loudness_db(wave: Wave, sample_rate: int) -> NDArray[np.float32]:
     return np.maximum(10 * np.log10(power + 1e-12), FLOOR_DB).astype(np.float32)
 
 
-def contour_correlation(one: Wave, other: Wave, sample_rate: int) -> float:
+def contour_correlation(reference: Wave, wave: Wave, sample_rate: int) -> float:
     """Loudness correlation of two waves of one length: Pearson's r of their levels in dB.
 
     0 where one of them has no contour, such as steady noise or silence.
@@ -30,7 +30,7 @@ def contour_correlation(one: Wave, other: Wave, sample_rate: int) -> float:
     >>> round(contour_correlation(wave, wave / 2, 16000), 2)
     1.0
     """
-    contours = [loudness_db(wave, sample_rate) for wave in (one, other)]
+    contours = [loudness_db(signal, sample_rate) for signal in (reference, wave)]
     size = min(map(len, contours))
     first, second = (contour[:size] - contour[:size].mean() for contour in contours)
     scale = float(np.linalg.norm(first) * np.linalg.norm(second))
@@ -45,8 +45,8 @@ def flatness(wave: Wave) -> float:
     librosa = load_librosa()
 
     power = np.abs(librosa.stft(np.asarray(wave, np.float32), n_fft=512, hop_length=128)) ** 2
-    loud = power.sum(axis=0)
-    frames = power[:, loud >= np.median(loud)] + 1e-12
+    power_of_frame = power.sum(axis=0)
+    frames = power[:, power_of_frame >= np.median(power_of_frame)] + 1e-12
     return float((np.exp(np.log(frames).mean(axis=0)) / frames.mean(axis=0)).mean())
 
 
@@ -66,53 +66,55 @@ def mfcc(wave: Wave, frames: int, hop: int, sample_rate: int) -> NDArray[np.floa
     return np.stack([np.interp(middles, places, row) for row in smooth], axis=1).astype(np.float32)
 
 
-def unigram_bits(known: Iterable[Codes], new: Iterable[Codes], alphabet: int) -> float:
-    """Bits per code of `new` under the add-one unigram model of `known`.
+def unigram_bits(train: Iterable[Codes], test: Iterable[Codes], alphabet: int) -> float:
+    """Bits per code of `test` under the add-one unigram model of `train`.
 
     >>> round(unigram_bits([np.array([0, 0, 1])], [np.array([0, 1])], 2), 3)
     1.029
     """
-    counts = np.bincount(np.concatenate([np.zeros(0, np.int64), *known]), minlength=alphabet) + 1.0
-    return float(-np.log2(counts / counts.sum())[np.concatenate([*new])].mean())
+    counts = np.bincount(np.concatenate([np.zeros(0, np.int64), *train]), minlength=alphabet) + 1.0
+    return float(-np.log2(counts / counts.sum())[np.concatenate([*test])].mean())
 
 
-def order_1_bits(known: Iterable[Codes], new: Iterable[Codes], alphabet: int) -> float:
-    """Bits per code of `new` under an adaptive first-order model that has seen `known`.
+def order_1_bits(train: Iterable[Codes], test: Iterable[Codes], alphabet: int) -> float:
+    """Bits per code of `test` under an adaptive first-order model that has seen `train`.
 
     p(c | b) = (n(b, c) + 16 p(c)) / (n(b) + 16), with p(c) counted in the same way; no code precedes the first.
     """
     pairs, single = np.zeros((alphabet + 1, alphabet)), np.ones(alphabet)
-    for sequence in known:
+    for sequence in train:
         np.add.at(pairs, (np.concatenate([[alphabet], sequence[:-1]]), sequence), 1)
         np.add.at(single, sequence, 1)
-    contexts, total, bits, seen = pairs.sum(1), single.sum(), 0.0, 0
-    for sequence in new:
-        before = alphabet
+    contexts, total, bits, n_codes = pairs.sum(1), single.sum(), 0.0, 0
+    for sequence in test:
+        previous = alphabet
         for code in sequence.tolist():
-            share = (pairs[before, code] + 16 * single[code] / total) / (contexts[before] + 16)
+            share = (pairs[previous, code] + 16 * single[code] / total) / (contexts[previous] + 16)
             bits -= np.log2(share)
-            pairs[before, code] += 1
-            contexts[before] += 1
+            pairs[previous, code] += 1
+            contexts[previous] += 1
             single[code] += 1
-            total, before, seen = total + 1, code, seen + 1
-    return float(bits / max(1, seen))
+            total, previous, n_codes = total + 1, code, n_codes + 1
+    return float(bits / max(1, n_codes))
 
 
-def simple_bits(known: Sequence[Codes], new: Sequence[Codes], alphabet: int) -> dict[str, float]:
+def simple_bits(train: Sequence[Codes], test: Sequence[Codes], alphabet: int) -> dict[str, float]:
     """Bits per code of the baselines (uniform, unigram, order 1), of all codebooks and of each."""
     coders = {"unigram": unigram_bits, "order_1": order_1_bits}
-    found = {"uniform_bits_per_code": float(np.log2(alphabet))}
+    results = {"uniform_bits_per_code": float(np.log2(alphabet))}
     for name, bits in coders.items():
-        columns = range(known[0].shape[1])
-        each = [bits([one[:, at] for one in known], [speaker[:, at] for speaker in new], alphabet) for at in columns]
-        found |= by_codebook(f"{name}_bits_per_code", each)
-    return found
+        values = [
+            bits([codes[:, book] for codes in train], [codes[:, book] for codes in test], alphabet)
+            for book in range(train[0].shape[1])
+        ]
+        results |= by_codebook(f"{name}_bits_per_code", values)
+    return results
 
 
-def by_codebook(name: str, each: list[float]) -> dict[str, float]:
+def by_codebook(name: str, values: list[float]) -> dict[str, float]:
     """A number as the mean over the codebooks and, of several, that of each: NAME, NAME_1, NAME_2..."""
-    several = {f"{name}_{number}": one for number, one in enumerate(each, 1)} if len(each) > 1 else {}
-    return {name: sum(each) / len(each)} | several
+    several = {f"{name}_{number}": value for number, value in enumerate(values, 1)} if len(values) > 1 else {}
+    return {name: sum(values) / len(values)} | several
 
 
 def bootstrap_interval(values: NDArray, weights: NDArray, seed: int = 0, draws: int = 1000) -> tuple[float, float]:

@@ -56,8 +56,9 @@ class Comparison:
     """A wave beside its reference, (time,) each, or recordings of both."""
 
     def __init__(self, reference: Wave | Recording, wave: Wave | Recording) -> None:
-        both = (one if isinstance(one, Recording) else Recording(one) for one in (reference, wave))
-        self.first, self.second = both
+        self.first, self.second = (
+            signal if isinstance(signal, Recording) else Recording(signal) for signal in (reference, wave)
+        )
         self.reference, self.wave = self.first.wave, self.second.wave
 
     @cached_property
@@ -69,8 +70,8 @@ class Comparison:
     def pitch(self) -> tuple[NDArray, NDArray]:
         """The pitch of each step of the path, Hz, 0 where there is no voice."""
         return tuple(  # type: ignore[return-value]
-            one.pyin_f0[np.minimum(self.path[:, side], len(one.pyin_f0) - 1)]
-            for side, one in enumerate((self.first, self.second))
+            recording.pyin_f0[np.minimum(self.path[:, side], len(recording.pyin_f0) - 1)]
+            for side, recording in enumerate((self.first, self.second))
         )
 
     @cached_property
@@ -110,11 +111,11 @@ def mel_cepstral_distortion(pair: Comparison) -> float:
 
 def pitch_correlation(pair: Comparison) -> float:
     """F0 correlation: Pearson's r of log F0 in frames that are voiced in both; 0 without any."""
-    both = (pair.pitch[0] > 0) & (pair.pitch[1] > 0)
-    if both.sum() < 3:
+    voiced = (pair.pitch[0] > 0) & (pair.pitch[1] > 0)
+    if voiced.sum() < 3:
         return 0.0
-    one, other = (np.log(side[both]) for side in pair.pitch)
-    return float(np.corrcoef(one, other)[0, 1]) if one.std() > 1e-9 and other.std() > 1e-9 else 0.0
+    first, second = (np.log(side[voiced]) for side in pair.pitch)
+    return float(np.corrcoef(first, second)[0, 1]) if first.std() > 1e-9 and second.std() > 1e-9 else 0.0
 
 
 def voicing_error(pair: Comparison) -> float:
@@ -124,7 +125,7 @@ def voicing_error(pair: Comparison) -> float:
 
 def level_difference(pair: Comparison) -> float:
     """How much louder the wave is, in dB."""
-    powers = (float(np.square(one, dtype=np.float64).mean()) + 1e-12 for one in (pair.wave, pair.reference))
+    powers = (float(np.square(wave, dtype=np.float64).mean()) + 1e-12 for wave in (pair.wave, pair.reference))
     return float(10 * np.log10(next(powers) / next(powers)))
 
 
@@ -143,8 +144,8 @@ def dnsmos(pair: Comparison) -> float:
     """DNSMOS (overall), 1 to 5, a prediction of listeners' ratings; needs no reference."""
     from speechmos import dnsmos as model
 
-    heard: Any = model.run(np.clip(pair.wave, -1, 1), RATE)
-    return float(heard["ovrl_mos"])
+    scores: Any = model.run(np.clip(pair.wave, -1, 1), RATE)
+    return float(scores["ovrl_mos"])
 
 
 def estoi(pair: Comparison) -> float:
@@ -205,7 +206,7 @@ def recognise_phones(wave: Wave) -> list[str]:
     decoder.start_utt()
     decoder.process_raw((np.clip(wave, -1, 1) * 32767).astype(np.int16).tobytes(), full_utt=True)
     decoder.end_utt()
-    return [one.word for one in decoder.seg() if one.word.isalpha() and one.word != "SIL"]
+    return [segment.word for segment in decoder.seg() if segment.word.isalpha() and segment.word != "SIL"]
 
 
 def speaker_embedding(wave: Wave) -> NDArray[np.float32]:

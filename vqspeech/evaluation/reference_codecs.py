@@ -49,7 +49,7 @@ def _codec2(mode: str) -> Callable[[Wave, Path], Coded]:
 
     def code(wave: Wave, workdir: Path) -> Coded:
         narrow = b"".join(
-            (np.clip(one, -1, 1) * 32767).astype("<i2").tobytes() for one in audio.resampled([wave], RATE, 8000)
+            (np.clip(block, -1, 1) * 32767).astype("<i2").tobytes() for block in audio.resampled([wave], RATE, 8000)
         )
         filled = narrow + bytes(2 * 8 * 80)  # its last frames come out only when others follow
         (workdir / "in.raw").write_bytes(filled)
@@ -57,8 +57,8 @@ def _codec2(mode: str) -> Callable[[Wave, Path], Coded]:
             _run(["c2enc", mode, "in.raw", "out.bit"], workdir),
             _run(["c2dec", mode, "out.bit", "out.raw"], workdir),
         )
-        heard = np.frombuffer((workdir / "out.raw").read_bytes(), "<i2").astype(np.float32) / np.float32(32768)
-        wide = np.concatenate([*audio.resampled([heard], 8000, RATE)])
+        decoded = np.frombuffer((workdir / "out.raw").read_bytes(), "<i2").astype(np.float32) / np.float32(32768)
+        wide = np.concatenate([*audio.resampled([decoded], 8000, RATE)])
         return Coded(wide, (workdir / "out.bit").stat().st_size * len(narrow) / len(filled), *times)
 
     return code

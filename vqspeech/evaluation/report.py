@@ -80,9 +80,9 @@ def write(
             raise InputError(
                 f"{run}/probe.json: is of another model than the one beside it; run `vqspeech probe` again"
             )
-        known, (of_phones, drawn_of_it) = _known(probed), _of_probe(probed, model) if probed else ([], [])
+        code_parts, (of_phones, drawn_of_it) = _code_parts(probed), _of_probe(probed, model) if probed else ([], [])
     with _understood(run / "evaluation.json"):
-        good = _how_good(evaluated)
+        quality = _quality(evaluated)
     with _understood(run / "log.jsonl"):
         facts, pictures = [*_facts(model, log), *of_phones], [*_curves(log), *drawn_of_it]
     progress(0.4)
@@ -91,14 +91,14 @@ def write(
     for number, pair in enumerate(rows):
         spoken.append(_spoken(model, pair, sampling))
         progress(0.4 + 0.6 * (number + 1) / len(rows))
-    sections = [Section("How good is it?", good), Section("What do the codes know?", known)]
-    about = f"Speech as discrete codes, {len(model.speakers)} voices. Model {model.run.digest[:24]}."
+    sections = [Section("How good is it?", quality), Section("What do the codes know?", code_parts)]
+    subtitle = f"Speech as discrete codes, {len(model.speakers)} voices. Model {model.run.digest[:24]}."
     progress(1.0)
-    return page(path, run.name, about, facts, sections, pictures, spoken, to_yaml(model.run.config))
+    return page(path, run.name, subtitle, facts, sections, pictures, spoken, to_yaml(model.run.config))
 
 
 def page(
-    path: Path, name: str, about: str, facts: list[tuple[str, str]], sections: list[Section],
+    path: Path, name: str, subtitle: str, facts: list[tuple[str, str]], sections: list[Section],
     pictures: list[Picture], spoken: Sequence[Spoken] = (), config: str = "",
 ) -> Path:  # fmt: skip
     """Write a self-contained HTML file.
@@ -118,7 +118,7 @@ def page(
         loader=PackageLoader("vqspeech.evaluation"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     text = environment.get_template("report.html").render(
-        name=name, about=about, facts=facts, sections=sections, pictures=pictures, spoken=spoken, config=config,
+        name=name, subtitle=subtitle, facts=facts, sections=sections, pictures=pictures, spoken=spoken, config=config,
         versions=_versions(),
     )  # fmt: skip
     corpus.write_text_atomic(path, text)
@@ -177,7 +177,7 @@ def _curves(log: list[dict[str, float]]) -> list[Picture]:
         return [row["step"] for row in rows], [row[name] for row in rows]
 
     names = {"bits_per_sample": "training", "held_out_bits_per_sample": "held out"}
-    lines = {title: found for name, title in names.items() if (found := line(name))[0]}
+    lines = {title: points for name, title in names.items() if (points := line(name))[0]}
     if not lines:
         return []
     ends = "; ".join(f"{title} ends at {values[-1]:.2f}" for title, (_, values) in lines.items())
@@ -186,13 +186,13 @@ def _curves(log: list[dict[str, float]]) -> list[Picture]:
 
 def _of_probe(probed: dict[str, Any], model: SpeechCodec) -> tuple[list[tuple[str, str]], list[Picture]]:
     """A fact and pictures."""
-    one = probed["accuracy"]["edges cut"]
-    chance, peer = (100 * value for value in (one["codes"]["majority"], one["k-means of MFCC"]["accuracy"]))
-    facts = [(f"{100 * one['codes']['accuracy']:.1f} %", f"of phones; chance {chance:.1f}, k-means {peer:.1f}")]
+    accuracy = probed["accuracy"]["edges cut"]
+    chance, peer = (100 * value for value in (accuracy["codes"]["majority"], accuracy["k-means of MFCC"]["accuracy"]))
+    facts = [(f"{100 * accuracy['codes']['accuracy']:.1f} %", f"of phones; chance {chance:.1f}, k-means {peer:.1f}")]
     counts, confusion = (np.array(probed[name]) for name in ("codes_by_phone", "confusion"))
     names, used = list(phones.PHONES), int((counts.sum(axis=1) > 0).sum())
-    best = max(probed["by_phone"], key=probed["by_phone"].get)
-    known = f"the best known phone is {best}, {100 * probed['by_phone'][best]:.0f} % right"
+    phone, share = max(probed["by_phone"].items(), key=lambda item: item[1])
+    best = f"the best known phone is {phone}, {100 * share:.0f} % right"
     pictures = [
         drawn(
             "Code usage",
@@ -200,7 +200,7 @@ def _of_probe(probed: dict[str, Any], model: SpeechCodec) -> tuple[list[tuple[st
             f"How often each code occurs: {used} of {len(counts)} codes occur at all.",
         ),
         drawn("Phones of each code", figures.phones_of_codes(counts, names), "Shares of the phones within each code."),
-        drawn("Phones taken for phones", figures.confusion(confusion, names), f"Said against understood; {known}."),
+        drawn("Phones taken for phones", figures.confusion(confusion, names), f"Said against understood; {best}."),
     ]  # fmt: skip
     vectors = model.quantizers[0].codebook.detach().numpy()
     if len(vectors) >= 8:
@@ -219,33 +219,33 @@ def _spoken(model: SpeechCodec, pair: evaluate.Pair, sampling: SamplingConfig) -
     rate = model.sample_rate
     wave = audio.read(pair.source, rate)[: round(HEARD_S * rate)]
     codes = model.encode(wave)
-    own = next((one for one in model.speakers if pair.source.name.startswith(f"{one}_")), None)
+    own_speaker = next((name for name in model.speakers if pair.source.name.startswith(f"{name}_")), None)
     waves = {"source": wave}
-    for title, speaker in (("reconstruction", own), ("conversion", pair.speaker)):
+    for title, speaker in (("reconstruction", own_speaker), ("conversion", pair.speaker)):
         if speaker:
             waves[f"{title}, {speaker}"] = model.decode(codes, speaker, sampling, length=len(wave))
     alt = f"Mel spectrograms of {pair.source.name} and what is spoken from its {codes.size} codes."
     picture = drawn(f"{pair.source.name} to {pair.speaker}", figures.spectrograms(waves, rate), alt)
-    return Spoken(picture.title, picture, [Sound(title, _sound(one, rate)) for title, one in waves.items()])
+    return Spoken(picture.title, picture, [Sound(title, _sound(wave, rate)) for title, wave in waves.items()])
 
 
-def _how_good(found: dict[str, Any]) -> tables.Parts:
-    if not found:
+def _quality(results: dict[str, Any]) -> tables.Parts:
+    if not results:
         return ["Not measured yet: vqspeech evaluate PAIRS --model RUN_DIR, then the report again."]
     return [
-        tables.evaluated(evaluate.summary(found), {measure.name: measure.unit for measure in MEASURES}),
+        tables.evaluated(evaluate.summary(results), {measure.name: measure.unit for measure in MEASURES}),
         "Conversions beside the untouched recordings, mu-law alone, and the codecs that were installed. What each "
         "measure does with known faults stands in docs/explanation/measures.md.",
     ]
 
 
-def _known(found: dict[str, Any]) -> tables.Parts:
-    if not found:
+def _code_parts(results: dict[str, Any]) -> tables.Parts:
+    if not results:
         return [
             "Not measured yet: vqspeech probe --model RUN_DIR --train DATA_DIR --test DATA_DIR, then the report again."
         ]
     return [
-        *tables.probed(found),
+        *tables.probed(results),
         "The paper has 49.3 % of 41 phones with 128 codes at 25 Hz, where always the commonest gives 7.2 %: on all of "
         "VCTK, trained for longer, with other labels. k-means of MFCC on the same recordings is the fair comparison.",
     ]
@@ -275,10 +275,10 @@ def _sound(wave: NDArray[np.float32], rate: int) -> str:
 
 def _versions() -> dict[str, str]:
     measuring = ("scikit-learn", "pocketsphinx", "speechmos", "pesq", "pystoi", "resemblyzer")
-    found = {"vqspeech": __version__, "Python": platform.python_version()}
+    versions = {"vqspeech": __version__, "Python": platform.python_version()}
     for name in ("torch", "numba", "numpy", "librosa", *measuring):
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

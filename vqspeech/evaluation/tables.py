@@ -33,22 +33,22 @@ def markdown(parts: Iterable[str | Table]) -> str:
     return "\n\n".join(part if isinstance(part, str) else lines(part) for part in parts)
 
 
-def probed(found: dict[str, Any]) -> Parts:
+def probed(results: dict[str, Any]) -> Parts:
     """What `probe.probe` found."""
-    about, accuracy, information = found["conditions"], found["accuracy"], found["information"]
+    conditions, accuracy, information = results["conditions"], results["accuracy"], results["information"]
     policies, sources = list(accuracy), list(information)
     rows = [[source, *(_interval(accuracy[policy][source]) for policy in policies)] for source in sources]
     for name, title in (("majority", "always the commonest phone"), ("above_chance", "codes, from chance (0) to 100")):
         rows.append([title, *(_percent(accuracy[policy][sources[0]][name]) for policy in policies)])
     names = ("nmi", "v_measure", "purity", "bits")
-    information_rows = [[one, *(f"{information[one][name]:.3f}" for name in names)] for one in sources]
-    linear, manners, speaker = found["linear"], found["manners"], found["speaker"]
-    learned = "learned with phone labels" if about.get("phone_labels") else "learned without labels"
+    information_rows = [[source, *(f"{information[source][name]:.3f}" for name in names)] for source in sources]
+    linear, manners, speaker = results["linear"], results["manners"], results["speaker"]
+    learned = "learned with phone labels" if conditions.get("phone_labels") else "learned without labels"
     return [
-        f"{about['codes']} codes at {about['frame_rate']:g} Hz, {learned}, "
-        f"mapped on {about['train_minutes']:.1f} min of {about['train_speakers']} speakers, "
-        f"scored on {about['test_minutes']:.1f} min of {about['test_speakers']}; "
-        f"{len(about['phones'])} phones of 41 occur.",
+        f"{conditions['codes']} codes at {conditions['frame_rate']:g} Hz, {learned}, "
+        f"mapped on {conditions['train_minutes']:.1f} min of {conditions['train_speakers']} speakers, "
+        f"scored on {conditions['test_minutes']:.1f} min of {conditions['test_speakers']}; "
+        f"{len(conditions['phones'])} phones of 41 occur.",
         Table(["phones right, % (95 % interval)", *policies], rows),
         Table(["edges cut", "NMI", "V-measure", "purity", "bits a frame"], information_rows),
         Table(
@@ -58,7 +58,7 @@ def probed(found: dict[str, Any]) -> Parts:
         Table(["codes, edges cut", *manners], [["phones right, %", *map(_percent, manners.values())]]),
         Table(
             ["ABX error, % (chance: 50)", "within a speaker", "across speakers"],
-            [[name, _percent(one["within"]), _percent(one["across"])] for name, one in found["abx"].items()],
+            [[name, _percent(errors["within"]), _percent(errors["across"])] for name, errors in results["abx"].items()],
         ),
         f"Speaker, from the codes of an utterance: {_percent(speaker['accuracy'])} % right of {speaker['speakers']}; "
         f"always the commonest: {_percent(speaker['majority'])} %.",
@@ -67,10 +67,10 @@ def probed(found: dict[str, Any]) -> Parts:
 
 def evaluated(summary: dict[str, dict[str, tuple[float, float, float]]], units: dict[str, str]) -> Table:
     """What `evaluate.summary` gives, measures against systems: means with their intervals; `units` by measure."""
-    names = list(dict.fromkeys(name for one in summary.values() for name in one))
+    names = list(dict.fromkeys(name for measures in summary.values() for name in measures))
     rows = [
         [f"{name}, {units[name]}" if units.get(name) else name]
-        + [_mean(*one[name]) if name in one else "" for one in summary.values()]
+        + [_mean(*measures[name]) if name in measures else "" for measures in summary.values()]
         for name in names
     ]
     return Table(["mean (95 % interval)", *summary], rows)
@@ -84,5 +84,5 @@ def _percent(value: float | None) -> str:
     return "none" if value is None else f"{100 * value:.1f}"
 
 
-def _interval(one: dict[str, float]) -> str:
-    return f"{_percent(one['accuracy'])} ({_percent(one['low'])} to {_percent(one['high'])})"
+def _interval(accuracy: dict[str, float]) -> str:
+    return f"{_percent(accuracy['accuracy'])} ({_percent(accuracy['low'])} to {_percent(accuracy['high'])})"

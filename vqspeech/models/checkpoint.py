@@ -94,8 +94,8 @@ def init_run_dir(directory: Path, resolved: config.AnyConfig, speakers: list[str
     _write(directory / SPEAKERS, _table(speakers))
     if (directory / WEIGHTS).exists():  # signed with the config of before: how it is trained may have been changed
         tensors, signed = read_tensors(directory / WEIGHTS)
-        found = _digests(directory, tensors)
-        if signed.get(CONFIG) != found[CONFIG] and signed.get(WEIGHTS) == found[WEIGHTS]:
+        digests = _digests(directory, tensors)
+        if signed.get(CONFIG) != digests[CONFIG] and signed.get(WEIGHTS) == digests[WEIGHTS]:
             save_tensors(directory, tensors)
 
 
@@ -107,9 +107,9 @@ def save(directory: Path, model: nn.Module) -> None:
 def save_tensors(directory: Path, tensors: dict[str, Tensor]) -> str:
     """The same of weights without a model; returns the digest."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    found = _digests(directory, tensors)
-    write_tensors(directory / WEIGHTS, tensors, {"format": FORMAT, **found})
-    return _digest(found)
+    digests = _digests(directory, tensors)
+    write_tensors(directory / WEIGHTS, tensors, {"format": FORMAT, **digests})
+    return _digest(digests)
 
 
 def has_phone_labels(settings: config.Config) -> bool:
@@ -131,15 +131,19 @@ def load(model: str | Path, device: str = "cpu", upgrade: bool = False) -> Run:
     folder = hub.resolve(model)
     net, resolved, speakers, digest, *_ = load_trained(folder, upgrade)
     enrolled, _ = speaker_table.enrolled(hub.user_data_dir(folder, digest), digest, net.speaker_shapes)
-    new = [speaker for speaker in enrolled if speaker.voice.name not in speakers]
-    if new:
-        vectors = torch.stack([torch.from_numpy(one.embedding) for one in new])
+    additions = [speaker for speaker in enrolled if speaker.voice.name not in speakers]
+    if additions:
+        vectors = torch.stack([torch.from_numpy(speaker.embedding) for speaker in additions])
         net.speaker = nn.Embedding.from_pretrained(torch.cat([net.speaker.weight.detach(), vectors]), freeze=False)
         if net.acoustic_model:
-            known = torch.zeros(len(speakers), *net.speaker_shapes[1]) if net.adaptations is None else net.adaptations
-            net.adaptations = torch.cat([known, torch.stack([torch.from_numpy(one.adaptation) for one in new])])
-    table = speaker_table.read(folder) | {one.voice.name: one.voice for one in new}
-    names = speakers + [one.voice.name for one in new]
+            adaptations = (
+                torch.zeros(len(speakers), *net.speaker_shapes[1]) if net.adaptations is None else net.adaptations
+            )
+            net.adaptations = torch.cat(
+                [adaptations, torch.stack([torch.from_numpy(speaker.adaptation) for speaker in additions])]
+            )
+    table = speaker_table.read(folder) | {speaker.voice.name: speaker.voice for speaker in additions}
+    names = speakers + [speaker.voice.name for speaker in additions]
     return Run(net.to(device).eval(), resolved, names, digest, table, folder)
 
 
@@ -195,21 +199,21 @@ def _load(directory: Path, upgrade: bool) -> tuple[config.AnyConfig, list[str], 
     if not (directory / WEIGHTS).is_file():
         raise InputError(f"{directory}: holds no trained model ({WEIGHTS}); give a run directory such as exp/vqvae")
     tensors, signed = read_tensors(directory / WEIGHTS)
-    old = signed.get("format") == "1"
-    if signed.get("format") != FORMAT and not (old and upgrade):
+    is_format_1 = signed.get("format") == "1"
+    if signed.get("format") != FORMAT and not (is_format_1 and upgrade):
         cure = (
             f"say `vqspeech export {directory} --out NEW`, which rewrites it"
-            if old
+            if is_format_1
             else "use the version that wrote it"
         )
         raise InputError(
             f"{directory / WEIGHTS}: format {signed.get('format', 'unknown')!r}, this version reads {FORMAT!r}; {cure}"
         )
-    found = _digests(directory, tensors)
+    digests = _digests(directory, tensors)
     for name in (CONFIG, SPEAKERS, WEIGHTS):
-        if signed.get(name) != found[name]:
+        if signed.get(name) != digests[name]:
             raise InputError(
-                f"{directory / name}: was changed after training (sha256 {found[name][:12]}, "
+                f"{directory / name}: was changed after training (sha256 {digests[name][:12]}, "
                 f"signed {str(signed.get(name))[:12]}); restore the file or train again"
             )
     speakers = (directory / SPEAKERS).read_text(encoding="utf-8").splitlines()
@@ -217,13 +221,13 @@ def _load(directory: Path, upgrade: bool) -> tuple[config.AnyConfig, list[str], 
         if reason := kaldi.bad_name(speaker):
             raise InputError(f"{directory / SPEAKERS}: the voice {speaker[:64]!r} {reason}; do not trust this model")
     tree = config.read_tree(directory / CONFIG)
-    if old:
+    if is_format_1:
         tree, tensors = format_1.upgrade_config(tree), format_1.upgrade_tensors(tensors)
-    return config.from_tree(tree, str(directory / CONFIG)), speakers, tensors, _digest(found)
+    return config.from_tree(tree, str(directory / CONFIG)), speakers, tensors, _digest(digests)
 
 
-def _digest(found: dict[str, str]) -> str:
-    return hashlib.sha256("".join(found.values()).encode()).hexdigest()
+def _digest(digests: dict[str, str]) -> str:
+    return hashlib.sha256("".join(digests.values()).encode()).hexdigest()
 
 
 def _filled(model: Any, tensors: dict[str, Tensor], directory: str | Path) -> Any:
@@ -265,16 +269,16 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors of a file, and what its header says of them; raises InputError."""
     try:
         with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
-        return load_file(path), about
+            metadata = file.metadata() or {}
+        return load_file(path), metadata
     except (SafetensorError, OSError, ValueError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: is no whole safetensors file ({error}); copy it again") from None
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> None:
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """The inverse of `read_tensors`."""
     with atomic_path(path) as part:
-        save_file(tensors, part, metadata=about)
+        save_file(tensors, part, metadata=metadata)
 
 
 def _table(speakers: list[str]) -> str:

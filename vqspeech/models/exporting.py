@@ -48,26 +48,30 @@ def export(
         return _written(folder, part.config, names, part.model.state_dict(), bfloat16)
     run = checkpoint.load(source, upgrade=True)
     for name in speakers or []:
-        if not any(fnmatch.fnmatchcase(one, name) for one in run.speakers):
+        if not any(fnmatch.fnmatchcase(pattern, name) for pattern in run.speakers):
             raise InputError(f"{model}: has no voice {name!r}; see `vqspeech speakers`")
-    kept = [
+    names = [
         speaker
         for speaker in run.speakers
         if not speakers or any(fnmatch.fnmatchcase(speaker, name) for name in speakers)
     ]
-    kept = [one for one in kept if not at_least_s or (one in run.voices and run.voices[one].seconds >= at_least_s)]
-    if not kept:
+    names = [
+        speaker
+        for speaker in names
+        if not at_least_s or (speaker in run.voices and run.voices[speaker].seconds >= at_least_s)
+    ]
+    if not names:
         raise InputError(f"{model}: no voice has {at_least_s:g} s of speech; ask for less")
-    tensors, rows = run.model.state_dict(), [run.speakers.index(one) for one in kept]
+    tensors, rows = run.model.state_dict(), [run.speakers.index(speaker) for speaker in names]
     tensors |= {
         name: tensors[name][rows] for name in (checkpoint.EMBEDDINGS, checkpoint.ADAPTATIONS) if name in tensors
     }
-    digest = _written(folder, run.config, kept, tensors, bfloat16)
+    digest = _written(folder, run.config, names, tensors, bfloat16)
     if run.voices:
-        speaker_table.write(folder, [run.voices[one] for one in kept if one in run.voices])
+        speaker_table.write(folder, [run.voices[speaker] for speaker in names if speaker in run.voices])
     card = source / CARD
     with atomic_path(folder / CARD) as part:
-        part.write_text(card.read_text(encoding="utf-8") if card.exists() else _card(run, kept), encoding="utf-8")
+        part.write_text(card.read_text(encoding="utf-8") if card.exists() else _card(run, names), encoding="utf-8")
     return digest
 
 
@@ -93,7 +97,7 @@ def _card(run: checkpoint.Run, speakers: list[str]) -> str:
     quantizer = model.quantizer
     bits = rate * quantizer.codebooks * math.log2(quantizer.codebook_size)
     labels = "with" if checkpoint.has_phone_labels(run.config) else "without"
-    named = ", ".join(speakers[:12]) + ("..." if len(speakers) > 12 else "")
+    listed = ", ".join(speakers[:12]) + ("..." if len(speakers) > 12 else "")
     return f"""---
 library_name: vqspeech
 pipeline_tag: audio-to-audio
@@ -104,7 +108,7 @@ tags: [speech, neural-codec, voice-conversion, vq-vae, wavenet]
 A VQ-VAE of speech after van den Oord et al. (2017): {model.sample_rate} Hz, {rate:g} frames a second of
 {quantizer.codebooks} x {quantizer.codebook_size} codes (at most {bits:.0f} bit/s), learned {labels} phone labels, and a
 WaveNet of {sizes.layers} layers, {sizes.residual_channels} residual and {sizes.skip_channels} skip channels.
-{len(speakers)} voices: {named}.  Trained on {seconds / 60:.0f} min.
+{len(speakers)} voices: {listed}.  Trained on {seconds / 60:.0f} min.
 
 ```bash
 pip install vqspeech

@@ -24,7 +24,7 @@ _MODEL = {
     "quantiser.revive_below": "quantizer.dead_code_threshold",
     "quantiser.codebooks": "quantizer.codebooks",
     "quantiser.dropout": "quantizer.dropout",
-    **{f"decoder.{old}": f"wavenet.{new}" for old, new in _WAVENET.items()},
+    **{f"decoder.{pattern}": f"wavenet.{replacement}" for pattern, replacement in _WAVENET.items()},
     "decoder.cond": "cond_channels",
     "decoder.speaker": "speaker_dim",
     "decoder.outline": "acoustic.channels",
@@ -67,13 +67,13 @@ def upgrade_config(tree: dict[str, Any]) -> dict[str, Any]:
     """
     upgraded: dict[str, Any] = {}
     for section, values in tree.items():
-        place = upgraded.setdefault(section, {})
+        upgraded_section = upgraded.setdefault(section, {})
         for key, value in _leaves(values):
             *path, last = KEYS[section].get(key, key).split(".")
-            below = place
+            node = upgraded_section
             for part in path:
-                below = below.setdefault(part, {})
-            below[last] = _STAGES.get(value, value) if last == "stage" else value
+                node = node.setdefault(part, {})
+            node[last] = _STAGES.get(value, value) if last == "stage" else value
     return upgraded
 
 
@@ -81,8 +81,8 @@ def upgrade_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights of a run, with the names of format 2."""
     upgraded = {}
     for name, tensor in tensors.items():
-        for old, new in TENSORS.items():
-            name = re.sub(old, new, name)
+        for pattern, replacement in TENSORS.items():
+            name = re.sub(pattern, replacement, name)
         upgraded[name] = tensor
     return upgraded
 

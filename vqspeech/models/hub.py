@@ -54,9 +54,9 @@ def resolve_prior(prior: str | Path | None, model: str | Path) -> Path:
     if prior:
         return resolve(prior)
     folder = resolve(model)
-    for beside in (folder / PRIOR, folder.with_name(f"{folder.name}-prior")):
-        if (beside / WEIGHTS).is_file():
-            return beside
+    for candidate in (folder / PRIOR, folder.with_name(f"{folder.name}-prior")):
+        if (candidate / WEIGHTS).is_file():
+            return candidate
     raise InputError(
         f"{model}: no prior lies beside it; name one with --prior, or train one (egs/vctk/conf/prior.yaml)"
     )
@@ -86,9 +86,9 @@ def _fetched(repository: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    wanted = [*FILES, *(f"{part}/{file}" for part in (PRIOR, VOCODER) for file in FILES)]
+    patterns = [*FILES, *(f"{part}/{file}" for part in (PRIOR, VOCODER) for file in FILES)]
     try:
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=wanted))
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=patterns))
     except LocalEntryNotFoundError:
         raise InputError(
             f"hf:{repository}: is not in the cache, and the network cannot be reached; "

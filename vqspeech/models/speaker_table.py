@@ -66,8 +66,10 @@ def write(folder: Path, table: list[SpeakerInfo]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow(SpeakerInfo._fields)
-    for one in table:
-        writer.writerow([one.name, f"{one.seconds:.1f}", f"{one.level_db:.1f}", one.sex, one.accent])
+    for speaker in table:
+        writer.writerow(
+            [speaker.name, f"{speaker.seconds:.1f}", f"{speaker.level_db:.1f}", speaker.sex, speaker.accent]
+        )
     with atomic_path(folder / TABLE) as part:
         part.write_text(text.getvalue(), encoding="utf-8")
 
@@ -78,7 +80,7 @@ def check_name(name: str) -> None:
     Raises:
         InputError: it may not.
     """
-    letters = all(unicodedata.category(one)[0] in "LMN" or one in "-_." for one in name)
+    letters = all(unicodedata.category(character)[0] in "LMN" or character in "-_." for character in name)
     if not (0 < len(name) <= LONGEST and letters and name[0] not in ".-"):
         raise InputError(
             f"{name[:LONGEST]!r} cannot name a voice; take up to {LONGEST} letters, digits, '-', '_' and '.', "
@@ -93,41 +95,43 @@ def enrolled(user_data_dir: Path, model: str, shapes: Shapes) -> tuple[list[Enro
         model: its digest.
         shapes: of a speaker's embedding and adaptation.
     """
-    known, strange = [], []
+    speakers, strange = [], []
     for path in sorted((user_data_dir / FOLDER).glob(f"*{SUFFIX}")):
         try:
             with safe_open(path, "np") as file:
-                about = file.metadata() or {}
+                metadata = file.metadata() or {}
                 parts = [file.get_tensor(name) for name in ("embedding", "adaptation")]
-            fits = about["format"] == FORMAT and about["model"] == model
+            fits = metadata["format"] == FORMAT and metadata["model"] == model
             fits &= tuple(part.shape for part in parts) == shapes
             if not fits or not all(part.dtype == np.float32 and np.isfinite(part).all() for part in parts):
                 raise ValueError("another model's")
-            known.append(EnrolledSpeaker(_speaker_info({**about, "name": path.name.removesuffix(SUFFIX)}), *parts))
+            speakers.append(
+                EnrolledSpeaker(_speaker_info({**metadata, "name": path.name.removesuffix(SUFFIX)}), *parts)
+            )
         except (SafetensorError, OSError, KeyError, ValueError):
             strange.append(path.name)
-    return known, strange
+    return speakers, strange
 
 
-def save(user_data_dir: Path, model: str, one: EnrolledSpeaker) -> Path:
+def save(user_data_dir: Path, model: str, speaker: EnrolledSpeaker) -> Path:
     """Writes an enrolled voice; it is there whole or not at all.
 
     Raises:
         InputError: it cannot be written.
     """
-    path = user_data_dir / FOLDER / f"{one.voice.name}{SUFFIX}"
+    path = user_data_dir / FOLDER / f"{speaker.voice.name}{SUFFIX}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
             f"{path.parent}: cannot be made ({error.strerror}); set XDG_DATA_HOME to a folder of yours"
         ) from None
-    about = {"format": FORMAT, "model": model, "seconds": f"{one.voice.seconds:.2f}"}
-    about |= {"level_db": f"{one.voice.level_db:.2f}", "sex": one.voice.sex, "accent": one.voice.accent}
+    metadata = {"format": FORMAT, "model": model, "seconds": f"{speaker.voice.seconds:.2f}"}
+    metadata |= {"level_db": f"{speaker.voice.level_db:.2f}", "sex": speaker.voice.sex, "accent": speaker.voice.accent}
     with atomic_path(path) as part:
-        parts = {"embedding": one.embedding, "adaptation": one.adaptation}
+        parts = {"embedding": speaker.embedding, "adaptation": speaker.adaptation}
         parts = {name: np.ascontiguousarray(numbers, np.float32) for name, numbers in parts.items()}
-        save_file(parts, part, metadata=about)
+        save_file(parts, part, metadata=metadata)
     return path
 
 
@@ -141,8 +145,8 @@ def delete(user_data_dir: Path, name: str) -> None:
     try:
         (user_data_dir / FOLDER / f"{name}{SUFFIX}").unlink()
     except OSError:
-        there = [path.name.removesuffix(SUFFIX) for path in sorted((user_data_dir / FOLDER).glob(f"*{SUFFIX}"))]
-        raise InputError(f"no voice {name!r} was enrolled; there are {', '.join(there) or 'none'}") from None
+        names = [path.name.removesuffix(SUFFIX) for path in sorted((user_data_dir / FOLDER).glob(f"*{SUFFIX}"))]
+        raise InputError(f"no voice {name!r} was enrolled; there are {', '.join(names) or 'none'}") from None
 
 
 def _speaker_info(row: dict[str, str]) -> SpeakerInfo:

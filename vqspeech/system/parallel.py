@@ -42,12 +42,12 @@ def parallel_map(work: Callable, items: Iterable, total: int, nj: int, progress:
             progress(number, total)
             yield result
         return
-    pool, rest = ProcessPoolExecutor(nj, mp_context=get_context("spawn")), iter(items)
+    pool, remaining = ProcessPoolExecutor(nj, mp_context=get_context("spawn")), iter(items)
     try:
-        ahead = deque(pool.submit(work, item) for item in islice(rest, AHEAD * nj))
+        ahead = deque(pool.submit(work, item) for item in islice(remaining, AHEAD * nj))
         for number in range(1, total + 1):
             result = ahead.popleft().result()
-            ahead.extend(pool.submit(work, item) for item in islice(rest, 1))
+            ahead.extend(pool.submit(work, item) for item in islice(remaining, 1))
             progress(number, total)
             yield result
     except BrokenProcessPool:

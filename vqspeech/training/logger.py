@@ -44,6 +44,6 @@ class RunLogger:
 
     def close(self) -> None:
         """Flushes and closes both."""
-        for one in (self._file, self._board):
-            if one is not None:
-                one.close()
+        for writer in (self._file, self._board):
+            if writer is not None:
+                writer.close()

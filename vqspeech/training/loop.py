@@ -72,12 +72,145 @@ def fit(
     Returns:
         The newest numbers, by name.
     """
-    hardware.keep_freed_memory()
-    low = hardware.in_bfloat16(settings.precision)
+    run = _Setup(learner, data, batch_of, settings, directory)
+    accelerator = run.accelerator
+    begin()
+    logger = RunLogger(directory, accelerator.is_main_process)
+    numbers: dict[str, float] = {}
+    counts: dict[str, Tensor] = {}
+    epoch = run.epoch
+    with hardware.GracefulInterrupt() as interruption:
+        for batch in run.loader if run.fraction < 1 else ():
+            loss = run.backward(batch)
+            for name, part in loss.parts.items():
+                if name.endswith("_counts"):
+                    counts[name] = counts.get(name, 0) + part
+            if not accelerator.sync_gradients:
+                continue
+            stop = run.finish_step(interruption.signal)
+            over = stop or run.fraction >= 1
+            if run.step % LOG_STEPS == 0 or over:
+                scalars = _scalars(accelerator, loss)
+                numbers |= scalars
+                logger.log_scalars(
+                    run.step, {**scalars, "gradient_norm": float(run.gradient_norm), "minutes": run.minutes}
+                )
+            if (run.step % settings.evaluate_every == 0 or over) and not stop:
+                usage = _usage(accelerator, counts)
+                result = (
+                    interruption.run_unless_signalled(lambda: evaluate(run.averaged.module))
+                    if accelerator.is_main_process
+                    else None
+                )
+                if result:
+                    numbers |= usage | result.numbers
+                    logger.log_scalars(run.step, usage | result.numbers)
+                    logger.log_audio(run.step, result.recordings, result.sample_rate)
+            if run.epoch != epoch:
+                epoch, counts = epoch + 1, {}
+            if run.step % settings.save_every == 0 or over:
+                if accelerator.is_main_process:
+                    run.save_state(directory)
+                    save(run.averaged.module)
+                accelerator.wait_for_everyone()
+            report(Progress(run.step, min(run.fraction, 1.0), numbers))
+            if over:
+                break
+    logger.close()
+    if interruption.signal:
+        raise InputError(
+            f"stopped after step {run.step}; it is kept in {directory}; the same command goes on from there"
+        )
+    return numbers
+
+
+class _Setup:
+    """Set-up of a training, and its position: `step` and `minutes`, resumed from the newest state of a directory.
+
+    `learner` is trained, `averaged` is the moving average of its weights, `loader` gives the batches that remain;
+    `gradient_norm` is that of the newest step, before clipping.
+    """
+
+    def __init__(
+        self, learner: nn.Module, data: Dataset, batch_of: Callable[[list], Any], settings: config.Training,
+        directory: Path,
+    ) -> None:  # fmt: skip
+        hardware.keep_freed_memory()
+        self._settings, self._epoch_length = settings, len(data)  # type: ignore[arg-type]
+        bfloat16 = hardware.in_bfloat16(settings.precision)
+        self.accelerator = _accelerator(settings, bfloat16)
+        self.learner = learner
+        self.averaged = AveragedModel(learner, multi_avg_fn=_moving_average(settings.ema_decay), use_buffers=True)
+        self._adam = (
+            Muon(learner, settings.learning_rate, settings.muon_lr_ratio, torch.bfloat16 if bfloat16 else torch.float32)
+            if settings.muon_lr_ratio
+            else torch.optim.Adam(learner.parameters(), settings.learning_rate, fused=True)
+        )
+        self.step, self.minutes = state.resume_(directory, learner, self.averaged, self._adam)
+        self._began = time.monotonic() - 60 * self.minutes
+        self.gradient_norm: Any = math.nan
+        loader = DataLoader(
+            data,
+            settings.batch_size // settings.grad_accum_steps,
+            sampler=range(self.step * settings.batch_size, settings.max_steps * settings.batch_size),  # type: ignore[arg-type]
+            collate_fn=batch_of,
+            num_workers=4 if torch.cuda.is_available() else 0,
+        )
+        objective = _Objective(learner)
+        self._objective, self._optimiser, self.loader = self.accelerator.prepare(
+            compile_training(objective) if settings.compile else objective, self._adam, loader
+        )
+        self.averaged.to(self.accelerator.device)
+        learner.train()
+
+    @property
+    def fraction(self) -> float:
+        """Fraction of the training that is over, 1 or more at its end."""
+        return _fraction(self._settings, self.step, self.minutes)
+
+    @property
+    def epoch(self) -> int:
+        """Epoch of the next step, from 0 on."""
+        return self.step * self._settings.batch_size // self._epoch_length
+
+    def backward(self, batch: Any) -> Loss:
+        """Gradients of a batch, or of its part of one; with the last part, the optimiser's step."""
+        for group in self._adam.param_groups:
+            group["lr"] = _learning_rate(self._settings, self.step, self.minutes)
+        with self.accelerator.accumulate(self._objective):
+            loss = self._objective(batch)
+            self.accelerator.backward(loss.total)
+            if self.accelerator.sync_gradients:
+                self.gradient_norm = self.accelerator.clip_grad_norm_(
+                    self.learner.parameters(), self._settings.max_grad_norm
+                )
+            self._optimiser.step()
+            self._optimiser.zero_grad()
+        return loss
+
+    def finish_step(self, signal: int) -> bool:
+        """Update the average, count the step, read the clock; whether any process was asked to stop."""
+        self.averaged.update_parameters(self.learner)
+        self.step += 1
+        self.minutes, stop = _agreed(self.accelerator, (time.monotonic() - self._began) / 60, signal)
+        return stop
+
+    def save_state(self, directory: Path) -> None:
+        """Write all that a resumed training needs."""
+        keep = self._settings.keep_checkpoints
+        state.save_state(directory, self.step, self.minutes, self.learner, self.averaged, self._adam, keep)
+
+
+def _accelerator(settings: config.Training, bfloat16: bool) -> Any:
+    """Accelerator of this process.
+
+    Raises:
+        InputError: a batch cannot be divided among processes and accumulated parts.
+    """
     AcceleratorState._reset_state()  # it would keep the precision of an earlier training in this process
-    accelerator: Any = Accelerator(
+    accelerator = Accelerator(
         cpu=not torch.cuda.is_available(),
-        mixed_precision="bf16" if low else "no",
+        mixed_precision="bf16" if bfloat16 else "no",
         gradient_accumulation_steps=settings.grad_accum_steps,
         dataloader_config=DataLoaderConfiguration(split_batches=True),
     )
@@ -86,83 +219,7 @@ def fit(
         raise InputError(
             f"training.batch_size {settings.batch_size} cannot be shared out; make it a multiple of {parts}"
         )
-    averaged = AveragedModel(learner, multi_avg_fn=_moving_average(settings.ema_decay), use_buffers=True)
-    adam = (
-        Muon(learner, settings.learning_rate, settings.muon_lr_ratio, torch.bfloat16 if low else torch.float32)
-        if settings.muon_lr_ratio
-        else torch.optim.Adam(learner.parameters(), settings.learning_rate, fused=True)
-    )
-    step, minutes = state.resume_(directory, learner, averaged, adam)
-    began = time.monotonic() - 60 * minutes
-    loader = DataLoader(
-        data,
-        settings.batch_size // settings.grad_accum_steps,
-        sampler=range(step * settings.batch_size, settings.max_steps * settings.batch_size),  # type: ignore[arg-type]
-        collate_fn=batch_of,
-        num_workers=4 if torch.cuda.is_available() else 0,
-    )
-    objective = _Objective(learner)
-    objective, optimiser, loader = accelerator.prepare(
-        compile_training(objective) if settings.compile else objective, adam, loader
-    )
-    averaged.to(accelerator.device)
-    learner.train()
-    begin()
-    logger = RunLogger(directory, accelerator.is_main_process)
-    numbers: dict[str, float] = {}
-    norm: Any = math.nan
-    epoch, counts = step * settings.batch_size // len(data), {}  # type: ignore[arg-type]
-    with hardware.GracefulInterrupt() as interruption:
-        for batch in loader if _fraction(settings, step, minutes) < 1 else ():
-            for group in adam.param_groups:
-                group["lr"] = _learning_rate(settings, step, minutes)
-            with accelerator.accumulate(objective):
-                loss = objective(batch)
-                accelerator.backward(loss.total)
-                if accelerator.sync_gradients:
-                    norm = accelerator.clip_grad_norm_(learner.parameters(), settings.max_grad_norm)
-                optimiser.step()
-                optimiser.zero_grad()
-            for name, part in loss.parts.items():
-                if name.endswith("_counts"):
-                    counts[name] = counts.get(name, 0) + part
-            if not accelerator.sync_gradients:
-                continue
-            averaged.update_parameters(learner)
-            step += 1
-            minutes, stop = _agreed(accelerator, (time.monotonic() - began) / 60, interruption.signal)
-            fraction = _fraction(settings, step, minutes)
-            over = stop or fraction >= 1
-            if step % LOG_STEPS == 0 or over:
-                scalars = {name: part for name, part in loss.parts.items() if not name.endswith("_counts")}
-                scalars = {name: float(accelerator.reduce(part.detach(), "mean")) for name, part in scalars.items()}
-                numbers |= scalars
-                logger.log_scalars(step, {**scalars, "gradient_norm": float(norm), "minutes": minutes})
-            if (step % settings.evaluate_every == 0 or over) and not stop:
-                used = _usage(accelerator, counts)
-                measured = (
-                    interruption.run_unless_signalled(lambda: evaluate(averaged.module))
-                    if accelerator.is_main_process
-                    else None
-                )
-                if measured:
-                    numbers |= used | measured.numbers
-                    logger.log_scalars(step, used | measured.numbers)
-                    logger.log_audio(step, measured.recordings, measured.sample_rate)
-            if step * settings.batch_size // len(data) != epoch:  # type: ignore[arg-type]
-                epoch, counts = epoch + 1, {}
-            if step % settings.save_every == 0 or over:
-                if accelerator.is_main_process:
-                    state.save_state(directory, step, minutes, learner, averaged, adam, settings.keep_checkpoints)
-                    save(averaged.module)
-                accelerator.wait_for_everyone()
-            report(Progress(step, min(fraction, 1.0), numbers))
-            if over:
-                break
-    logger.close()
-    if interruption.signal:
-        raise InputError(f"stopped after step {step}; it is kept in {directory}; the same command goes on from there")
-    return numbers
+    return accelerator
 
 
 class _Objective(nn.Module):
@@ -174,6 +231,12 @@ class _Objective(nn.Module):
 
     def forward(self, batch: Any) -> Loss:
         return self.learner.loss(batch)
+
+
+def _scalars(accelerator: Any, loss: Loss) -> dict[str, float]:
+    """Parts of a loss that are no histograms, averaged over the processes."""
+    parts = {name: part for name, part in loss.parts.items() if not name.endswith("_counts")}
+    return {name: float(accelerator.reduce(part.detach(), "mean")) for name, part in parts.items()}
 
 
 def _agreed(accelerator: Any, minutes: float, stop: int) -> tuple[float, bool]:
@@ -191,9 +254,9 @@ def _fraction(settings: config.Training, step: int, minutes: float) -> float:
 
 def _learning_rate(settings: config.Training, step: int, minutes: float) -> float:
     """A linear warm-up, then a cosine from learning_rate to final_learning_rate."""
-    done = step / settings.decay_steps if settings.decay_steps else _fraction(settings, step, minutes)
+    fraction = step / settings.decay_steps if settings.decay_steps else _fraction(settings, step, minutes)
     low, high = settings.final_learning_rate, settings.learning_rate
-    rate = low + (high - low) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+    rate = low + (high - low) * (1 + math.cos(math.pi * min(fraction, 1.0))) / 2
     return rate * min(1.0, (step + 1) / max(1, settings.warmup_steps))
 
 

@@ -31,23 +31,25 @@ class Muon(torch.optim.Adam):
     """
 
     def __init__(self, net: nn.Module, rate: float, ratio: float, dtype: torch.dtype = torch.float32) -> None:
-        nets = [one for one in net.modules() if isinstance(one, WaveNet | PixelCNN)]
-        layers = [one for part in nets for one in part.modules() if isinstance(one, nn.Conv1d | nn.Conv2d)]
+        nets = [module for module in net.modules() if isinstance(module, WaveNet | PixelCNN)]
+        layers = [layer for part in nets for layer in part.modules() if isinstance(layer, nn.Conv1d | nn.Conv2d)]
         self.matrices, self.ratio, self.dtype = [layer.weight for layer in layers], ratio, dtype
         super().__init__(net.parameters(), rate, fused=True)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
         """Moves all parameters that have a gradient; those of the matrices are used up."""
-        alike: dict[torch.Size, list[Tensor]] = defaultdict(list)
+        weights_by_shape: dict[torch.Size, list[Tensor]] = defaultdict(list)
         for weight in self.matrices:
             if weight.grad is not None:
-                alike[weight.shape].append(weight)
-        for weights in alike.values():
+                weights_by_shape[weight.shape].append(weight)
+        for weights in weights_by_shape.values():
             means = [self.state[weight].setdefault("mean", torch.zeros_like(weight)) for weight in weights]
             gradients: list[Tensor] = [weight.grad for weight in weights]  # type: ignore[misc]
             torch._foreach_lerp_(means, gradients, 1 - MOMENTUM)
-            ahead = torch.stack([mean.lerp(new, 1 - MOMENTUM) for mean, new in zip(means, gradients, strict=True)])
+            ahead = torch.stack(
+                [mean.lerp(gradient, 1 - MOMENTUM) for mean, gradient in zip(means, gradients, strict=True)]
+            )
             steps = orthogonal(ahead.flatten(2).to(self.dtype)).to(ahead.dtype).view_as(ahead)
             length = RMS * max(ahead[0].flatten(1).shape) ** 0.5
             rate = self.param_groups[0]["lr"] * self.ratio * length

@@ -25,10 +25,10 @@ def save_state(
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     states = directory / STATES
     states.mkdir(exist_ok=True)
-    about = {"format": FORMAT, "step": str(step), "minutes": repr(minutes), WEIGHTS: digest_of(tensors)}
-    write_tensors(states / f"{step:08d}.safetensors", tensors, about)
-    for old in states_of(directory)[:-keep]:
-        old.unlink(missing_ok=True)
+    metadata = {"format": FORMAT, "step": str(step), "minutes": repr(minutes), WEIGHTS: digest_of(tensors)}
+    write_tensors(states / f"{step:08d}.safetensors", tensors, metadata)
+    for path in states_of(directory)[:-keep]:
+        path.unlink(missing_ok=True)
 
 
 def resume_(directory: Path, learner: nn.Module, averaged: nn.Module, adam: Optimizer) -> tuple[int, float]:
@@ -40,13 +40,13 @@ def resume_(directory: Path, learner: nn.Module, averaged: nn.Module, adam: Opti
     states = states_of(directory)
     if not states:
         return 0, 0.0
-    tensors, about = read_tensors(states[-1])
-    if about.get(WEIGHTS) != digest_of(tensors):
+    tensors, metadata = read_tensors(states[-1])
+    if metadata.get(WEIGHTS) != digest_of(tensors):
         raise InputError(f"{states[-1]}: was changed after it was written; delete it to go on from the one before")
     parts: dict[str, dict[str, Tensor]] = {"learner": {}, "averaged": {}, "adam": {}}
     for name, tensor in tensors.items():
-        part, _, rest = name.partition(".")
-        parts.setdefault(part, {})[rest] = tensor
+        part, _, tensor_name = name.partition(".")
+        parts.setdefault(part, {})[tensor_name] = tensor
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in parts["adam"].items():
         index, _, moment = name.partition(".")
@@ -55,7 +55,7 @@ def resume_(directory: Path, learner: nn.Module, averaged: nn.Module, adam: Opti
         learner.load_state_dict(parts["learner"])
         averaged.load_state_dict(parts["averaged"])
         adam.load_state_dict({"state": moments, "param_groups": adam.state_dict()["param_groups"]})
-        return int(about["step"]), float(about["minutes"])
+        return int(metadata["step"]), float(metadata["minutes"])
     except (RuntimeError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(

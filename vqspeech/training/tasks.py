@@ -52,22 +52,25 @@ def train_vqvae(
     """
     if settings.training.stage == "wavenet" and not settings.training.init_from:
         raise InputError("a WaveNet alone needs codes that are learned; set training.init_from to a run that has them")
-    kept = 2 * settings.training.shuffle_shards
-    parts, held = [MulawShards(one, kept) for one in train], [MulawShards(one) for one in held_out]
+    cached_shards = 2 * settings.training.shuffle_shards
+    parts, held_out_parts = (
+        [MulawShards(path, cached_shards) for path in train],
+        [MulawShards(path) for path in held_out],
+    )
     speakers = sorted({speaker for part in parts for speaker in part.speakers})
-    for path, part in zip([*train, *held_out], parts + held, strict=True):
+    for path, part in zip([*train, *held_out], parts + held_out_parts, strict=True):
         part.check_sample_rate(settings.model.sample_rate)
         _check_speakers(path, part.speakers, speakers)
     model = drawn(lambda: VQVAE.from_config(settings.model, len(speakers)), settings.training.seed)
     if settings.training.init_from:
         _take_weights_(model, speakers, settings.training.init_from, checkpoint.load)
-    asked = any(settings.training.phone_weights)
-    if asked or (
+    uses_phones = any(settings.training.phone_weights)
+    if uses_phones or (
         settings.training.init_from and checkpoint.has_phone_labels(checkpoint.load(settings.training.init_from).config)
     ):
         training = settings.training.model_copy(update={"phone_labels": True})
         settings = settings.model_copy(update={"training": training})
-    posteriors = beside_packed(train, model.hop / model.sample_rate) if asked else []
+    posteriors = beside_packed(train, model.hop / model.sample_rate) if uses_phones else []
     crops = Crops(
         parts, speakers, settings.training.segment_length, settings.model.hop, settings.training.seed,
         settings.training.input_gain_drift_db, settings.training.input_noise, settings.training.speaker_balance,
@@ -84,7 +87,7 @@ def train_vqvae(
 
     def evaluate(learner: nn.Module) -> EvalResult:
         run = checkpoint.Run(copy.deepcopy(learned(learner)).cpu().eval(), settings, speakers, digest="")
-        return measure(run, held, settings.training.evaluate_s, settings.training.log_audio)
+        return measure(run, held_out_parts, settings.training.evaluate_s, settings.training.log_audio)
 
     distinct = list(dict(zip(train, parts, strict=True)).values())  # a part that is given twice counts once
     with prepared_run_dir(directory, settings, speakers, distinct) as begin:
@@ -102,23 +105,23 @@ def _fit_adaptations_(directory: Path, speakers: list[str], parts: Sequence[Mula
     model = checkpoint.load_trained(directory).model
     if model.adaptations is not None:  # a training that was over already
         return
-    model.adaptations, said = torch.zeros(len(speakers), *model.speaker_shapes[1]), _said(parts)
+    model.adaptations, speech = torch.zeros(len(speakers), *model.speaker_shapes[1]), _speech_by_speaker(parts)
     for row, name in enumerate(speakers):
-        recordings = [utterance_batch(mulaw.as_classes(part[at]), row, model.hop).classes for part, at in said[name]]
+        recordings = [utterance_batch(mulaw.as_classes(part[at]), row, model.hop).classes for part, at in speech[name]]
         model.adaptations[row] = model.adaptation(recordings, model.speaker.weight[row])
     checkpoint.save(directory, model)
 
 
-def _said(parts: Sequence[MulawShards]) -> dict[str, list[tuple[MulawShards, int]]]:
+def _speech_by_speaker(parts: Sequence[MulawShards]) -> dict[str, list[tuple[MulawShards, int]]]:
     """The first ADAPTATION_S of each speaker: parts and utterance numbers, by name."""
-    said: dict[str, list[tuple[MulawShards, int]]] = defaultdict(list)
+    speech: dict[str, list[tuple[MulawShards, int]]] = defaultdict(list)
     samples: dict[str, int] = defaultdict(int)
     for part in parts:
         for at, row in enumerate(part.rows):
             if samples[row.speaker] < ADAPTATION_S * part.sample_rate:
-                said[row.speaker].append((part, at))
+                speech[row.speaker].append((part, at))
             samples[row.speaker] += row.length
-    return said
+    return speech
 
 
 def known_speakers(parts: Sequence[MulawShards]) -> list[SpeakerInfo]:
@@ -128,8 +131,8 @@ def known_speakers(parts: Sequence[MulawShards]) -> list[SpeakerInfo]:
     for part in parts:
         for at, row in enumerate(part.rows):
             if seconds[row.speaker] < LEVEL_S:
-                heard = loudness.analyse_level([mulaw.as_wave(part[at])], part.sample_rate)
-                levels[row.speaker].append(heard.levels_db)
+                analysis = loudness.analyse_level([mulaw.as_wave(part[at])], part.sample_rate)
+                levels[row.speaker].append(analysis.levels_db)
             seconds[row.speaker] += row.length / part.sample_rate
     return [
         SpeakerInfo(name, seconds[name], loudness.speech_level_db(np.concatenate(levels[name])))
@@ -153,40 +156,40 @@ def train_prior(
         InputError: no codes, codes of several models or of another codebook size than the config's, or as
             `train_vqvae`.
     """
-    parts, held = [CodeShards(one) for one in train], [CodeShards(one) for one in held_out]
-    speakers, about = sorted({speaker for part in parts for speaker in part.speakers}), parts[0].about
-    for path, part in zip(train + held_out, parts + held, strict=True):
-        if part.about["model"] != about["model"]:
+    parts, held_out_parts = [CodeShards(path) for path in train], [CodeShards(path) for path in held_out]
+    speakers, metadata = sorted({speaker for part in parts for speaker in part.speakers}), parts[0].about
+    for path, part in zip(train + held_out, parts + held_out_parts, strict=True):
+        if part.about["model"] != metadata["model"]:
             raise InputError(
-                f"{path}: has codes of model {part.about['model'][:24]}, {train[0]} of {about['model'][:24]}; "
+                f"{path}: has codes of model {part.about['model'][:24]}, {train[0]} of {metadata['model'][:24]}; "
                 "tokenize both with one model"
             )
         _check_speakers(path, part.speakers, speakers)
-    sizes = {"model": about["model"], "codebook_size": about["codes"], "codebooks": about["codebooks"]}
-    for name, what in (("codebook_size", "codes in a codebook"), ("codebooks", "codebooks")):
-        if (wanted := getattr(settings.prior, name)) not in (None, sizes[name]):
+    sizes = {"model": metadata["model"], "codebook_size": metadata["codes"], "codebooks": metadata["codebooks"]}
+    for name, noun in (("codebook_size", "codes in a codebook"), ("codebooks", "codebooks")):
+        if (configured := getattr(settings.prior, name)) not in (None, sizes[name]):
             raise InputError(
-                f"{train[0]}: has {sizes[name]} {what}, the config wants {wanted}; set prior.{name}={sizes[name]}"
+                f"{train[0]}: has {sizes[name]} {noun}, the config wants {configured}; set prior.{name}={sizes[name]}"
             )
     settings = settings.model_copy(update={"prior": settings.prior.model_copy(update=sizes)})
     model = drawn(lambda: Prior(settings.prior, len(speakers)), settings.training.seed)
     if settings.training.init_from:
         _take_weights_(model, speakers, settings.training.init_from, checkpoint.load_prior)
-    known = [codes.astype(np.int64) for part in parts for codes in part]
-    columns = np.concatenate(known).T
+    train_codes = [codes.astype(np.int64) for part in parts for codes in part]
+    columns = np.concatenate(train_codes).T
     model.init_unigram_bias_(
-        torch.from_numpy(np.stack([np.bincount(column, minlength=about["codes"]) for column in columns]))
+        torch.from_numpy(np.stack([np.bincount(column, minlength=metadata["codes"]) for column in columns]))
     )
     crops = CodeCrops(
-        parts, speakers, settings.training.segment_length, settings.training.seed, about["codes"],
+        parts, speakers, settings.training.segment_length, settings.training.seed, metadata["codes"],
         settings.training.input_noise, settings.training.speaker_balance,
     )  # fmt: skip
-    places = spread(held, settings.training.evaluate_s * about["sample_rate"] / about["hop"])
-    simple = metrics.simple_bits(known, [part[at] for part, at in places], about["codes"])
+    places = spread(held_out_parts, settings.training.evaluate_s * metadata["sample_rate"] / metadata["hop"])
+    baselines = metrics.simple_bits(train_codes, [part[at] for part, at in places], metadata["codes"])
 
     def evaluate(learner: nn.Module) -> EvalResult:
         bits = measure_prior(copy.deepcopy(learner).cpu().eval(), places, speakers)  # type: ignore[arg-type]
-        return EvalResult(metrics.by_codebook("held_out_bits_per_code", bits) | simple, {}, 0)
+        return EvalResult(metrics.by_codebook("held_out_bits_per_code", bits) | baselines, {}, 0)
 
     with prepared_run_dir(directory, settings, speakers) as begin:
         return fit(
@@ -197,7 +200,7 @@ def train_prior(
 
 @contextmanager
 def prepared_run_dir(
-    directory: Path, settings: config.AnyConfig, speakers: list[str], spoken: Sequence[MulawShards] = ()
+    directory: Path, settings: config.AnyConfig, speakers: list[str], packed: Sequence[MulawShards] = ()
 ) -> Generator[Callable[[], None], None, None]:
     """Lock a run directory against other trainings; of several processes only the first one does.
 
@@ -206,8 +209,8 @@ def prepared_run_dir(
 
     def begin() -> None:
         checkpoint.init_run_dir(directory, settings, speakers)
-        if spoken and not (directory / speaker_table.TABLE).exists():
-            speaker_table.write(directory, known_speakers(spoken))
+        if packed and not (directory / speaker_table.TABLE).exists():
+            speaker_table.write(directory, known_speakers(packed))
 
     if os.environ.get("RANK", "0") != "0":
         yield lambda: None
@@ -217,9 +220,9 @@ def prepared_run_dir(
         yield begin
 
 
-def _check_speakers(path: str | Path, speakers: list[str], known: list[str]) -> None:
-    if strange := set(speakers) - set(known):
-        raise InputError(f"{path}: speaker {min(strange)} is not in the training data; hold out sentences instead")
+def _check_speakers(path: str | Path, speakers: list[str], train_speakers: list[str]) -> None:
+    if unknown := set(speakers) - set(train_speakers):
+        raise InputError(f"{path}: speaker {min(unknown)} is not in the training data; hold out sentences instead")
 
 
 def _take_weights_(
@@ -232,17 +235,18 @@ def _take_weights_(
     run = load(directory)
     weights, table = run.model.state_dict(), checkpoint.EMBEDDINGS
     weights.pop(checkpoint.ADAPTATIONS, None)
-    for name, own in model.state_dict().items():
+    for name, tensor in model.state_dict().items():
         if (name.startswith(NEW) or ".causal." in name) and name not in weights:
-            weights[name] = own
-        if name != table and (name not in weights or weights[name].shape != own.shape):
-            there = tuple(weights[name].shape) if name in weights else "none"
+            weights[name] = tensor
+        if name != table and (name not in weights or weights[name].shape != tensor.shape):
+            shape = tuple(weights[name].shape) if name in weights else "none"
             raise InputError(
-                f"{directory}: {name} is {there}, in this config {tuple(own.shape)}; begin with a run of the same sizes"
+                f"{directory}: {name} is {shape}, in this config {tuple(tensor.shape)}; "
+                "begin with a run of the same sizes"
             )
     embeddings = weights[table]
     if embeddings.shape[1:] != model.state_dict()[table].shape[1:]:
         raise InputError(f"{directory}: a voice has {embeddings.shape[1]} numbers; set the config's speaker to that")
-    known = {name: embeddings[row] for row, name in enumerate(run.speakers)}
-    weights[table] = torch.stack([known.get(name, embeddings.mean(dim=0)) for name in speakers])
+    embedding_by_name = {name: embeddings[row] for row, name in enumerate(run.speakers)}
+    weights[table] = torch.stack([embedding_by_name.get(name, embeddings.mean(dim=0)) for name in speakers])
     model.load_state_dict(weights)

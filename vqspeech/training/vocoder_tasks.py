@@ -42,18 +42,18 @@ def train_vocoder(
         InputError: no packed speech, another sample rate than the config's, an acoustic model that does not fit, or a
             run directory that holds something else.
     """
-    parts, held = [MulawShards(path) for path in train], [MulawShards(one) for one in held_out]
-    for part in parts + held:
+    parts, held_out_parts = [MulawShards(path) for path in train], [MulawShards(path) for path in held_out]
+    for part in parts + held_out_parts:
         part.check_sample_rate(settings.vocoder.sample_rate)
     speakers = sorted({speaker for part in parts for speaker in part.speakers})
     model = drawn(lambda: WaveNetVocoder(settings.vocoder), settings.training.seed)
     places = spread(list(dict(zip(train, parts, strict=True)).values()), GAINS_S * settings.vocoder.sample_rate)
-    model.measure_gains_([torch.from_numpy(_whole_frames(part[at], model.step)) for part, at in places])
+    model.measure_gains_([torch.from_numpy(_whole_frames(part[index], model.step)) for part, index in places])
     if settings.training.init_from:
-        begun = checkpoint.load_vocoder(settings.training.init_from)
-        if begun.config.vocoder != settings.vocoder:
+        initial = checkpoint.load_vocoder(settings.training.init_from)
+        if initial.config.vocoder != settings.vocoder:
             raise InputError(f"{settings.training.init_from}: is a vocoder of other sizes; begin with one of the same")
-        model.load_state_dict(begun.model.state_dict())
+        model.load_state_dict(initial.model.state_dict())
     predicted = _predicted(settings, parts, model.step) if settings.training.predicted_features else []
     training = settings.training
     crops = WaveCrops(
@@ -64,7 +64,7 @@ def train_vocoder(
 
     def evaluate(learner: nn.Module) -> EvalResult:
         vocoder: Any = copy.deepcopy(learner).cpu().eval()
-        bits = measure_vocoder(vocoder, spread(held, settings.training.evaluate_s * model.sample_rate))
+        bits = measure_vocoder(vocoder, spread(held_out_parts, settings.training.evaluate_s * model.sample_rate))
         return EvalResult({"held_out_bits_per_sample": bits}, {}, 0)
 
     with prepared_run_dir(directory, settings, []) as begin:
@@ -86,34 +86,34 @@ def _predicted(
     if not settings.training.acoustic_model:
         raise InputError("training.predicted_features needs an acoustic model; set training.acoustic_model to its run")
     run = checkpoint.load(settings.training.acoustic_model)
-    model, known = run.model, {name: row for row, name in enumerate(run.speakers)}
+    model, row_of_speaker = run.model, {name: row for row, name in enumerate(run.speakers)}
     if not model.acoustic_model or model.acoustic_model.mel.hop_length != step or settings.vocoder.n_mels != N_MELS:
         raise InputError(
             f"{settings.training.acoustic_model}: predicts no {settings.vocoder.n_mels} mels every {step} samples; "
             "give a model that does"
         )
-    found: dict[int, list[NDArray[np.float16]]] = {}
+    features: dict[int, list[NDArray[np.float16]]] = {}
     for part in parts:
-        if strange := set(part.speakers) - set(known):
-            raise InputError(f"{settings.training.acoustic_model}: does not know the speaker {min(strange)}")
-        if id(part) in found:
+        if unknown := set(part.speakers) - set(row_of_speaker):
+            raise InputError(f"{settings.training.acoustic_model}: does not know the speaker {min(unknown)}")
+        if id(part) in features:
             continue
         rows = []
-        for at, row in enumerate(part.rows):
-            batch = utterance_batch(mulaw.as_classes(part[at]), known[row.speaker], model.hop)
+        for index, row in enumerate(part.rows):
+            batch = utterance_batch(mulaw.as_classes(part[index]), row_of_speaker[row.speaker], model.hop)
             latents = model.quantizer.decode(model.encode(batch.classes))
             log_mel, f0 = predicted_features(model, latents, batch.speakers, model.hop // step)
             rows.append(torch.cat([log_mel[0].t(), f0[0, :, None]], dim=1).numpy().astype(np.float16))
-        found[id(part)] = rows
-    return [found[id(part)] for part in parts]
+        features[id(part)] = rows
+    return [features[id(part)] for part in parts]
 
 
 @torch.inference_mode()
 def measure_vocoder(vocoder: WaveNetVocoder, places: list[tuple[MulawShards, int]]) -> float:
     """Bits per sample of some utterances, each a packed folder and the place in it; whole, in float32."""
     bits, samples = 0.0, 0
-    for part, at in places:
-        wave = torch.from_numpy(_whole_frames(part[at], vocoder.step))
+    for part, index in places:
+        wave = torch.from_numpy(_whole_frames(part[index], vocoder.step))
         batch = WaveBatch(wave, torch.zeros(wave.shape, dtype=torch.int8), torch.zeros(1, dtype=torch.long))
         bits += float(vocoder.loss(batch).parts["bits_per_sample"]) * wave.shape[1]
         samples += wave.shape[1]

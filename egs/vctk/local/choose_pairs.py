@@ -15,10 +15,10 @@ def main(directory: str, table: str, count: str) -> None:
     """Prints the pairs."""
     utterances, speakers = corpus.read(directory), Path(table).read_text(encoding="utf-8").split()
     number = min(int(count), len(utterances))
-    for place in range(number):
-        one = utterances[place * len(utterances) // number]
-        others = [speaker for speaker in speakers if speaker != one.speaker] or speakers
-        print(one.path, others[(2 * place + 1) * len(others) // (2 * number)], sep="\t")
+    for index in range(number):
+        utt = utterances[index * len(utterances) // number]
+        candidates = [speaker for speaker in speakers if speaker != utt.speaker] or speakers
+        print(utt.path, candidates[(2 * index + 1) * len(candidates) // (2 * number)], sep="\t")
 
 
 if __name__ == "__main__":

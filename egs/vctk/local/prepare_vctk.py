@@ -36,19 +36,19 @@ def find(vctk: Path, microphone: str = "mic2") -> tuple[list[corpus.Utterance], 
         raise InputError(f"{vctk}: holds neither {LAYOUTS[0]}/ (0.92) nor {LAYOUTS[1]}/ (0.80); give VCTK's folder")
     root = roots[0]
     recordings = next(root / layout for layout in LAYOUTS if (root / layout).is_dir())
-    found: dict[str, tuple[str, Path]] = {}
+    recording_by_key: dict[str, tuple[str, Path]] = {}
     left_out: Counter = Counter()
     for path in sorted(recordings.glob("*/*")):
         match = NAME.fullmatch(path.name)
         if match is None or match["speaker"] != path.parent.name:
             left_out["no recording by its name"] += 1
             continue
-        if match["key"] in found:
+        if match["key"] in recording_by_key:
             left_out["the other microphone"] += 1
-        if match["key"] not in found or match["mic"] == microphone:
-            found[match["key"]] = match["speaker"], path
+        if match["key"] not in recording_by_key or match["mic"] == microphone:
+            recording_by_key[match["key"]] = match["speaker"], path
     utterances = []
-    for key, (speaker, path) in found.items():
+    for key, (speaker, path) in recording_by_key.items():
         text = _text(root / "txt" / speaker / f"{key}.txt")
         left_out["without text (kept)"] += text is None
         utterances.append(corpus.Utterance(key, speaker, str(path), text=text))
@@ -74,7 +74,7 @@ def main(
         raise InputError(f"--mic {mic} is unknown; choose mic1 or mic2")
     utterances, left_out = find(vctk, mic)
     corpus.write(out, utterances)
-    typer.echo(f"{out}: {len(utterances)} utterances of {len({one.speaker for one in utterances})} speakers")
+    typer.echo(f"{out}: {len(utterances)} utterances of {len({utt.speaker for utt in utterances})} speakers")
     for reason, count in sorted(left_out.items()):
         typer.echo(f"  {count} files: {reason}")
 

@@ -10,9 +10,10 @@ def main(run: str, converted: str, prior: str) -> None:
     """Prints the newest of each number, and the recordings."""
     newest = newest_of(run)
     vocoder = f"{run}/vocoder"
-    spoken = newest_of(vocoder) if Path(vocoder).exists() else newest
-    if "held_out_bits_per_sample" in spoken:
-        print(f"  {spoken['held_out_bits_per_sample']:.3f} bits per sample by the WaveNet (8 is knowing nothing)")
+    vocoder_numbers = newest_of(vocoder) if Path(vocoder).exists() else newest
+    if "held_out_bits_per_sample" in vocoder_numbers:
+        bits = vocoder_numbers["held_out_bits_per_sample"]
+        print(f"  {bits:.3f} bits per sample by the WaveNet (8 is knowing nothing)")
     print(f"  {newest['held_out_codes_used']:.0f} codes in use, perplexity {newest['held_out_perplexity']:.0f}")
     if "held_out_contour" in newest:
         print(f"  {newest['held_out_contour']:.2f} is how closely the loudness of what it speaks follows (1: wholly)")
@@ -24,10 +25,10 @@ def main(run: str, converted: str, prior: str) -> None:
     print(f"as often as it follows the one before {bits['order_1']:.2f})")
     probed = Path(run) / "probe.json"
     if probed.exists():
-        found = json.loads(probed.read_text(encoding="utf-8"))["accuracy"]["edges cut"]
-        shares = {name: 100 * one["accuracy"] for name, one in found.items()}
+        accuracy = json.loads(probed.read_text(encoding="utf-8"))["accuracy"]["edges cut"]
+        shares = {name: 100 * score["accuracy"] for name, score in accuracy.items()}
         print(f"  {shares['codes']:.1f} % of phones told from one code; always the commonest ", end="")
-        print(f"{100 * found['codes']['majority']:.1f}, k-means of MFCC {shares['k-means of MFCC']:.1f}")
+        print(f"{100 * accuracy['codes']['majority']:.1f}, k-means of MFCC {shares['k-means of MFCC']:.1f}")
     print(f"The report, for a browser: {run}/report.html")
     print("Converted recordings:")
     for path in sorted(Path(converted).glob("*.wav")):

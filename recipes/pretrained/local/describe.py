@@ -16,11 +16,11 @@ def main(folder: str, table: str) -> None:
     """Fills in sex and accent."""
     with Path(table).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
-    known = []
-    for one in speaker_table.read(Path(folder)).values():
-        row = next((row for row in rows if fnmatchcase(one.name, row["name"])), {})
-        known.append(one._replace(sex=row.get("sex", ""), accent=row.get("accent", "")))
-    speaker_table.write(Path(folder), known)
+    described = []
+    for speaker in speaker_table.read(Path(folder)).values():
+        row = next((row for row in rows if fnmatchcase(speaker.name, row["name"])), {})
+        described.append(speaker._replace(sex=row.get("sex", ""), accent=row.get("accent", "")))
+    speaker_table.write(Path(folder), described)
 
 
 if __name__ == "__main__":

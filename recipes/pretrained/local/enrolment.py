@@ -25,40 +25,45 @@ ENROL_S, SOURCES, OTHERS = 30.0, 6, 4
 def main(name: str, unseen: str, voices: str, sources: str, speakers: list[str]) -> None:
     """Prints a row a speaker."""
     model = SpeechCodec(name)
-    known = {one: heard for one in model.speakers if (heard := _voice(corpus.read(voices), one)) is not None}
-    said_by = corpus.read(sources)
+    utterances = corpus.read(voices)
+    by_speaker = {speaker: _voice(utterances, speaker) for speaker in model.speakers}
+    embeddings = [embedding for embedding in by_speaker.values() if embedding is not None]
+    source_utterances = corpus.read(sources)
     print("| speaker | enrolled with | seconds | nearer to herself | cosine to herself | to the nearest other |")
     print("|---|---|---|---|---|---|")
     for speaker in speakers:
-        own = [one for one in corpus.read(unseen) if one.speaker == speaker]
-        lengths = np.cumsum([(one.end_s or 4.0) - one.start_s for one in own])
-        first = own[: int(np.searchsorted(lengths, ENROL_S)) + 1]
-        herself = _voice(own[len(first) :], speaker)
-        if herself is None:
+        recordings = [utt for utt in corpus.read(unseen) if utt.speaker == speaker]
+        lengths = np.cumsum([(utt.end_s or 4.0) - utt.start_s for utt in recordings])
+        first = recordings[: int(np.searchsorted(lengths, ENROL_S)) + 1]
+        target = _voice(recordings[len(first) :], speaker)
+        if target is None:
             sys.exit(f"enrolment.py: {speaker} has no more than {ENROL_S:g} s in {unseen}")
         began = time.monotonic()
-        speaker_enrolment.enrol(model, f"new-{speaker}", [Path(one.path) for one in first])
+        speaker_enrolment.enrol(model, f"new-{speaker}", [Path(utt.path) for utt in first])
         took = time.monotonic() - began
-        loaded, near = SpeechCodec(name), []
+        loaded, similarities = SpeechCodec(name), []
         with tempfile.TemporaryDirectory() as folder:
             for number in range(SOURCES):
-                source = said_by[number * len(said_by) // SOURCES]
+                source = source_utterances[number * len(source_utterances) // SOURCES]
                 path = Path(folder) / f"{number}.wav"
                 conversion.convert(loaded, source.path, f"new-{speaker}", path, SamplingConfig(0.9))
-                heard = objective.speaker_embedding(audio.read(path, objective.RATE))
-                near.append((float(heard @ herself), max(float(heard @ other) for other in known.values())))
+                converted = objective.speaker_embedding(audio.read(path, objective.RATE))
+                nearest = max(float(converted @ embedding) for embedding in embeddings)
+                similarities.append((float(converted @ target), nearest))
         speaker_enrolment.remove(loaded, f"new-{speaker}")
-        share = np.mean([one > other for one, other in near])
+        share = np.mean([to_target > to_nearest for to_target, to_nearest in similarities])
+        to_target, to_nearest = np.mean(similarities, axis=0)
         print(f"| {speaker} | {lengths[len(first) - 1]:.0f} s | {took:.0f} | {100 * share:.0f} % ", end="")
-        print(f"| {np.mean([one for one, _ in near]):.2f} | {np.mean([other for _, other in near]):.2f} |", flush=True)
+        print(f"| {to_target:.2f} | {to_nearest:.2f} |", flush=True)
 
 
 def _voice(utterances: list[corpus.Utterance], speaker: str) -> np.ndarray | None:
-    own = [one for one in utterances if one.speaker == speaker][:OTHERS]
-    if not own:
+    chosen = [utt for utt in utterances if utt.speaker == speaker][:OTHERS]
+    if not chosen:
         return None
-    heard = [objective.speaker_embedding(audio.read(one.path, objective.RATE, one.start_s, one.end_s)) for one in own]
-    return np.mean(heard, axis=0) / np.linalg.norm(np.mean(heard, axis=0))
+    waves = (audio.read(utt.path, objective.RATE, utt.start_s, utt.end_s) for utt in chosen)
+    mean = np.mean([objective.speaker_embedding(wave) for wave in waves], axis=0)
+    return mean / np.linalg.norm(mean)
 
 
 if __name__ == "__main__":

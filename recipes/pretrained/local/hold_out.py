@@ -12,10 +12,10 @@ def main(directory: str, names: str, out: str) -> None:
     """Writes the two directories."""
     unseen = set(Path(names).read_text(encoding="utf-8").split())
     utterances = corpus.read(directory)
-    if not unseen & {one.speaker for one in utterances}:
+    if not unseen & {utt.speaker for utt in utterances}:
         raise InputError(f"{names}: names no speaker of {directory}")
-    corpus.write(Path(out) / "train", [one for one in utterances if one.speaker not in unseen])
-    corpus.write(Path(out) / "unseen", [one for one in utterances if one.speaker in unseen])
+    corpus.write(Path(out) / "train", [utt for utt in utterances if utt.speaker not in unseen])
+    corpus.write(Path(out) / "unseen", [utt for utt in utterances if utt.speaker in unseen])
 
 
 if __name__ == "__main__":

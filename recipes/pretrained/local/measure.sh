@@ -31,5 +31,5 @@ for pairs in known unseen accented own; do
   measure $pairs > "$out/$pairs.log" 2>&1 &
   running+=($!)
 done
-for one in "${running[@]}"; do wait "$one"; done
+for pid in "${running[@]}"; do wait "$pid"; done
 python $here/table.py "$out" > "$out/table.md"

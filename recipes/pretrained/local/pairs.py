@@ -11,18 +11,18 @@ from itertools import cycle
 from vqspeech.data import corpus
 
 
-def main(own: bool, count: int, directories: list[str], speakers: list[str]) -> None:
+def main(own_voice: bool, count: int, directories: list[str], speakers: list[str]) -> None:
     """Prints rows of a source, a tab and a voice."""
     turn = cycle(speakers)
     for directory in directories:
-        utterances = [one for one in corpus.read(directory) if (one.end_s or 4.0) - one.start_s > 2.0]
-        utterances = [one for one in utterances if not own or one.speaker in speakers]
-        for place in range(min(count, len(utterances))):
-            one = utterances[place * len(utterances) // min(count, len(utterances))]
-            print(one.path, one.speaker if own else next(name for name in turn if name != one.speaker), sep="\t")
+        utterances = [utt for utt in corpus.read(directory) if (utt.end_s or 4.0) - utt.start_s > 2.0]
+        utterances = [utt for utt in utterances if not own_voice or utt.speaker in speakers]
+        for index in range(min(count, len(utterances))):
+            utt = utterances[index * len(utterances) // min(count, len(utterances))]
+            print(utt.path, utt.speaker if own_voice else next(name for name in turn if name != utt.speaker), sep="\t")
 
 
 if __name__ == "__main__":
-    arguments = [one for one in sys.argv[1:] if one != "--own"]
-    between = arguments.index("--")
-    main("--own" in sys.argv, int(arguments[0]), arguments[1:between], arguments[between + 1 :])
+    arguments = [argument for argument in sys.argv[1:] if argument != "--own"]
+    separator = arguments.index("--")
+    main("--own" in sys.argv, int(arguments[0]), arguments[1:separator], arguments[separator + 1 :])

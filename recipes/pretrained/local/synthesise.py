@@ -71,14 +71,14 @@ def main() -> None:
 def split_sentences(text: str) -> list[str]:
     """The sentences of WORDS words, without quotation marks, each once."""
     paragraphs = re.split(r"\n\s*\n", text)
-    found = {}
+    unique = {}
     for paragraph in paragraphs:
         flat = re.sub(r"[\"_“”*\[\]()]|--+", " ", " ".join(paragraph.split()))
         for sentence in re.split(r"(?<=[.!?])(?<!Mr\.)(?<!Mrs\.)(?<!Dr\.)(?<!St\.)\s+", " ".join(flat.split())):
             words = re.findall(r"[A-Za-z']+", sentence)
             if WORDS[0] <= len(words) <= WORDS[1] and not sentence.isupper() and sentence[-1] in ".!?":
-                found[sentence] = None
-    return list(found)
+                unique[sentence] = None
+    return list(unique)
 
 
 def load(model: Path, voices: Path, names: list[str]) -> Kokoro:
@@ -99,8 +99,8 @@ def speak(kokoro: Kokoro, name: str, sentence: str, rng: np.random.Generator) ->
     wave, rate = kokoro.create(sentence, name, speed=float(rng.uniform(*SPEED)), lang=language)
     wave = soxr.resample(wave.astype(np.float32).ravel(), rate, SAMPLE_RATE)
     wave *= 10 ** (rng.uniform(*PEAK_DB) / 20) / max(1e-3, float(np.abs(wave).max()))
-    before, after = (round(seconds * SAMPLE_RATE) for seconds in rng.uniform(*PAUSE_S, size=2))
-    return np.pad(wave, (before, after))
+    leading, trailing = (round(seconds * SAMPLE_RATE) for seconds in rng.uniform(*PAUSE_S, size=2))
+    return np.pad(wave, (leading, trailing))
 
 
 def write_tables(out: Path, rows: list[tuple[str, str, str, Path]]) -> None:

@@ -28,11 +28,11 @@ def main(out: Path) -> None:
     for name, title in SETS.items():
         rows: dict[str, list[str]] = {}
         sources = set()
-        for how, system in HOW.items():
-            found = json.loads((out / f"{name}-{how}/evaluation.json").read_text(encoding="utf-8"))
-            sources |= {row["source"] for row in found["rows"]}
-            for key, means in evaluate.summary(found).items():
-                mean = [f"{means[one][0]:.2f}" if one in means else "" for one in COLUMNS]
+        for run, system in HOW.items():
+            results = json.loads((out / f"{name}-{run}/evaluation.json").read_text(encoding="utf-8"))
+            sources |= {row["source"] for row in results["rows"]}
+            for key, means in evaluate.summary(results).items():
+                mean = [f"{means[measure][0]:.2f}" if measure in means else "" for measure in COLUMNS]
                 rows.setdefault(system if key == evaluate.CONVERSION else key, mean)
         parts.append(
             tables.Table([f"{len(sources)} recordings, {title}", *COLUMNS.values()], [[k, *v] for k, v in rows.items()])

@@ -34,33 +34,33 @@ FILES = [
 
 def read(data: bytes, conceal: bool) -> list[np.ndarray]:
     """The codes of a file's chunks, as `codec` reads them."""
-    reader, found = bitstream.Reader(conceal), []
+    reader, codes_read = bitstream.Reader(conceal), []
     for chunk in [*reader.push(data), *reader.finish()]:
         frames = min(1024, -(-(chunk.length or 0) // 64))
         if chunk.kind == bitstream.PACKED:
-            found.append(bitstream.unpack(chunk.payload, frames, ALPHABET))
+            codes_read.append(bitstream.unpack(chunk.payload, frames, ALPHABET))
         elif chunk.kind == bitstream.ADAPTIVE:
-            found.append(bitstream.decode(chunk.payload, frames, bitstream.AdaptiveModel(USAGE)))
-    return found
+            codes_read.append(bitstream.decode(chunk.payload, frames, bitstream.AdaptiveModel(USAGE)))
+    return codes_read
 
 
 def one_input(data: bytes) -> None:
     """Reads the bytes as they are, as the payload of a sound chunk, and as a change of a good file."""
     provider = atheris.FuzzedDataProvider(data)
     way, conceal = provider.ConsumeIntInRange(0, 3), provider.ConsumeBool()
-    known = FILES[way % 2]
+    original = FILES[way % 2]
     if way < 2:
-        at, rest = provider.ConsumeIntInRange(0, len(known)), provider.ConsumeBytes(64)
-        changed = known[:at] + rest + known[at + len(rest) :]
+        at, rest = provider.ConsumeIntInRange(0, len(original)), provider.ConsumeBytes(64)
+        changed = original[:at] + rest + original[at + len(rest) :]
     else:
         rest = provider.ConsumeBytes(4096)
         changed = rest if way == 2 else whole(bitstream.ADAPTIVE, rest[:2000])
     try:
-        found = read(changed, conceal)
+        codes_read = read(changed, conceal)
     except InputError:
         return
     if way < 2 and not conceal and changed[: len(HEADER)] == HEADER:
-        assert all(np.array_equal(codes, CODES) for codes in found), "another sound, unannounced"
+        assert all(np.array_equal(codes, CODES) for codes in codes_read), "another sound, unannounced"
 
 
 if __name__ == "__main__":
