@@ -16,7 +16,6 @@ from vqspeech.audio import chunks
 )
 def test_chunks_hold_every_item_once_with_all_the_context_there_is_as_soon_as_they_can(size, left, right, cuts, greedy):
     whole = np.arange(sum(cuts))
-<<<<<<< HEAD
     arrived, middles = 0, []
 
     def blocks():
@@ -37,14 +36,3 @@ def test_chunks_hold_every_item_once_with_all_the_context_there_is_as_soon_as_th
     assert all(len(middle) % size == 0 if greedy else len(middle) == size for middle in middles[:-1])
     assert not greedy or len(middles) <= len(cuts) + 1
     assert np.array_equal(np.concatenate([np.zeros(0), *middles]), whole)
-=======
-    middles = []
-    for piece, before, after in chunks.chunks_with_context(np.split(whole, np.cumsum(cuts)[:-1]), size, context):
-        middle = piece[before : len(piece) - after]
-        assert before == min(context, middle[0])
-        assert after == min(context, len(whole) - 1 - middle[-1])
-        assert np.array_equal(piece, np.arange(piece[0], piece[-1] + 1))
-        middles.append(middle)
-    assert all(len(middle) == size for middle in middles[:-1])
-    assert np.array_equal(np.concatenate(middles), whole)
->>>>>>> plain
