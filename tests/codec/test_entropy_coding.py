@@ -1,5 +1,6 @@
 """Entropy coding with a prior."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,8 @@ def test_a_file_coded_with_a_prior_says_the_same_and_wants_its_own(run, prior, s
     assert np.array_equal(output, np.concatenate([*vqs_files.decode_blocks(model, [plain])]))
     with pytest.raises(InputError, match="give it with --prior"):
         list(vqs_files.decode_blocks(model, [coded]))
+    shutil.copytree(prior, run / "prior")  # the model's own is found
+    assert np.array_equal(np.concatenate([*vqs_files.decode_blocks(model, [coded])]), output)
     another = PriorSampler(sampler.run._replace(digest="ab" * 32), model)
     with pytest.raises(InputError, match=f"prior {sampler.run.digest[:24]}, this one is abab"):
         list(vqs_files.decode_blocks(model, [coded], prior=another))

@@ -93,9 +93,7 @@ def decode(
     device: Device = "cpu",
     precision: Precision = None,
     threads: Threads = None,
-    prior: Annotated[
-        str, typer.Option("--prior", help="The prior with which a file was encoded.", metavar="PRIOR")
-    ] = "",
+    prior: PriorName = "",
     conceal: Annotated[
         bool, typer.Option("--conceal", help="Replace damaged chunks by silence instead of failing.")
     ] = False,

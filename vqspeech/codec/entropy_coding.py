@@ -12,6 +12,7 @@ from vqspeech.codec.bitstream import ADAPTIVE, PACKED, PRIOR, Chunk
 from vqspeech.errors import InputError, check_codebooks
 from vqspeech.inference.prior_sampler import PriorSampler
 from vqspeech.inference.speech_codec import SpeechCodec
+from vqspeech.models import hub
 
 DIGEST = 24
 """Hex digits of a model's digest that a file carries."""
@@ -93,6 +94,16 @@ class ChunkCoder(NamedTuple):
 
     def _adaptive(self, codebook: int) -> bitstream.AdaptiveModel:
         return bitstream.AdaptiveModel(code_frequencies(self.model, codebook))
+
+
+def own_prior(model: SpeechCodec) -> PriorSampler | None:
+    """The prior that lies beside a model's folder; None where there is none for its codes."""
+    if not model.run.folder:
+        return None
+    try:
+        return PriorSampler(hub.resolve_prior("", model.run.folder), model)
+    except InputError:
+        return None
 
 
 def code_frequencies(model: SpeechCodec, codebook: int = 0) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vqspeech import audio
 from vqspeech.codec import bitstream
 from vqspeech.codec.bitstream import Chunk, Header
-from vqspeech.codec.entropy_coding import DIGEST, ChunkCoder, check_coding
+from vqspeech.codec.entropy_coding import DIGEST, ChunkCoder, check_coding, own_prior
 from vqspeech.codec.thinning import thin
 from vqspeech.errors import InputError, check_codebooks
 from vqspeech.inference.nearest_speaker import lift_db, nearest
@@ -266,6 +266,8 @@ class _Decoding:
                 if has_first and chunks[0].kind != bitstream.PRIOR:
                     self._poorer += codebooks - len(chunks)
                 expected = number + 1
+                if self._prior is None and chunks[0].kind == bitstream.PRIOR:
+                    self._prior = own_prior(self._model)
                 yield ChunkCoder(self._model, self._check().speaker, self._prior).read(chunks, codebooks)
         except InputError as fault:  # what came before it is still spoken
             self.fault = fault
