@@ -1,6 +1,7 @@
 """Fixtures of several files."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -53,3 +54,58 @@ def demo_service(run):
 def wav(tmp_path, speech) -> Path:
     audio.write(tmp_path / "my recording.wav", speech(2.0), 16000)
     return tmp_path / "my recording.wav"
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+WAIT_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def address(run):
+    """The page, served."""
+    from vqspeech.demo import page
+
+    demo_service = DemoService([str(run)], Limits(recording_s=20.0, file_bytes=1_500_000))
+    blocks, address = page.serve(demo_service, wait=False)
+    yield address
+    blocks.close()
+    demo_service.upload_folder.close()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """Chromium, whose microphone hears a recording."""
+    if not CHROMIUM:
+        pytest.skip("no Chromium to click through the page: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    heard = tmp_path_factory.mktemp("microphone") / "microphone.wav"
+    audio.write(heard, 0.3 * np.sin(np.arange(48000 * 3) / 20), 48000)
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[*options, f"--use-file-for-fake-audio-capture={heard}"]
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    """The page in a window of its own, which notes what is fetched from elsewhere and what goes wrong in it."""
+    context = browser.new_context(viewport={"width": 1200, "height": 900}, permissions=["microphone"])
+    opened = context.new_page()
+    opened.set_default_timeout(WAIT_MS)
+    strange, faults = [], []
+    opened.on("request", lambda request: strange.append(request.url) if _elsewhere(request.url, address) else None)
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.goto(address)
+    opened.get_by_role("button", name="Convert", exact=True).wait_for()
+    yield opened
+    context.close()
+    assert not strange
+    assert not faults
+
+
+def _elsewhere(url: str, address: str) -> bool:
+    return url.startswith(("http", "ws")) and url.split("/")[2] != address.split("/")[2]

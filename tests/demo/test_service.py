@@ -138,3 +138,9 @@ def test_the_model_that_ships_has_two_vocoders_and_one_or_two_codebooks(wav):
 
 def test_a_model_without_an_acoustic_model_has_one_vocoder(demo_service):
     assert demo_service.vocoders() == [("WaveNet", "wavenet")]
+
+
+def test_the_first_voice_is_chosen_where_the_model_lacks_the_default_one(demo_service, monkeypatch):
+    assert demo_service.default_voice() == "alice"
+    monkeypatch.setattr("vqspeech.demo.service.DEFAULT_VOICE", "p226")
+    assert demo_service.default_voice() == "p226"

@@ -25,6 +25,8 @@ from vqspeech.shapes import Codes, Wave
 
 EXAMPLES = (2, 3)
 """Voices of the mini corpus whose recordings are offered to begin with."""
+DEFAULT_VOICE = "kokoro_af_heart"
+"""A voice of the shipped model that is nobody's."""
 LIVE_BLOCK_MS = 100.0
 """Blocks of a live conversion: a browser sends such ones, and longer ones are less work."""
 REPEATS = 8
@@ -77,6 +79,11 @@ class DemoService:
         """The voices of a model, each as what is shown and what it is called."""
         known = self.model(name).run.voices
         return [(_described(speaker, known.get(speaker)), speaker) for speaker in self.model(name).speakers]
+
+    def default_voice(self) -> str:
+        """The voice that is chosen to begin with: DEFAULT_VOICE, or the first one of a model without it."""
+        speakers = self.model().speakers
+        return DEFAULT_VOICE if DEFAULT_VOICE in speakers else speakers[0]
 
     def enrolled(self, name: str = "") -> list[str]:
         """The voices that were enrolled, and may be removed."""
