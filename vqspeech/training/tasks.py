@@ -33,8 +33,8 @@ LEVEL_S = 180.0
 """Speech of each speaker from which the level is measured."""
 ADAPTATION_S = 60.0
 """Speech of each speaker to which the adaptation is fitted."""
-NEW = "acoustic_model."
-"""Prefix of the tensors that a model may have and its `init_from` may lack."""
+NEW = ("acoustic_model.", "encoder.causal.", "quantizer.codebooks.")
+"""Prefixes of the tensors that a model may have and its `init_from` may lack."""
 
 
 def train_vqvae(
@@ -230,13 +230,14 @@ def _take_weights_(
 ) -> None:
     """Load the weights of a run into a model of the same sizes; new speakers begin as the mean of all.
 
-    An acoustic model that the run lacks keeps its initial weights; adaptations are fitted after training.
+    An acoustic model, causal blocks and upper codebooks that the run lacks keep their initial weights; adaptations are
+    fitted after training.
     """
     run = load(directory)
     weights, table = run.model.state_dict(), checkpoint.EMBEDDINGS
     weights.pop(checkpoint.ADAPTATIONS, None)
     for name, tensor in model.state_dict().items():
-        if (name.startswith(NEW) or ".causal." in name) and name not in weights:
+        if name.startswith(NEW) and name not in weights:
             weights[name] = tensor
         if name != table and (name not in weights or weights[name].shape != tensor.shape):
             shape = tuple(weights[name].shape) if name in weights else "none"
