@@ -127,3 +127,19 @@ def test_a_training_may_begin_with_the_weights_of_another_and_keeps_its_voices_b
         InputError, match=r"first: quantizer.codebooks.0.codebook is \(16, 4\), in this config \(8, 4\)"
     ):
         train(tiny.model_copy(update={"model": fewer}), packed, tmp_path / "third", init_from=str(tmp_path / "first"))
+
+
+def test_a_training_may_add_codebooks_to_those_of_another(tiny, packed, tmp_path):
+    train(tiny, packed, tmp_path / "first", max_steps=20)
+    more = tiny.model.quantizer.model_copy(update={"codebooks": 2})
+    settings = tiny.model_copy(update={"model": tiny.model.model_copy(update={"quantizer": more})})
+    train(settings, packed, tmp_path / "second", max_steps=20, init_from=str(tmp_path / "first"))
+    first, second = (checkpoint.load(tmp_path / name).model for name in ("first", "second"))
+    latents = second.latents(torch.randint(0, 256, (1, 1600), generator=torch.Generator().manual_seed(0))).detach()
+    errors = [
+        float((second.quantizer.decode(second.quantizer.encode(latents)[:, :, :books]) - latents).square().mean())
+        for books in (1, 2)
+    ]
+    assert errors[1] < errors[0]  # the second one, which began with residuals of the first batch, helps
+    assert torch.equal(second.quantizer.codebooks[1].cluster_size > 0, torch.ones(16, dtype=torch.bool))
+    assert first.quantizer.first.codebook.shape == second.quantizer.first.codebook.shape
