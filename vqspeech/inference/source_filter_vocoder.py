@@ -75,13 +75,13 @@ class SourceFilterVocoder:
             start = float(phase[0, -1]) if known else 0.0
             phase = torch.cat([phase, f0_to_phase(f0[:, known:], sample_rate, start)], dim=1)
             complete = max(known, f0.shape[1] - (self._edge if after else 0))
-            log_mel = _formant_postfilter(prediction.log_mel[:, first:last].reshape(1, -1, N_MELS))
+            log_mel = sharpen_formants(prediction.log_mel[:, first:last].reshape(1, -1, N_MELS))
             wave = synthesize(mel, log_mel, f0, phase, torch.from_numpy(noise).to(device)[None], sample_rate)
             yield wave[0, known:complete].clamp(-1, 1).cpu().numpy()
             phase, done = phase[:, :complete], window_start + complete
 
 
-def _formant_postfilter(log_mel: Tensor) -> Tensor:
+def sharpen_formants(log_mel: Tensor) -> Tensor:
     """Log-mel spectra with sharper formants: (batch, frames, bands) -> the same shape.
 
     Source: Chen and Gersho, Adaptive postfiltering for quality enhancement of coded speech (1995); here on log-mel.
