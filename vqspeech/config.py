@@ -81,6 +81,11 @@ class Augment(_Section):
     lookahead: float = Field(default=0.0, ge=0, le=1)
     """Share of the segments whose means look ahead for a random time, up to `cmn_window_s`; for live use."""
 
+    @property
+    def perturbs_features(self) -> bool:
+        """Whether features are perturbed, which needs random numbers of each segment."""
+        return any((self.vtlp, self.cepstral_noise, self.noise, self.lookahead))
+
 
 class Model(_Section):
     """VQ-VAE of speech."""
@@ -199,7 +204,7 @@ class Config(_Section):
                 f"training.decoder_segment_length {decoder_segment} is not a multiple of the hop {hop} "
                 f"up to the segment_length {segment}"
             )
-        perturbed = augment.vtlp or augment.cepstral_noise or augment.noise or augment.lookahead
+        perturbed = augment.perturbs_features
         if not features.n_mels and (features.n_mfcc or features.cmn_window_s or features.use_f0 or perturbed):
             raise ValueError(
                 "n_mfcc, cmn_window_s, use_f0, vtlp, cepstral_noise, noise, lookahead need mel spectra; "

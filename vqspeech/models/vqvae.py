@@ -299,13 +299,15 @@ class VQVAE(nn.Module):
 
     def _augmented_latents(self, batch: Batch, analysis: Analysis | None) -> Latents:
         """Latents of a batch whose features are perturbed."""
-        augment, extractor, draws = self.augment, self.feature_extractor, split_draws(batch.uniforms)
-        perturbation, lookahead_s = None, None
-        if extractor and augment.noise:
+        augment, extractor = self.augment, self.feature_extractor
+        if not extractor or not augment.perturbs_features:
+            return self.latents(batch.classes, analysis=analysis)
+        draws, perturbation, lookahead_s = split_draws(batch.uniforms), None, None
+        if augment.noise:
             analysis = analysis or extractor.analyse(mulaw.expand_tensor(batch.classes))
             analysis = analysis._replace(log_mel=add_noise(analysis.log_mel, draws.noise, augment.noise))
         if augment.vtlp or augment.cepstral_noise:
             perturbation = sample_perturbation(draws.perturbation, augment.vtlp, augment.cepstral_noise)
-        if extractor and augment.lookahead:
+        if augment.lookahead:
             lookahead_s = sample_lookahead(draws.lookahead, augment.lookahead, extractor.cmn_window_s)
         return self.latents(batch.classes, perturbation, analysis, lookahead_s)
