@@ -4,11 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from vqspeech import config
-from vqspeech.audio import mulaw
-from vqspeech.inference.speech_codec import SpeechCodec
-from vqspeech.models import checkpoint
-from vqspeech.models.vqvae import VQVAE
 from vqspeech.nn.f0 import estimate_f0
 from vqspeech.nn.features import (
     N_PERTURBED_CEPSTRA,
@@ -22,7 +17,6 @@ from vqspeech.nn.features import (
     split_draws,
 )
 from vqspeech.nn.mel import LogMel, sliding_cmn
-from vqspeech.nn.quantizer import data_dependent_init_
 
 
 def test_octaves_do_not_tell_who_speaks_higher():
@@ -74,38 +68,6 @@ def test_cepstra_and_pitch_are_heard_beside_each_other(speech):
     assert torch.equal(heard[:, 80] > 0, pitch > 0)
     few = FeatureExtractor(16000, 320, 80, 160, n_mfcc=12, cmn_window_s=1.0)(wave)
     assert torch.allclose(few, heard[:, :12], atol=1e-5)
-
-
-FEATURES = ({}, {"cmn_window_s": 0.1}, {"cmn_window_s": 0.1, "n_mfcc": 8, "use_f0": True})
-
-
-@pytest.fixture(params=FEATURES, ids=["spectra", "relative", "cepstra and pitch"])
-def hears_mel(tiny, tmp_path, speech, request):
-    """A run directory of an untrained model that hears spectra, as they are or relative to those around."""
-    tree = tiny.model_dump()
-    tree["model"]["encoder"] |= {"strides": (4,)}
-    tree["model"]["features"] = {"n_mels": 20, "hop_length": 16} | request.param
-    settings = config.from_tree(tree, "mel")
-    torch.manual_seed(0)
-    checkpoint.init_run_dir(tmp_path / "mel", settings, ["a"])
-    model = VQVAE.from_config(settings.model, 1)
-    said = model.latents(torch.from_numpy(mulaw.compress(speech(1.0)))[None])
-    data_dependent_init_(model.encoder.latents, said)  # as drawn, it says the same of all
-    checkpoint.save(tmp_path / "mel", model)
-    return tmp_path / "mel"
-
-
-@pytest.mark.parametrize("lookahead_s", [None, 0.0, 0.03])
-def test_codes_by_pieces_are_the_codes_of_the_whole(hears_mel, speech, lookahead_s):
-    model, wave = SpeechCodec(hears_mel), speech(1.0)
-    if lookahead_s and not model.net.feature_extractor.cmn_window_s:
-        pytest.skip("no means, no look-ahead")
-    assert model.hop == 64
-    (whole,) = model.encode_blocks([wave], lookahead_s=lookahead_s)
-    assert len(set(whole.flatten().tolist())) > 1
-    blocks = np.split(wave, [1, 100, 5000])
-    for frames in (1, 7, 16):
-        assert np.array_equal(np.concatenate([*model.encode_blocks(blocks, frames, lookahead_s)]), whole)
 
 
 def test_noise_fills_what_is_quiet_and_leaves_what_is_loud(speech):
