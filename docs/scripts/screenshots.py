@@ -26,7 +26,7 @@ def main() -> None:
         convert(page)
         page.screenshot(path=DOCS / "demo.png", full_page=True)
         tabs = []
-        for name in ("Voices", "Codec", "Sample", "Codebook"):
+        for name in ("Live", "Voices", "Codec", "Sample", "Codebook"):
             page.get_by_role("tab", name=name).click()
             page.wait_for_timeout(800)
             tabs.append(Image.open(io.BytesIO(page.screenshot(full_page=True))))
