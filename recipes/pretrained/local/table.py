@@ -29,7 +29,10 @@ def main(out: Path) -> None:
         rows: dict[str, list[str]] = {}
         sources = set()
         for run, system in HOW.items():
-            results = json.loads((out / f"{name}-{run}/evaluation.json").read_text(encoding="utf-8"))
+            path = out / f"{name}-{run}/evaluation.json"
+            if not path.exists():  # measuring was stopped
+                continue
+            results = json.loads(path.read_text(encoding="utf-8"))
             sources |= {row["source"] for row in results["rows"]}
             for key, means in evaluate.summary(results).items():
                 mean = [f"{means[measure][0]:.2f}" if measure in means else "" for measure in COLUMNS]
