@@ -123,11 +123,11 @@ def _convert_devices(converter, source: str | None, sink: str | None) -> None:
             with duplex:
                 meter = _Meter(f"latency {1000 * (session.latency_s + duplex.latency_s):.0f} ms")
                 typer.echo("live; Ctrl-C ends", err=True)
-                first, heard = False, time.monotonic()
+                first, last_input_s = False, time.monotonic()
                 try:
-                    while duplex.active and time.monotonic() - heard < LOST_S:
+                    while duplex.active and time.monotonic() - last_input_s < LOST_S:
                         if session.work(METER_S):
-                            heard = time.monotonic()
+                            last_input_s = time.monotonic()
                             meter(state(), session.last_input)
                 finally:
                     meter.end(state())

@@ -32,7 +32,7 @@ class LiveVoice:
     def __init__(self, converter: LiveConverter, lock: threading.Lock, limit_s: float) -> None:
         self._converter, self._lock, self._limit_s = converter, lock, limit_s
         self._resampler: Any = None
-        self._rate, self._heard_s = 0, 0.0
+        self._rate, self._input_s = 0, 0.0
         self._waves: queue.Queue[Wave | None] = queue.Queue()
 
     @property
@@ -48,8 +48,8 @@ class LiveVoice:
         """
         import soxr
 
-        self._heard_s += len(samples) / rate
-        if self._heard_s > self._limit_s:
+        self._input_s += len(samples) / rate
+        if self._input_s > self._limit_s:
             raise InputError(f"live conversion ends after {self._limit_s:.0f} s here; start it again")
         if self._resampler is None:
             self._rate = rate
@@ -61,7 +61,7 @@ class LiveVoice:
             self._waves.put(self._converter.push(wave.astype(np.float32)))
 
     def stop(self) -> None:
-        """Ends the conversion; what was heard is still given."""
+        """Ends the conversion; the rest is still given."""
         with self._lock:
             self._waves.put(self._converter.finish())
         self._waves.put(None)

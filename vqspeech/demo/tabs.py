@@ -47,11 +47,11 @@ def convert_tab(gr: Any, demo_service: DemoService, voice_list: Callable[..., An
     def convert(
         recording: str, voice: str, temperature: float, level: str, vocoder: str, progress: Any = gr.Progress()
     ):
-        said = demo_service.convert(
+        conversion = demo_service.convert(
             recording, voice, temperature, level, vocoder=vocoder, progress=_shown(progress, f"speaking as {voice}")
         )
-        buttons = [gr.DownloadButton(value=str(path), interactive=True) for path in (said.wav, said.vqs)]
-        return str(said.wav), said.about, *buttons, gr.Image(str(said.picture), visible=True)
+        buttons = [gr.DownloadButton(value=str(path), interactive=True) for path in (conversion.wav, conversion.vqs)]
+        return str(conversion.wav), conversion.about, *buttons, gr.Image(str(conversion.picture), visible=True)
 
     inputs, outputs = [recording, voice, temperature, level, vocoder], [result, about, wav, vqs, picture]
     _on(gr, go.click, convert, inputs, outputs, "convert")
@@ -76,9 +76,9 @@ def live_tab(gr: Any, demo_service: DemoService, voice_list: Callable[..., Any])
         live = demo_service.live(voice)
         return live, f"{voice}, {1000 * live.latency_s:.0f} ms behind you, and what the browser adds."
 
-    def listen(heard: tuple[int, Any] | None, live: Any) -> None:
-        if live and heard:
-            live.push(*heard)
+    def listen(chunk: tuple[int, Any] | None, live: Any) -> None:
+        if live and chunk:
+            live.push(*chunk)
 
     def speak(live: Any) -> Any:
         yield from live.chunks() if live else ()
@@ -107,7 +107,7 @@ def voices_tab(gr: Any, demo_service: DemoService) -> Enrolling:
         with gr.Column():
             voice = gr.Dropdown(demo_service.voices(), label="Listen to a voice", filterable=True)
             go = gr.Button("Play", interactive=example is not None)
-            heard = gr.Audio(label="The voice", interactive=False)
+            player = gr.Audio(label="The voice", interactive=False)
         with gr.Column(visible=demo_service.enrolment):
             recording = _recording(gr, "10 to 60 seconds of you speaking")
             name = gr.Textbox(label="Name of the new voice", max_lines=1, max_length=64)
@@ -121,14 +121,14 @@ def voices_tab(gr: Any, demo_service: DemoService) -> Enrolling:
 
     def enrol(recording: str, name: str, progress: Any = gr.Progress()) -> str:
         warnings = demo_service.enrol(recording, name, _shown(progress, f"learning {name}"))
-        said = [f"**{name}** can be chosen as a voice now.", *(f"The recording {one}." for one in warnings)]
-        return "\n\n".join(said)
+        lines = [f"**{name}** can be chosen as a voice now.", *(f"The recording {one}." for one in warnings)]
+        return "\n\n".join(lines)
 
     def forget(name: str) -> str:
         demo_service.remove(name or "")
         return f"{name} is gone."
 
-    _on(gr, go.click, preview_voice, [voice], [heard], "preview_voice")
+    _on(gr, go.click, preview_voice, [voice], [player], "preview_voice")
     added = _on(gr, add.click, enrol, [recording, name], [note], "enrol")
     removed = _on(gr, remove.click, forget, [removable], [note], "remove")
     return Enrolling([added.then, removed.then], removable)
@@ -153,7 +153,7 @@ def codec_tab(gr: Any, demo_service: DemoService, voice_list: Callable[..., Any]
             file = gr.File(label="A .vqs file", file_types=[".vqs"], height=150)
             voice = gr.Dropdown([("as stored", ""), *demo_service.voices()], value="", label="Say it in the voice")
             play = gr.Button("Play", variant="primary")
-            said = gr.Audio(label="What the codes say", interactive=False)
+            player = gr.Audio(label="What the codes say", interactive=False)
             about = gr.Markdown()
 
     def encode(recording: str, voice: str, rate: float = 1, codebooks: int | None = None) -> tuple[str, str]:
@@ -167,7 +167,7 @@ def codec_tab(gr: Any, demo_service: DemoService, voice_list: Callable[..., Any]
 
     made = _on(gr, small.click, encode, [recording, own, rate, codebooks], [vqs, size], "encode")
     made.success(lambda path: path, [vqs], [file], api_visibility="private")
-    _on(gr, play.click, decode, [file, voice], [said, about], "decode")
+    _on(gr, play.click, decode, [file, voice], [player, about], "decode")
 
 
 def sample_tab(gr: Any, demo_service: DemoService, voice_list: Callable[..., Any]) -> None:
@@ -180,7 +180,7 @@ def sample_tab(gr: Any, demo_service: DemoService, voice_list: Callable[..., Any
             temperature = gr.Slider(0.5, 1.2, 0.9, step=0.05, label="Temperature of the codes")
             prompt = _recording(gr, "A recording to go on from, if you like")
             go = gr.Button("Sample", variant="primary")
-        said = gr.Audio(label="The sample", interactive=False)
+        player = gr.Audio(label="The sample", interactive=False)
 
     def sample(voice: str, seconds: float, temperature: float, prompt: str | None, progress: Any = gr.Progress()):
         seed = int.from_bytes(os.urandom(4), "big")
@@ -188,7 +188,7 @@ def sample_tab(gr: Any, demo_service: DemoService, voice_list: Callable[..., Any
             demo_service.sample(voice, seconds, temperature, prompt, seed, progress=_shown(progress, "sampling"))
         )
 
-    _on(gr, go.click, sample, [voice, seconds, temperature, prompt], [said], "sample")
+    _on(gr, go.click, sample, [voice, seconds, temperature, prompt], [player], "sample")
 
 
 def codes_tab(gr: Any, demo_service: DemoService, probed: dict[str, list[int]], voice_list: Callable[..., Any]) -> None:
@@ -203,7 +203,7 @@ def codes_tab(gr: Any, demo_service: DemoService, probed: dict[str, list[int]], 
     with gr.Row():
         of_phone = gr.Button("Play the codes of this phone", interactive=bool(probed))
         of_code = gr.Button("Play this code, and see its phones")
-    said = gr.Audio(label="The codes", interactive=False)
+    player = gr.Audio(label="The codes", interactive=False)
     note = gr.Markdown()
 
     def play_phone(phone: str, voice: str) -> tuple[str, str]:
@@ -216,8 +216,8 @@ def codes_tab(gr: Any, demo_service: DemoService, probed: dict[str, list[int]], 
         table = "\n".join(["| phone | share |", "|---|---|", *rows])
         return str(path), table if rows else "This code did not occur when the model was probed."
 
-    _on(gr, of_phone.click, play_phone, [phone, voice], [said, note], "play_phone")
-    _on(gr, of_code.click, play_code, [code, voice], [said, note], "play_code")
+    _on(gr, of_phone.click, play_phone, [phone, voice], [player, note], "play_phone")
+    _on(gr, of_code.click, play_code, [code, voice], [player, note], "play_code")
 
 
 def _recording(gr: Any, label: str) -> Any:
