@@ -37,6 +37,7 @@ class Encoder(_Section):
     strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2)  # strides of the convolutions, first to last
     residual_blocks: int = Field(default=0, ge=0)  # residual blocks after the strided convolutions
     causal_blocks: int = Field(default=0, ge=0, le=8)  # causal residual blocks, see `nn.encoder.CausalBlocks`
+    dropout: float = Field(default=0.0, ge=0, lt=1)  # share of the activations that a block does without in training
 
 
 class Quantizer(_Section):
@@ -59,6 +60,7 @@ class Acoustic(_Section):
 
     channels: int = Field(default=0, ge=0)  # channels of the hidden layers; 0: no acoustic model
     causal_blocks: int = Field(default=0, ge=0, le=8)  # causal residual blocks, see `nn.encoder.CausalBlocks`
+    dropout: float = Field(default=0.0, ge=0, lt=1)  # share of the activations that a block does without in training
 
 
 class WaveNet(_Section):

@@ -34,26 +34,51 @@ def sizes(hop: int = HOP, **acoustic) -> config.Model:
     return config.Model.model_validate(tree)
 
 
-def test_an_outline_says_how_far_it_is_off():
+def test_losses_tell_how_far_a_prediction_is_off():
     acoustic_model, wave, voices = AcousticModel(RATE, HOP, 5, 4, 16), buzz(np.full(3200, 200.0)), torch.zeros(1, 4)
-    pitch, spectra = estimate_f0(wave, RATE, HOP), acoustic_model.mel(wave)
+    pitch = estimate_f0(wave, RATE, HOP)
+    torch.manual_seed(0)
+    spectra = torch.rand(1, 80, 20)  # nothing is under the floor
     right = acoustic_model(torch.zeros(1, 5, 10), voices)._replace(
         log_mel=spectra.transpose(1, 2).reshape(1, 10, -1), voicing_logits=torch.where(pitch > 0, 30.0, -30.0),
         log_f0=pitch.clamp_min(1).log(),
     )  # fmt: skip
-    names = ("mel_l1", "mel_slope_l1", "mfcc_l1", "log2_f0_l1", "vuv_bce")
-    assert all(acoustic_model.losses(right, voices, spectra, pitch)[name] < 1e-6 for name in names)
+
+    def losses(prediction):
+        return acoustic_model.losses(prediction, voices, spectra, pitch)
+
+    envelopes = ("envelope_l1", "envelope_movement_l1", "envelope_slope_l1")
+    assert all(losses(right)[name] < 1e-6 for name in ("mel_l1", *envelopes, "mfcc_l1", "log2_f0_l1", "vuv_bce"))
     assert torch.allclose(right.f0, pitch)
-    wrong = right._replace(
-        log_mel=right.log_mel + 0.5, voicing_logits=-right.voicing_logits, log_f0=right.log_f0 + np.log(2)
+    wrong = losses(
+        right._replace(
+            log_mel=right.log_mel + 0.5, voicing_logits=-right.voicing_logits, log_f0=right.log_f0 + np.log(2)
+        )
     )
-    acoustic_losses = acoustic_model.losses(wrong, voices, spectra, pitch)
-    assert acoustic_losses["mel_l1"] == pytest.approx(0.5, abs=1e-5)
-    assert acoustic_losses["mel_slope_l1"] < 1e-6  # as slopes go, no difference
-    steeper = right._replace(log_mel=right.log_mel + 0.1 * torch.arange(80.0).repeat(acoustic_model.parts))
-    assert acoustic_model.losses(steeper, voices, spectra, pitch)["mel_slope_l1"] == pytest.approx(0.4, abs=1e-4)
-    assert acoustic_losses["log2_f0_l1"] == pytest.approx(1, abs=1e-5)
-    assert acoustic_losses["vuv_bce"] == pytest.approx(30, abs=1e-3)
+    assert [wrong[name] for name in ("mel_l1", *envelopes)] == pytest.approx([0.25, 0.5, 0, 0], abs=1e-5)
+    assert wrong["log2_f0_l1"] == pytest.approx(1, abs=1e-5)
+    assert wrong["vuv_bce"] == pytest.approx(30, abs=1e-3)
+    band = torch.arange(80.0)
+    tilted = losses(right._replace(log_mel=right.log_mel + 0.2 * torch.cos(np.pi / 80 * (band + 0.5)).repeat(2)))
+    slopes = 0.2 * (torch.cos(np.pi / 80 * (band[4:] + 0.5)) - torch.cos(np.pi / 80 * (band[:-4] + 0.5)))
+    assert tilted["envelope_slope_l1"] == pytest.approx(2 * float(slopes.abs().mean()), rel=1e-3)
+    louder = losses(right._replace(log_mel=right.log_mel + 0.3 * (torch.arange(10) > 4)[None, :, None]))
+    assert louder["envelope_movement_l1"] > 0.2
+    assert louder["envelope_slope_l1"] < 1e-5
+    ripple = losses(right._replace(log_mel=right.log_mel + 0.2 * (-1) ** (torch.arange(160) % 80)))
+    assert ripple["mel_l1"] == pytest.approx(0.1, rel=1e-3)
+    assert ripple["envelope_l1"] < 0.01  # fine structure is not in it
+
+
+def test_what_is_too_faint_to_hear_is_not_compared():
+    acoustic_model, voices, pitch = AcousticModel(RATE, HOP, 5, 4, 16), torch.zeros(1, 4), torch.zeros(1, 10)
+    spectra = torch.full((1, 80, 20), -4.0)
+    spectra[:, :40] = 0.0
+    told = acoustic_model(torch.zeros(1, 5, 10), voices)._replace(log_mel=spectra.transpose(1, 2).reshape(1, 10, -1))
+    fainter = told._replace(log_mel=told.log_mel - 1.0 * (told.log_mel < -3))
+    assert acoustic_model.losses(fainter, voices, spectra, pitch)["mel_l1"] < 1e-6
+    louder = told._replace(log_mel=told.log_mel + 2.25 * (told.log_mel < -3))  # by 1 above the floor
+    assert acoustic_model.losses(louder, voices, spectra, pitch)["mel_l1"] == pytest.approx(0.25, rel=1e-3)
 
 
 def test_what_a_code_tells_alone_is_the_shape_of_its_own_frame_and_how_it_moves():

@@ -25,3 +25,11 @@ def test_causal_blocks_begin_as_nothing_and_see_the_past_alone():
     blocks(x)[0, :, 0, 30].sum().backward()
     heard = x.grad[0, :, 0].abs().sum(0).nonzero()[:, 0]
     assert (int(heard.min()), int(heard.max())) == (30 - blocks.context, 30)
+
+
+def test_dropout_perturbs_training_alone():
+    torch.manual_seed(0)
+    encoder, signal = Encoder(1, 8, (2,), 1, 3, causal_blocks=1, dropout=0.5), torch.randn(1, 1, 16)
+    assert not torch.equal(encoder(signal), encoder(signal))
+    assert torch.equal(encoder.eval()(signal), encoder(signal))
+    assert dict(encoder.state_dict()).keys() == Encoder(1, 8, (2,), 1, 3, causal_blocks=1).state_dict().keys()

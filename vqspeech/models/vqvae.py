@@ -92,6 +92,7 @@ class VQVAE(nn.Module):
         encoder = Encoder(
             extractor.bands if extractor else 1, config.encoder.channels, config.encoder.strides,
             config.encoder.residual_blocks, quantizer_config.codebook_dim, causal_blocks=config.encoder.causal_blocks,
+            dropout=config.encoder.dropout,
         )  # fmt: skip
         quantizer = ResidualQuantizer(
             quantizer_config.codebooks, quantizer_config.dropout, quantizer_config.codebook_size,
@@ -105,7 +106,7 @@ class VQVAE(nn.Module):
         if config.acoustic.channels:
             acoustic_model = AcousticModel(
                 config.sample_rate, config.hop, config.cond_channels, config.speaker_dim, config.acoustic.channels,
-                config.acoustic.causal_blocks,
+                config.acoustic.causal_blocks, config.acoustic.dropout,
             )  # fmt: skip
         wavenet = WaveNet(
             mulaw.CLASSES, mulaw.SILENCE, sizes.residual_channels, sizes.skip_channels, sizes.layers,

@@ -21,6 +21,14 @@ RESIDUAL_BLOCKS = 2
 """Non-causal residual blocks."""
 SLOPE_BANDS = 4
 """Bands between which the slope of a spectrum is measured."""
+FLOOR = 2.75
+"""Log10 of the amplitude below the loudest band of a recording (55 dB) under which spectra are not compared."""
+ENVELOPE_CEPSTRA, ENVELOPE_STEPS = 20, 3
+"""Cepstra of a spectral envelope, and steps that it is averaged over."""
+SLOW_STEPS = 31
+"""Steps whose mean is no movement of an envelope."""
+MEL_WEIGHT, MOVEMENT_WEIGHT, SLOPE_WEIGHT = 0.5, 3.0, 2.0
+"""Weights of the losses of whole spectra, of movements and of slopes; that of envelopes is 1."""
 N_MFCC = 13
 """Cepstra of the MFCC loss and of the context-free loss, from the zeroth on."""
 MFCC_WEIGHT = 0.3
@@ -88,16 +96,19 @@ class AcousticModel(nn.Module):
         speaker_dim: of the speaker embedding.
         channels: of the hidden layers.
         causal_blocks: see `nn.encoder.CausalBlocks`.
+        dropout: share of the activations that each block, and the last layer, does without in training.
 
     Source: F0 as a target of the codes is after Garbacea et al., Low Bit-Rate Speech Coding with VQ-VAE and a WaveNet
         Decoder (2019), section 3.3.
     """
 
     liftered: Tensor
+    envelope: Tensor
 
     def __init__(
-        self, sample_rate: int, hop: int, context: int, speaker_dim: int, channels: int, causal_blocks: int = 0
-    ) -> None:
+        self, sample_rate: int, hop: int, context: int, speaker_dim: int, channels: int, causal_blocks: int = 0,
+        dropout: float = 0.0,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.parts = next(n for n in range(max(1, round(hop / (STEP_S * sample_rate))), hop + 1) if hop % n == 0)
         self.mel = LogMel(sample_rate, N_MELS, hop // self.parts)
@@ -105,15 +116,21 @@ class AcousticModel(nn.Module):
         self.register_buffer(
             "liftered", (F.normalize(dct_basis(N_MELS, N_MFCC)) * weights[:, None]).t(), persistent=False
         )
+        smooth = F.normalize(dct_basis(N_MELS, ENVELOPE_CEPSTRA))
+        self.register_buffer("envelope", smooth.t() @ smooth, persistent=False)
         self.first = nn.Conv1d(context, channels, 3, padding=1)
         self.speaker = nn.Linear(speaker_dim, channels)
         self.blocks = nn.ModuleList(
             nn.Sequential(
-                nn.ReLU(), nn.Conv1d(channels, channels, 3, padding=1), nn.ReLU(), nn.Conv1d(channels, channels, 1)
+                nn.Sequential(nn.ReLU(), nn.Dropout(dropout)),
+                nn.Conv1d(channels, channels, 3, padding=1),
+                nn.ReLU(),
+                nn.Conv1d(channels, channels, 1),
             )
             for _ in range(RESIDUAL_BLOCKS)
         )
-        self.causal = CausalBlocks(channels, causal_blocks)
+        self.causal = CausalBlocks(channels, causal_blocks, dropout)
+        self.dropout = nn.Dropout(dropout)
         self.residual = nn.Conv1d(channels, self.parts * N_MELS + 2, 1)
         self.speaker_mean = nn.Linear(speaker_dim, 2 * N_MELS + 1)
         self.to_conditioning = nn.Conv1d(channels, context, 1)
@@ -135,7 +152,7 @@ class AcousticModel(nn.Module):
         x = self.first(context) + self.speaker(speakers)[:, :, None]
         for block in self.blocks:
             x = x + block(x)
-        x = F.relu(self.causal(x[:, :, None])[:, :, 0])
+        x = self.dropout(F.relu(self.causal(x[:, :, None])[:, :, 0]))
         residual, speaker_mean = self.residual(x).transpose(1, 2).float(), self.speaker_means(speakers)
         voicing_logits = residual[:, :, 0]
         voiced = torch.sigmoid(voicing_logits)[:, :, None]
@@ -205,9 +222,12 @@ class AcousticModel(nn.Module):
     def losses(self, prediction: AcousticPrediction, speakers: Tensor, log_mel: Signal, f0: F0) -> dict[str, Tensor]:
         """Losses of a prediction, by name.
 
-        `mel_l1`: mean absolute error of log10 amplitudes; `mel_slope_l1`: of spectral slopes, since formants tell words
-        apart and the level does not; `mfcc_l1`: of liftered cepstra, in which coarse and fine shapes count alike;
-        `log2_f0_l1`: in octaves; `vuv_bce`: of voicing; `speaker_mean_...`: of the speaker means alone.
+        Of log10 amplitudes, mean absolute errors: `mel_l1`, of spectra; `envelope_l1`, of their envelopes, from a few
+        cepstra and averaged over a few steps, since harmonics and the noise of an estimate are not in the codes;
+        `envelope_movement_l1`, the same without the mean of some 300 ms; `envelope_slope_l1`, of slopes from band to
+        band.  Movements and slopes tell words apart, and the level does not.  `mfcc_l1`: of liftered cepstra, in which
+        coarse and fine shapes count alike; `log2_f0_l1`: in octaves; `vuv_bce`: of voicing; `speaker_mean_...`: of the
+        speaker means alone.
 
         Args:
             prediction: from the codes of the recordings.
@@ -218,9 +238,14 @@ class AcousticModel(nn.Module):
         log_mel = self._by_part(log_mel)
         voiced, log_f0, speaker_mean = (f0 > 0).float(), f0.clamp_min(1).log(), self.speaker_means(speakers)
         expected = torch.where(voiced[:, :, None] > 0, speaker_mean.voiced, speaker_mean.unvoiced)
+        floor = log_mel.amax((1, 2, 3), keepdim=True) - FLOOR
+        error = torch.maximum(prediction.log_mel.unflatten(2, (-1, N_MELS)), floor) - torch.maximum(log_mel, floor)
+        envelope = self.envelope @ _moving_average(error.flatten(1, 2).transpose(1, 2), ENVELOPE_STEPS)
         return {
-            "mel_l1": (error := prediction.log_mel.unflatten(2, (-1, N_MELS)) - log_mel).abs().mean(),
-            "mel_slope_l1": (error[..., SLOPE_BANDS:] - error[..., :-SLOPE_BANDS]).abs().mean(),
+            "mel_l1": MEL_WEIGHT * error.abs().mean(),
+            "envelope_l1": envelope.abs().mean(),
+            "envelope_movement_l1": MOVEMENT_WEIGHT * (envelope - _moving_average(envelope, SLOW_STEPS)).abs().mean(),
+            "envelope_slope_l1": SLOPE_WEIGHT * (envelope[:, SLOPE_BANDS:] - envelope[:, :-SLOPE_BANDS]).abs().mean(),
             "mfcc_l1": MFCC_WEIGHT * self._mfcc(error).abs().mean(),
             "log2_f0_l1": _log2_f0_l1(prediction.log_f0, log_f0, voiced),
             "vuv_bce": F.binary_cross_entropy_with_logits(prediction.voicing_logits, voiced),
@@ -269,6 +294,11 @@ def deltas(x: Signal, reach: int) -> Signal:
     steps = torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype)
     windows = F.pad(x, (reach, reach), mode="replicate").unfold(2, 2 * reach + 1, 1)
     return windows @ (steps / steps.square().sum())
+
+
+def _moving_average(x: Signal, steps: int) -> Signal:
+    """Mean of an odd number of steps around each, or of those that there are, (batch, bands, steps)."""
+    return F.avg_pool1d(x, steps, 1, steps // 2, count_include_pad=False)
 
 
 def _log2_f0_l1(log_f0: Tensor, target: Tensor, where: Tensor) -> Tensor:

@@ -12,10 +12,16 @@ class CausalBlocks(nn.Module):
 
     Block b is ReLU, a convolution of kernel size 3 and dilation 2^b, ReLU, a convolution of kernel size 1, and a
     residual connection.  Each block is initialised to the identity.  Frames before the first are zero.
+
+    Args:
+        channels: of the blocks.
+        blocks: number of blocks.
+        dropout: share of the activations that each block does without in training.
     """
 
-    def __init__(self, channels: int, blocks: int) -> None:
+    def __init__(self, channels: int, blocks: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         self.wide = nn.ModuleList(
             nn.Conv2d(channels, channels, (1, 3), dilation=(1, 2**block)) for block in range(blocks)
         )
@@ -31,7 +37,7 @@ class CausalBlocks(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, 1, frames) -> (batch, channels, 1, frames)."""
         for block, (wide, narrow) in enumerate(zip(self.wide, self.narrow, strict=True)):
-            x = x + narrow(F.relu(wide(F.pad(F.relu(x), (2 * 2**block, 0)))))
+            x = x + narrow(F.relu(wide(F.pad(self.dropout(F.relu(x)), (2 * 2**block, 0)))))
         return x
 
 
@@ -55,6 +61,7 @@ class Encoder(nn.Module):
         dim: channels of the latents.
         pictures: whether the input is pictures.
         causal_blocks: causal blocks after the residual blocks; for signals only.
+        dropout: share of the activations that each block, and the last layer, does without in training.
 
     Source: van den Oord et al. (2017), section 4.3 (six layers, stride 2, window 4); the residual blocks
         are those of its section 4.1.
@@ -62,7 +69,7 @@ class Encoder(nn.Module):
 
     def __init__(
         self, bands: int, channels: int, strides: tuple[int, ...], residual_blocks: int, dim: int,
-        pictures: bool = False, causal_blocks: int = 0,
+        pictures: bool = False, causal_blocks: int = 0, dropout: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.pictures = pictures
@@ -79,10 +86,16 @@ class Encoder(nn.Module):
         )
         self._strides = [(stride if pictures else 1, stride) for stride in strides]
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.ReLU(), conv(channels, 3, 1, 1), nn.ReLU(), conv(channels, 1, 1, 0))
+            nn.Sequential(
+                nn.Sequential(nn.ReLU(), nn.Dropout(dropout)),
+                conv(channels, 3, 1, 1),
+                nn.ReLU(),
+                conv(channels, 1, 1, 0),
+            )
             for _ in range(residual_blocks)
         )
-        self.causal = CausalBlocks(channels, causal_blocks)
+        self.causal = CausalBlocks(channels, causal_blocks, dropout)
+        self.dropout = nn.Dropout(dropout)
         self.latents = nn.Conv2d(channels, dim, 1)
 
     @property
@@ -108,5 +121,5 @@ class Encoder(nn.Module):
             x = x.contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
             x = x + block(x)
-        x = self.latents(F.relu(self.causal(x)))
+        x = self.latents(self.dropout(F.relu(self.causal(x))))
         return x if self.pictures else x[:, :, 0]

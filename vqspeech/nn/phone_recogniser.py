@@ -6,13 +6,12 @@ from torch import Tensor, nn
 
 from vqspeech.nn.shapes import Signal
 
-CHANNELS = 128
-KERNEL_SIZES = (5, 3, 3, 3)
-DILATIONS = (1, 1, 2, 4)
+CHANNELS = 192
+DILATIONS = (1, 2, 4, 1, 2, 4)
 
 
 class PhoneRecogniser(nn.Module):
-    """Convolutions that recognise the phone of each frame; they are learned beside the codes and then left behind.
+    """Residual convolutions that recognise the phone of each frame; learned beside the codes and then left behind.
 
     The mean error of spectra counts every band and frame alike, and what tells words apart is a small part of it.  The
     hidden layers of a recogniser keep just that part.
@@ -29,21 +28,27 @@ class PhoneRecogniser(nn.Module):
     def __init__(self, n_mels: int, steps_per_frame: int, phones: int, weight: float) -> None:
         super().__init__()
         self.weight = weight
-        self.layers = nn.ModuleList(
-            nn.Conv1d(
-                CHANNELS if layer else n_mels, CHANNELS, size, stride=steps_per_frame if layer == 1 else 1,
-                dilation=dilation, padding=dilation * (size // 2),
+        self.first = nn.Conv1d(n_mels, CHANNELS, 5, padding=2)
+        self.down = nn.Conv1d(CHANNELS, CHANNELS, 2 * steps_per_frame, steps_per_frame, (steps_per_frame + 1) // 2)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.GroupNorm(1, CHANNELS),
+                nn.Conv1d(CHANNELS, CHANNELS, 3, padding=dilation, dilation=dilation),
+                nn.ReLU(),
+                nn.Conv1d(CHANNELS, CHANNELS, 1),
             )
-            for layer, (size, dilation) in enumerate(zip(KERNEL_SIZES, DILATIONS, strict=True))
-        )  # fmt: skip
+            for dilation in DILATIONS
+        )
         self.phone = nn.Conv1d(CHANNELS, phones, 1)
 
     def forward(self, log_mel: Signal) -> list[Tensor]:
         """Hidden layers, (batch, CHANNELS, frames), the first one in steps; and logits, (batch, phones, frames)."""
-        activations = [log_mel]
-        for layer in self.layers:
-            activations.append(F.relu(layer(activations[-1])))
-        return [*activations[1:], self.phone(activations[-1])]
+        frames = log_mel.shape[2] // self.down.stride[0]
+        hidden = [F.relu(self.first(log_mel))]
+        hidden.append(self.down(hidden[0])[:, :, :frames])  # a stride of 1 gives one too many
+        for block in self.blocks:
+            hidden.append(hidden[-1] + block(hidden[-1]))
+        return [*hidden, self.phone(F.relu(hidden[-1]))]
 
     def losses(self, predicted: Signal, log_mel: Signal, posteriors: Tensor | None) -> dict[str, Tensor]:
         """The recogniser's own loss on real spectra, and the weighted loss of predicted spectra, by name.
