@@ -162,12 +162,16 @@ class Encoder:
             used += frames + GAP_FRAMES
         yield from self._encode_pending(pending)
 
+    def encode_wave(self, wave: NDArray[np.float32]) -> Features:
+        """Features of one recording, window by window."""
+        parts = [wave[start : start + WINDOW_FRAMES * HOP] for start in range(0, len(wave), WINDOW_FRAMES * HOP)]
+        return np.concatenate([self._features(part)[: -(-len(part) // HOP)] for part in parts])
+
     def _encode_pending(
         self, pending: list[tuple[Utterance, NDArray[np.float32]]]
     ) -> Iterator[tuple[Utterance, Features]]:
         for utt, wave in pending if len(pending) == 1 else ():
-            parts = [wave[start : start + WINDOW_FRAMES * HOP] for start in range(0, len(wave), WINDOW_FRAMES * HOP)]
-            yield utt, np.concatenate([self._features(part)[: -(-len(part) // HOP)] for part in parts])
+            yield utt, self.encode_wave(wave)
         if len(pending) > 1:
             starts = np.cumsum([0, *(-(-len(wave) // HOP) + GAP_FRAMES for _, wave in pending)])
             window = np.zeros(WINDOW_FRAMES * HOP, np.float32)
