@@ -22,7 +22,7 @@ cd "$here/../.."
 . egs/vctk/path.sh
 train_cmd=${train_cmd:-vqspeech} asr=${asr:-tiny.en} synthetic=${synthetic:-}
 here=recipes/pretrained data=data/pretrained codes=exp/pretrained-codes vocoder=exp/pretrained-vocoder
-prior=exp/pretrained-prior out=exp/english-16k nj=$(nproc)
+tuned=exp/pretrained-vocoder-tuned prior=exp/pretrained-prior out=exp/english-16k nj=$(nproc)
 parts=(vctk/train all/npvcc librispeech/train speechocean/train)
 [ -z "$synthetic" ] || parts+=(all/synthetic)
 
@@ -64,12 +64,14 @@ for part in "${parts[@]}" vctk/train vctk/train vctk/train all/npvcc; do mixture
 for part in vctk/train all/npvcc ${synthetic:+all/synthetic}; do wide+=(--data $data/wide/$part); done
 learn codes.yaml $codes "$@" "${mixture[@]}" --held-out $data/vctk/dev
 learn vocoder.yaml $vocoder "${wide[@]}" --held-out $data/wide/vctk/dev
+learn vocoder.yaml $tuned training.init_from=$vocoder training.max_minutes=110 training.learning_rate=6.0e-4 \
+  training.predicted_features=0.6 training.acoustic_model=$codes "${wide[@]}" --held-out $data/wide/vctk/dev
 
 # half the bytes, and only the clean voices with a minute of speech or more
 if [ ! -e $out/vocoder/model.safetensors ]; then
   rm -rf $out
   vqspeech export $codes --out $out --bfloat16 --at-least-s 60 --speaker 'kokoro_*' --speaker 'np_*' --speaker 'p*'
-  vqspeech export $vocoder --out $out/vocoder --bfloat16
+  vqspeech export $tuned --out $out/vocoder --bfloat16
 fi
 python $here/local/describe.py $out $here/conf/speakers.tsv
 cp $here/README.md $out/README.md

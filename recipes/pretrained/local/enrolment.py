@@ -1,70 +1,117 @@
 #!/usr/bin/env python
-"""Does an enrolled voice sound like its owner?  enrolment.py MODEL UNSEEN_DIR VOICES_DIR SOURCES_DIR SPEAKER...
+"""Does an enrolled voice sound like its owner?
 
-Each SPEAKER of UNSEEN_DIR, whom training never heard, is enrolled with some 30 s; SOURCES are converted to that voice,
-and each conversion is compared, by Resemblyzer, with the rest of the speaker's recordings and with every voice of the
-model.
+    python enrolment.py MODEL ASR UNSEEN_DIR VOICES_DIR SOURCES_DIR
+
+Each speaker of UNSEEN_DIR, whom training never heard, is enrolled with 10, 30 and 60 s, as far as there is more speech
+than that.  SOURCES are converted to that voice by both vocoders.  Each conversion is compared, by Resemblyzer, with the
+rest of the speaker's recordings and with every voice of the model, and ASR counts the words that it lost.
 """
 
-import sys
+import argparse
 import tempfile
-import time
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from vqspeech import SamplingConfig, audio
 from vqspeech.data import corpus
+from vqspeech.data.recognition import Recogniser, errors
 from vqspeech.evaluation import objective
 from vqspeech.inference import conversion, speaker_enrolment
-from vqspeech.inference.speech_codec import SpeechCodec
+from vqspeech.inference.speech_codec import VOCODERS, SpeechCodec
 
-ENROL_S, SOURCES, OTHERS = 30.0, 6, 4
-
-
-def main(name: str, unseen: str, voices: str, sources: str, speakers: list[str]) -> None:
-    """Prints a row a speaker."""
-    model = SpeechCodec(name)
-    utterances = corpus.read(voices)
-    by_speaker = {speaker: _voice(utterances, speaker) for speaker in model.speakers}
-    embeddings = [embedding for embedding in by_speaker.values() if embedding is not None]
-    source_utterances = corpus.read(sources)
-    print("| speaker | enrolled with | seconds | nearer to herself | cosine to herself | to the nearest other |")
-    print("|---|---|---|---|---|---|")
-    for speaker in speakers:
-        recordings = [utt for utt in corpus.read(unseen) if utt.speaker == speaker]
-        lengths = np.cumsum([(utt.end_s or 4.0) - utt.start_s for utt in recordings])
-        first = recordings[: int(np.searchsorted(lengths, ENROL_S)) + 1]
-        target = _voice(recordings[len(first) :], speaker)
-        if target is None:
-            sys.exit(f"enrolment.py: {speaker} has no more than {ENROL_S:g} s in {unseen}")
-        began = time.monotonic()
-        speaker_enrolment.enrol(model, f"new-{speaker}", [Path(utt.path) for utt in first])
-        took = time.monotonic() - began
-        loaded, similarities = SpeechCodec(name), []
-        with tempfile.TemporaryDirectory() as folder:
-            for number in range(SOURCES):
-                source = source_utterances[number * len(source_utterances) // SOURCES]
-                path = Path(folder) / f"{number}.wav"
-                conversion.convert(loaded, source.path, f"new-{speaker}", path, SamplingConfig(0.9))
-                converted = objective.speaker_embedding(audio.read(path, objective.RATE))
-                nearest = max(float(converted @ embedding) for embedding in embeddings)
-                similarities.append((float(converted @ target), nearest))
-        speaker_enrolment.remove(loaded, f"new-{speaker}")
-        share = np.mean([to_target > to_nearest for to_target, to_nearest in similarities])
-        to_target, to_nearest = np.mean(similarities, axis=0)
-        print(f"| {speaker} | {lengths[len(first) - 1]:.0f} s | {took:.0f} | {100 * share:.0f} % ", end="")
-        print(f"| {to_target:.2f} | {to_nearest:.2f} |", flush=True)
+LENGTHS_S = (10, 30, 60)
+SOURCES, OTHERS = 6, 4
 
 
-def _voice(utterances: list[corpus.Utterance], speaker: str) -> np.ndarray | None:
-    chosen = [utt for utt in utterances if utt.speaker == speaker][:OTHERS]
-    if not chosen:
-        return None
-    waves = (audio.read(utt.path, objective.RATE, utt.start_s, utt.end_s) for utt in chosen)
+class _Row(NamedTuple):
+    """What one conversion came to."""
+
+    to_target: float
+    to_nearest: float
+    words: float
+    wrong: float
+
+
+def main() -> None:
+    """Parse the command line; print a row for each length and vocoder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("model", "asr", "unseen", "voices", "sources"):
+        parser.add_argument(name)
+    args = parser.parse_args()
+    recogniser, by_speaker = Recogniser(args.asr), defaultdict(list)
+    for utterance in corpus.read(args.unseen):
+        by_speaker[utterance.speaker].append(utterance)
+    voices = corpus.read(args.voices)
+    known = [
+        _mean_embedding([utt for utt in voices if utt.speaker == name]) for name in SpeechCodec(args.model).speakers
+    ]
+    sources = corpus.read(args.sources)
+    sources = [sources[number * len(sources) // SOURCES] for number in range(SOURCES)]
+    print(
+        "| enrolled with | vocoder | speakers | nearest to the owner | SECS to the owner | to the nearest other | WER |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for length_s in LENGTHS_S:
+        rows: dict[str, list[_Row]] = defaultdict(list)
+        speakers = 0
+        for recordings in by_speaker.values():
+            ends = np.cumsum([(utt.end_s or 4.0) - utt.start_s for utt in recordings])
+            first = int(np.searchsorted(ends, length_s)) + 1
+            if first >= len(recordings):
+                continue
+            speakers += 1
+            target = _mean_embedding(recordings[first:])
+            for vocoder, row in _conversions(args.model, recogniser, recordings[:first], sources, target, known):
+                rows[vocoder].append(row)
+        for vocoder, conversions in rows.items():
+            to_target, to_nearest, words, wrong = np.array(conversions).T
+            print(
+                f"| {length_s} s | {vocoder} | {speakers} | {100 * np.mean(to_target > to_nearest):.0f} % "
+                f"| {to_target.mean():.2f} | {to_nearest.mean():.2f} | {wrong.sum() / words.sum():.2f} |", flush=True
+            )  # fmt: skip
+
+
+def _conversions(
+    name: str, recogniser: Recogniser, recordings: Sequence[corpus.Utterance], sources: Sequence[corpus.Utterance],
+    target: np.ndarray, known: list[np.ndarray],
+) -> list[tuple[str, _Row]]:  # fmt: skip
+    """Vocoder and result of each conversion to a voice that is enrolled with recordings, and removed again."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        path, paths = Path(folder) / "in.wav", []
+        for number, utt in enumerate(recordings):
+            paths.append(Path(folder) / f"{number}.wav")
+            audio.write(paths[-1], audio.read(utt.path, objective.RATE, utt.start_s, utt.end_s), objective.RATE)
+        speaker_enrolment.enrol(SpeechCodec(name), "new-voice", paths)
+        try:
+            for vocoder in VOCODERS:
+                model = SpeechCodec(name, vocoder)
+                for source in sources:
+                    wave = audio.read(source.path, objective.RATE, source.start_s, source.end_s)
+                    audio.write(path, wave, objective.RATE)
+                    conversion.convert(model, path, "new-voice", path.with_name("out.wav"), SamplingConfig())
+                    converted = audio.read(path.with_name("out.wav"), objective.RATE)
+                    embedding = objective.speaker_embedding(converted)
+                    wrong = errors(recogniser.hear(wave), recogniser.hear(converted))
+                    nearest = max(float(embedding @ other) for other in known)
+                    lost = wrong["wer"] * wrong["words"]
+                    rows.append((vocoder, _Row(float(embedding @ target), nearest, wrong["words"], lost)))
+        finally:
+            speaker_enrolment.remove(SpeechCodec(name), "new-voice")
+    return rows
+
+
+def _mean_embedding(utterances: Sequence[corpus.Utterance]) -> np.ndarray:
+    """Mean Resemblyzer embedding of the first OTHERS utterances, of norm 1."""
+    waves = (audio.read(utt.path, objective.RATE, utt.start_s, utt.end_s) for utt in utterances[:OTHERS])
     mean = np.mean([objective.speaker_embedding(wave) for wave in waves], axis=0)
     return mean / np.linalg.norm(mean)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5:])
+    main()
