@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The sound files of docs/samples: samples.sh MODEL OUT
 #
-# Recordings that training never saw, the same converted by MODEL, and recordings in the speaker's own voice from one
-# and two codebooks and by both vocoders; Opus at 24 kbit/s.  Needs data/pretrained (stage 1 of run.sh), ffmpeg and
+# Recordings that training never saw, the same converted by MODEL, recordings in the speaker's own voice from one and two
+# codebooks and by both vocoders, and ten samples of the prior; Opus at 24 kbit/s.  Needs data/pretrained (stage 1 of run.sh), ffmpeg and
 # opusenc.
 set -euo pipefail
 model=$1 out=$2
@@ -40,6 +40,11 @@ own_voice p239_489 p239 1 source-filter 1-codebook
 own_voice p239_489 p239 2 source-filter 2-codebooks
 own_voice p239_489 p239 2 wavenet wavenet
 vqspeech convert --model "$model" --speaker p226 --vocoder wavenet "$wav/p225_224.wav" --out "$wav/p225_224.p226.wavenet.wav"
+ffmpeg -nostdin -loglevel error -i "$wav/p239_489.wav" -c:a pcm_mulaw -f wav - |
+  ffmpeg -loglevel error -i - "$wav/p239_489.mulaw.wav"
+
+vqspeech sample --model "$model" --speaker kokoro_af_heart --seconds 5 --n 10 --out-dir "$wav/prior"
+for number in {1..10}; do mv "$wav/prior/kokoro_af_heart-$number.wav" "$wav/prior-$number.wav"; done
 
 mkdir -p "$out"
 for path in "$wav"/*.wav; do  # a serial number of its own: the same bytes every time
