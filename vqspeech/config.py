@@ -158,6 +158,8 @@ class Training(_Section):
     phone_context_weight: float = Field(default=0.0, ge=0)  # weight of the phone head that sees neighbours too
     recogniser_weight: float = Field(default=0.0, ge=0)
     """Weight of the loss of predicted spectra by a phone recogniser, see `nn.phone_recogniser`."""
+    phone_targets: Literal["posteriors", "labels"] = "posteriors"
+    """What they learn where a data directory has both; where it has one, that."""
     phone_labels: bool = False  # whether this run or its `init_from` used phone labels; set by training
     gain_db: float = Field(default=0.0, ge=0)
     """Greatest random gain or attenuation of a vocoder's segments."""

@@ -134,14 +134,30 @@ def test_posteriors_that_are_not_whole_are_refused(directory, name, content):
 
 
 def test_posteriors_beside_packed_speech_are_found_and_those_of_other_frames_refused(directory, tmp_path):
-    with pytest.raises(InputError, match="has no phone posteriors; run `vqspeech data posteriors`"):
-        posteriors.beside_packed([directory / "packed"], 0.02)
+    with pytest.raises(InputError, match="has no phone posteriors and no labels; run `vqspeech data posteriors`"):
+        posteriors.beside_packed([tmp_path / "other/packed"], 0.02)
     posteriors.write([directory], "tiny")
     first, second = posteriors.beside_packed([directory / "packed", tmp_path / "other/packed"], 0.02)
     assert first["s0-0"].shape == (150, len(PHONES))
     assert second is None
-    with pytest.raises(InputError, match=r"posteriors of 0.02 s a frame, the config has 0.01 s a code"):
-        posteriors.beside_packed([directory / "packed"], 0.01)
+    (averaged,) = posteriors.beside_packed([directory / "packed"], 0.04)
+    assert averaged["s0-0"] == pytest.approx(first["s0-0"].astype(float).reshape(75, 2, -1).mean(1), abs=1e-3)
+    for frame_s in (0.01, 0.03):
+        with pytest.raises(InputError, match=rf"posteriors of 0.02 s a frame, the config has {frame_s} s a code"):
+            posteriors.beside_packed([directory / "packed"], frame_s)
+
+
+def test_labels_are_posteriors_of_one(directory):
+    """They are taken where there are no posteriors, or where they are preferred."""
+    (alone,) = posteriors.beside_packed([directory / "packed"], 0.04)
+    posteriors.write([directory], "tiny")
+    (preferred,) = posteriors.beside_packed([directory / "packed"], 0.04, prefer_labels=True)
+    assert "s1-5" not in alone
+    for key in ("s0-0", "s1-1"):
+        expected = phones.frame_phones(phones.read(directory)[key], 75, 640, 16000)
+        for labels in (alone, preferred):
+            assert np.array_equal(labels[key].argmax(1), expected)
+            assert np.array_equal(labels[key].sum(1), np.ones(75))
 
 
 @pytest.mark.parametrize(("frames", "names"), [(500, 20), (2000, 2)])

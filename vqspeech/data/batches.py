@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from vqspeech.audio import mulaw
 from vqspeech.data.archives import CodeShards, MulawShards
 from vqspeech.data.phones import PHONES
-from vqspeech.data.posteriors import Posteriors
+from vqspeech.data.posteriors import PhoneTargets
 
 DRIFT_SAMPLES = 320
 UNKNOWN = -100
@@ -126,17 +126,17 @@ class Crops(Dataset):
         hop: samples per code.
         spoken: length in samples of the decoder's segment of each crop, at a random place; 0: the whole crop.
         drift_db, noise: corruption of the decoder's input in half of the crops, see `corrupt_history`.
-        posteriors: phone posteriors of each part; crops then begin at whole frames.
+        targets: phone posteriors of each part; crops then begin at whole frames.
     """
 
     def __init__(
         self, packed: list[MulawShards], speakers: list[str], crop: int, hop: int, seed: int,
         drift_db: float = 0.0, noise: float = 0.0, balance: float = 1.0, mixed: int = 0, spoken: int = 0,
-        posteriors: Sequence[Posteriors | None] = (),
+        targets: Sequence[PhoneTargets | None] = (),
     ) -> None:  # fmt: skip
-        step = hop if any(posteriors) else 1
+        step = hop if any(targets) else 1
         self.schedule, self.crop, self.hop = CropSampler(packed, speakers, crop, seed, balance, mixed, step), crop, hop
-        self.posteriors = list(posteriors) if any(posteriors) else []
+        self.targets = list(targets) if any(targets) else []
         self.drift_db, self.noise, self.spoken = drift_db, noise, spoken or crop
 
     def __len__(self) -> int:
@@ -153,15 +153,15 @@ class Crops(Dataset):
         start = int(rng.integers(frames - spoken + 1)) if frames > spoken else 0
         past = crop[start * self.hop :][: self.spoken]
         past = corrupt_history(past, rng, self.drift_db, self.noise) if corrupted else past
-        phones = self._phones(origin, offset) if self.posteriors else torch.zeros(0, len(PHONES))
+        phones = self._phones(origin, offset) if self.targets else torch.zeros(0, len(PHONES))
         return torch.from_numpy(crop), torch.from_numpy(past), start, origin[2], torch.from_numpy(uniforms), phones
 
     def _phones(self, origin: tuple[int, int, int], offset: int) -> Tensor:
         """The posteriors of a crop, (frames, phones)."""
-        posteriors, row = self.posteriors[origin[0]], self.schedule.parts[origin[0]].rows[origin[1]]
+        targets, row = self.targets[origin[0]], self.schedule.parts[origin[0]].rows[origin[1]]
         phones = np.zeros((self.crop // self.hop, len(PHONES)), np.float32)
-        if posteriors is not None and row.key in posteriors:
-            rows = posteriors[row.key][offset // self.hop :][: len(phones)]
+        if targets is not None and row.key in targets:
+            rows = targets[row.key][offset // self.hop :][: len(phones)]
             phones[: len(rows)] = rows
         return torch.from_numpy(phones)
 

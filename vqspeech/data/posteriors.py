@@ -14,6 +14,7 @@ Source: soft targets are those of Hinton, Vinyals and Dean, Distilling the Knowl
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,8 +83,16 @@ def write(
     return right
 
 
+class PhoneTargets(Protocol):
+    """Phone posteriors of utterances by key, (frames, phones); a frame of sum 0 has no label."""
+
+    def __contains__(self, key: str) -> bool: ...
+
+    def __getitem__(self, key: str) -> NDArray[np.floating]: ...
+
+
 class Posteriors:
-    """The posteriors of a data directory, mapped into memory.
+    """The posteriors of a data directory, mapped into memory; `averaged` frames become one by their mean.
 
     Args:
         directory: with `posteriors.scp`, as `write` makes it.
@@ -93,6 +102,7 @@ class Posteriors:
     """
 
     def __init__(self, directory: Path) -> None:
+        self.averaged = 1
         path = directory / FOLDER / "about.json"
         try:
             metadata = json.loads(path.read_text(encoding="utf-8"))
@@ -112,26 +122,68 @@ class Posteriors:
     def __contains__(self, key: str) -> bool:
         return key in self._places
 
-    def __getitem__(self, key: str) -> NDArray[np.float16]:
+    def __getitem__(self, key: str) -> NDArray[np.floating]:
         """Those of an utterance, (frames, phones)."""
         path, offset, frames = self._places[key]
-        return self._maps[path][offset : offset + frames]
+        rows = self._maps[path][offset : offset + frames]
+        if self.averaged == 1:
+            return rows
+        rows = np.pad(rows.astype(np.float32), ((0, -frames % self.averaged), (0, 0)), mode="edge")
+        return rows.reshape(-1, self.averaged, rows.shape[1]).mean(axis=1)
 
 
-def beside_packed(folders: Sequence[str | Path], frame_s: float) -> list[Posteriors | None]:
-    """The posteriors beside each of some packed folders; none where there are none.
+class PhoneLabels:
+    """The labels of a data directory's phones.ctm, as posteriors of 0 and 1.
+
+    Args:
+        directory: with `phones.ctm`.
+        frame_s: seconds of a frame.
+    """
+
+    def __init__(self, directory: Path, frame_s: float) -> None:
+        self._phones, self._hop = phones.read(directory), round(frame_s * SAMPLE_RATE)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._phones
+
+    def __getitem__(self, key: str) -> NDArray[np.floating]:
+        """Those of an utterance, (frames, phones), to the end of its last phone."""
+        frames = round(self._phones[key][-1].end_s * SAMPLE_RATE / self._hop)
+        return np.eye(len(phones.PHONES))[phones.frame_phones(self._phones[key], frames, self._hop, SAMPLE_RATE)]
+
+
+def beside_packed(
+    folders: Sequence[str | Path], frame_s: float, prefer_labels: bool = False
+) -> list[PhoneTargets | None]:
+    """The phone targets beside each of some packed folders: posteriors, or labels; none where there are none.
+
+    Args:
+        frame_s: seconds of a frame of the targets; posteriors of shorter frames are averaged.
+        prefer_labels: whether labels are taken where there are both.
 
     Raises:
-        InputError: none has any, or some are of frames of another length.
+        InputError: none has any, or some are of frames that do not fit.
     """
-    parents = [Path(path).parent for path in folders]
-    posteriors = [Posteriors(parent) if (parent / TABLE).is_file() else None for parent in parents]
-    if not any(posteriors):
-        raise InputError(f"{folders[0]}: has no phone posteriors; run `vqspeech data posteriors`")
-    for path, part in zip(folders, posteriors, strict=True):
-        if part and abs(part.frame_s - frame_s) > 1e-6:
-            raise InputError(f"{path}: posteriors of {part.frame_s:g} s a frame, the config has {frame_s:g} s a code")
-    return posteriors
+    targets: list[PhoneTargets | None] = []
+    for path in folders:
+        parent = Path(path).parent
+        has_labels = (parent / "phones.ctm").is_file()
+        if (parent / TABLE).is_file() and not (prefer_labels and has_labels):
+            posteriors = Posteriors(parent)
+            posteriors.averaged = max(1, round(frame_s / posteriors.frame_s))
+            if abs(posteriors.averaged * posteriors.frame_s - frame_s) > 1e-6:
+                raise InputError(
+                    f"{path}: posteriors of {posteriors.frame_s:g} s a frame, the config has {frame_s:g} s a code"
+                )
+            targets.append(posteriors)
+        else:
+            targets.append(PhoneLabels(parent, frame_s) if has_labels else None)
+    if not any(targets):
+        raise InputError(
+            f"{folders[0]}: has no phone posteriors and no labels; run `vqspeech data posteriors` or "
+            "`vqspeech data align`"
+        )
+    return targets
 
 
 class Encoder:

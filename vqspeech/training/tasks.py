@@ -16,7 +16,7 @@ from vqspeech import config
 from vqspeech.audio import loudness, mulaw
 from vqspeech.data.archives import CodeShards, MulawShards
 from vqspeech.data.batches import CodeCrops, Crops, collate, collate_codes, utterance_batch
-from vqspeech.data.posteriors import beside_packed
+from vqspeech.data.posteriors import PhoneTargets, beside_packed
 from vqspeech.errors import InputError
 from vqspeech.evaluation import metrics
 from vqspeech.evaluation.likelihood import EvalResult, measure, measure_prior, spread
@@ -70,11 +70,13 @@ def train_vqvae(
     ):
         training = settings.training.model_copy(update={"phone_labels": True})
         settings = settings.model_copy(update={"training": training})
-    posteriors = beside_packed(train, model.hop / model.sample_rate) if uses_phones else []
+    targets: list[PhoneTargets | None] = []
+    if uses_phones:
+        targets = beside_packed(train, model.hop / model.sample_rate, settings.training.phone_targets == "labels")
     crops = Crops(
         parts, speakers, settings.training.segment_length, settings.model.hop, settings.training.seed,
         settings.training.input_gain_drift_db, settings.training.input_noise, settings.training.speaker_balance,
-        settings.training.shuffle_shards, settings.training.decoder_segment_length, posteriors,
+        settings.training.shuffle_shards, settings.training.decoder_segment_length, targets,
     )  # fmt: skip
 
     learner = model
