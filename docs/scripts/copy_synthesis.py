@@ -41,7 +41,7 @@ def main() -> None:
     for utterance in [utterance for directory in args.data for utterance in corpus.read(directory)][:: args.every]:
         wave = audio.read(utterance.path, rate, utterance.start_s, utterance.end_s)
         wave = np.concatenate([*preprocessed([wave], rate)])[: len(wave) // vocoder.step * vocoder.step]
-        features, heard = vocoder.features(torch.from_numpy(wave)[None]), recogniser.hear(wave)
+        features, reference = vocoder.features(torch.from_numpy(wave)[None]), recogniser.hear(wave)
         own = objective.speaker_embedding(wave)
         spoken = {
             "recording": wave,
@@ -49,7 +49,7 @@ def main() -> None:
             "WaveNet": wavenet(vocoder, features),
         }
         for name, copy in spoken.items():
-            wrong, pair = errors(heard, recogniser.hear(copy)), objective.Comparison(wave, copy)
+            wrong, pair = errors(reference, recogniser.hear(copy)), objective.Comparison(wave, copy)
             rows[name].append((
                 wrong["words"], wrong["wer"] * wrong["words"], objective.dnsmos(pair),
                 objective.pitch_correlation(pair), float(own @ objective.speaker_embedding(copy)),

@@ -74,10 +74,12 @@ def test_what_is_too_faint_to_hear_is_not_compared():
     acoustic_model, voices, pitch = AcousticModel(RATE, HOP, 5, 4, 16), torch.zeros(1, 4), torch.zeros(1, 10)
     spectra = torch.full((1, 80, 20), -4.0)
     spectra[:, :40] = 0.0
-    told = acoustic_model(torch.zeros(1, 5, 10), voices)._replace(log_mel=spectra.transpose(1, 2).reshape(1, 10, -1))
-    fainter = told._replace(log_mel=told.log_mel - 1.0 * (told.log_mel < -3))
+    prediction = acoustic_model(torch.zeros(1, 5, 10), voices)._replace(
+        log_mel=spectra.transpose(1, 2).reshape(1, 10, -1)
+    )
+    fainter = prediction._replace(log_mel=prediction.log_mel - 1.0 * (prediction.log_mel < -3))
     assert acoustic_model.losses(fainter, voices, spectra, pitch)["mel_l1"] < 1e-6
-    louder = told._replace(log_mel=told.log_mel + 2.25 * (told.log_mel < -3))  # by 1 above the floor
+    louder = prediction._replace(log_mel=prediction.log_mel + 2.25 * (prediction.log_mel < -3))  # by 1 above the floor
     assert acoustic_model.losses(louder, voices, spectra, pitch)["mel_l1"] == pytest.approx(0.25, rel=1e-3)
 
 
