@@ -29,7 +29,10 @@ measures = typer.Typer()
 @measures.command()
 def bench(
     model: Annotated[
-        str, typer.Option(help="Model whose decoder is measured. [default: an untrained decoder]", metavar="MODEL")
+        str,
+        typer.Option(
+            help="Model whose decoder, and whose tasks, are measured. [default: an untrained decoder]", metavar="MODEL"
+        ),
     ] = "",
     residual: Annotated[int, typer.Option(min=1, help="Residual channels of the untrained decoder.")] = 64,
     skip: Annotated[int, typer.Option(min=1, help="Skip channels of the untrained decoder.")] = 256,
@@ -49,10 +52,11 @@ def bench(
     if data and not model:
         raise InputError("--data needs --model: what weights cost is measured on a trained run")
     run = checkpoint.load(model) if model else None
-    wavenet = run.model.wavenet if run else bench.decoder(residual, skip, layers)
+    vocoder = checkpoint.load_vocoder(model).model if run and checkpoint.has_vocoder(model) else None
+    wavenet = vocoder.wavenet if vocoder else run.model.wavenet if run else bench.decoder(residual, skip, layers)
     rate = run.model.sample_rate if run else 16000
     if run and data:
-        for precision, nats in bench.divergence(run.model, MulawShards(data / "packed"), run.speakers).items():
+        for precision, nats in bench.divergence(run.model, vocoder, MulawShards(data / "packed"), run.speakers).items():
             typer.echo(f"{precision}: {nats:.1e} nats a sample from float32", err=as_json)
     with bench.pinned(1):
         limits = bench.limits(wavenet, seconds)
@@ -63,6 +67,10 @@ def bench(
         done.append(row._asdict())
         if not as_json:
             typer.echo(bench.line(row))
+    for task in bench.tasks(model) if model else ():
+        done.append(task._asdict())
+        if not as_json:
+            typer.echo(f"{task.task}, one core: {task.times_real_time:.1f} times real time")
     if as_json:
         typer.echo(json.dumps(done))
 

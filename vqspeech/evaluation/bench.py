@@ -9,10 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from vqspeech.audio import mulaw
 from vqspeech.data.archives import MulawShards
 from vqspeech.engines import numba_engine, torch_engine
 from vqspeech.engines.roofline import multiply_often, read_all
+from vqspeech.inference.speech_codec import SOURCE_FILTER, WAVENET, SpeechCodec
 from vqspeech.models.vqvae import VQVAE
+from vqspeech.models.wavenet_vocoder import WaveNetVocoder
 from vqspeech.nn.wavenet import WaveNet
 from vqspeech.system import hardware
 
@@ -39,13 +42,21 @@ class Row(NamedTuple):
 class Limits(NamedTuple):
     """Limits of one core: multiply-adds in registers per second, and bytes read per second.
 
-    `multiplies`: multiply-adds that one sample of one stream takes; `weights`: numbers that are read for it.
+    `multiplies`: multiply-adds that one sample of one stream takes; `weights`: numbers that are read for it.  A step of
+    several bands makes as many samples, and each takes its share of the step.
     """
 
     peak_per_s: float
     bytes_per_s: float
-    multiplies: int
-    weights: int
+    multiplies: float
+    weights: float
+
+
+class Task(NamedTuple):
+    """How fast one core does a whole task with a model: `times_real_time`, everything but loading included."""
+
+    task: str
+    times_real_time: float
 
 
 def decoder(residual: int = 64, skip: int = 256, layers: int = 30) -> WaveNet:
@@ -63,8 +74,8 @@ def limits(wavenet: WaveNet, seconds: float = 0.5) -> Limits:
     return Limits(
         peak_per_s=12 * 16 * 2_000_000 / peak,
         bytes_per_s=10 * packed.nbytes / reading,
-        multiplies=sum(layer.weight.numel() for layer in layers),
-        weights=len(packed),
+        multiplies=sum(layer.weight.numel() for layer in layers) / wavenet.bands,
+        weights=len(packed) / wavenet.bands,
     )
 
 
@@ -119,22 +130,53 @@ def line(row: Row) -> str:
 
 
 @torch.inference_mode()
-def divergence(model: VQVAE, packed: MulawShards, speakers: list[str], seconds: float = 1.0) -> dict[str, float]:
+def tasks(model: str, seconds: float = 30.0) -> Iterator[Task]:
+    """Measure encoding, and decoding by each vocoder, on one pinned core and `seconds` of sound.
+
+    Args:
+        model: see `checkpoint.load`.
+    """
+    codec = SpeechCodec(model, threads=1)
+    noise = np.random.default_rng(0).normal(0, 0.05, round(seconds * codec.sample_rate)).astype(np.float32)
+    codes = codec.encode(noise)
+
+    def task(name: str, work: Callable[[], object]) -> Task:
+        with pinned(1):
+            return Task(name, seconds / _shortest_time(work, 0.0))
+
+    yield task("encode", lambda: codec.encode(noise))
+    vocoders = [SOURCE_FILTER] * bool(codec.net.acoustic_model) + [WAVENET] * codec.has_wavenet
+    for decoder in (SpeechCodec(codec.run, vocoder, threads=1) for vocoder in vocoders):
+        name = SOURCE_FILTER if decoder.uses_source_filter else WAVENET
+        yield task(f"decode, {name}", lambda decoder=decoder: decoder.decode(codes, codec.speakers[0]))
+
+
+@torch.inference_mode()
+def divergence(
+    model: VQVAE, vocoder: WaveNetVocoder | None, packed: MulawShards, speakers: list[str], seconds: float = 1.0
+) -> dict[str, float]:
     """Cost of a weight precision: Kullback-Leibler divergence from float32, in nats per sample.
 
-    Teacher-forced, over the first `seconds` of up to 16 utterances of speakers that the model knows.
+    Teacher-forced, over the first `seconds` of up to 16 utterances of speakers that the model knows; of the vocoder's
+    WaveNet, conditioned on the recording's own features, where there is a vocoder.
     """
     usable = [number for number, row in enumerate(packed.rows) if row.speaker in speakers]
     frames = round(seconds * model.sample_rate / model.hop)
+    wavenet = vocoder.wavenet if vocoder else model.wavenet
     inputs: list[tuple[torch.Tensor, torch.Tensor]] = []
     for number in usable[:: max(1, len(usable) // 16)][:16]:
-        classes = torch.from_numpy(packed[number][: frames * model.hop].copy())[None]
-        classes = classes[:, : classes.shape[1] // model.hop * model.hop]
-        speaker = torch.tensor([speakers.index(packed.rows[number].speaker)])
-        inputs.append((classes, model.condition(model.quantizer.decode(model.encode(classes)), speaker)))
+        samples = packed[number][: frames * model.hop]
+        samples = samples[: len(samples) // model.hop * model.hop]
+        if vocoder:
+            wave = torch.from_numpy(mulaw.as_wave(samples))[None]
+            inputs.append((vocoder.symbols(wave), vocoder.condition(vocoder.features(wave))))
+        else:
+            classes = torch.from_numpy(mulaw.as_classes(samples).copy())[None]
+            speaker = torch.tensor([speakers.index(packed.rows[number].speaker)])
+            inputs.append((classes, model.condition(model.quantizer.decode(model.encode(classes)), speaker)))
 
     def shares(precision: str) -> list[torch.Tensor]:
-        logits = (numba_engine.logits(model.wavenet, classes, cond, precision=precision)[0] for classes, cond in inputs)
+        logits = (numba_engine.logits(wavenet, classes, cond, precision=precision)[0] for classes, cond in inputs)
         return [batch.log_softmax(1).double() for batch in logits]
 
     exact = shares("float32")
@@ -167,6 +209,8 @@ def pinned(cores: int) -> Iterator[None]:
 def rate(wavenet: WaveNet, engine: str, precision: str, streams: int, threads: int, seconds: float) -> float:
     """Samples a second of all streams together; the weights are packed before."""
     cond_size = wavenet.cond.in_channels
+    if wavenet.excite is not None:
+        cond_size += wavenet.excite.in_features * HOP // wavenet.bands
     device = wavenet.cond.weight.device
     generator = torch.Generator(device).manual_seed(0)
 
