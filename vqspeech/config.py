@@ -126,6 +126,7 @@ class Vocoder(WaveNet):
 
     sample_rate: int = Field(default=16000, ge=1)  # sample rate in Hz
     bands: Literal[1, 2, 4] = 4  # sub-bands of the filter bank
+    excitation: bool = False  # whether each step is also given the periodic part of the source-filter vocoder's wave
     n_mels: int = Field(default=80, ge=1)  # mel bands of the conditioning
     hop_length: int = Field(default=160, ge=1)  # samples between frames of the conditioning
     cond_channels: int = Field(default=128, ge=1)  # channels of the conditioning
@@ -156,6 +157,8 @@ class Training(_Section):
     """Standard deviation of noise in that input, in classes; for a prior, the share of codes that are random."""
     phone_weight: float = Field(default=0.0, ge=0)  # weight of the phone head that sees one code
     phone_context_weight: float = Field(default=0.0, ge=0)  # weight of the phone head that sees neighbours too
+    contrastive_weight: float = Field(default=0.0, ge=0)
+    """Weight of the contrastive prediction of the first codebook's latents, see `nn.contrastive`; it needs no label."""
     recogniser_weight: float = Field(default=0.0, ge=0)
     """Weight of the loss of predicted spectra by a phone recogniser, see `nn.phone_recogniser`."""
     phone_targets: Literal["posteriors", "labels"] = "posteriors"

@@ -75,7 +75,8 @@ def wavenet(vocoder: WaveNetVocoder, features: AcousticFeatures) -> np.ndarray:
     """A wave sampled from the WaveNet, (time,)."""
     cond = vocoder.condition(features)
     uniforms = torch.from_numpy(np.random.default_rng(0).random((1, cond.shape[2] * vocoder.step), dtype=np.float32))
-    symbols, _ = load_engine("numba", "bfloat16").generate(vocoder.wavenet, cond, uniforms)
+    temperatures = vocoder.temperatures.repeat(uniforms.shape[1] // vocoder.bands)
+    symbols, _ = load_engine("numba", "bfloat16").generate(vocoder.wavenet, cond, uniforms, temperatures)
     return vocoder.wave(symbols)[0].numpy()
 
 

@@ -108,3 +108,17 @@ def test_two_engines_agree_on_top_p(talk):
     wavenet, cond, _, uniforms = talk
     first, second = (engine.generate(wavenet, cond, uniforms, 0.9, top_p=0.8)[0] for engine in ENGINES)
     assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@torch.no_grad()
+def test_each_symbol_may_have_a_temperature_of_its_own(engine, talk):
+    wavenet, cond, _, uniforms = talk
+    whole = engine.generate(wavenet, cond, uniforms, 0.7)[0]
+    assert torch.equal(engine.generate(wavenet, cond, uniforms, torch.full_like(uniforms, 0.7))[0], whole)
+    half = uniforms.shape[1] // 2
+    temperatures = torch.where(torch.arange(2 * half) < half, 0.7, 0.0).expand_as(uniforms)
+    drawn = engine.generate(wavenet, cond, uniforms, temperatures)[0]
+    assert torch.equal(drawn[:, :half], whole[:, :half])
+    logits = wavenet(drawn, cond)[:, :, half:]
+    assert torch.all(logits.gather(1, drawn[:, None, half:])[:, 0] >= logits.amax(1) - 1e-3)

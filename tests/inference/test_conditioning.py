@@ -45,7 +45,7 @@ def latents_of(model, codes) -> torch.Tensor:
 def test_codes_are_conditioned_on_as_the_model_does_in_training(model):
     latents, speakers = latents_of(model, torch.arange(10)[None, :, None]), torch.tensor([1])
     conditioning = CodeConditioning(model)
-    assert torch.equal(conditioning.condition(latents, speakers), model.condition(latents, speakers))
+    assert torch.equal(conditioning.condition(latents, speakers)[0], model.condition(latents, speakers))
     assert conditioning.samples_per_frame == model.hop
     assert np.array_equal(conditioning.wave(np.arange(256)), mulaw.expand(np.arange(256)))
 
@@ -72,7 +72,7 @@ def test_conditioning_depends_on_no_code_beyond_its_context(model, conditionings
     codes, speakers, changed_code = torch.arange(FRAMES)[None, :, None] % 16, torch.tensor([0]), FRAMES // 2
     changed = codes.clone()
     changed[0, changed_code] = (changed[0, changed_code] + 7) % 16
-    first, second = (conditioning.condition(latents_of(model, one), speakers) for one in (codes, changed))
+    first, second = (conditioning.condition(latents_of(model, one), speakers)[0] for one in (codes, changed))
     assert first.shape[2] == FRAMES * frames_per_code
     differs = ((first - second).abs().amax((0, 1)) > 1e-6).nonzero().flatten() // frames_per_code
     assert len(differs) > 0
@@ -88,3 +88,25 @@ def test_a_wave_of_sub_bands_is_that_of_the_vocoder(model, vocoder, speech):
     conditioning = AcousticConditioning(model, vocoder)
     assert conditioning.samples_per_frame == vocoder.step
     assert np.array_equal(conditioning.wave(symbols[0].numpy()), vocoder.wave(symbols)[0].numpy())
+
+
+@torch.inference_mode()
+def test_an_excitation_goes_on_from_piece_to_piece(model):
+    """Two pieces, each with its context, have the excitation of the whole; only its phase must be handed on."""
+    model.acoustic_model.residual.bias[0] += 1e4  # all voiced
+    sizes = {"residual_channels": 8, "skip_channels": 8, "layers": 2, "layers_per_stack": 2, "cond_channels": 6}
+    vocoder = WaveNetVocoder(config.Vocoder(**sizes, excitation=True)).eval()
+    conditioning, speakers = AcousticConditioning(model, vocoder), torch.tensor([0])
+    codes, cut = torch.arange(FRAMES)[None, :, None] % 16, 25
+    whole, end = conditioning.condition(latents_of(model, codes), speakers)
+    first, at_cut = conditioning.condition(latents_of(model, codes), speakers, 0, cut)
+    start = cut - conditioning.left_context
+    piece = latents_of(model, codes[:, start:])
+    second, again = conditioning.condition(piece, speakers, conditioning.left_context, None, at_cut)
+    assert torch.equal(first, whole)
+    assert (again - end + 0.5) % 1 - 0.5 == pytest.approx(0, abs=1e-6)
+    frames = (FRAMES - cut) * FRAMES_PER_CODE
+    assert torch.allclose(second[:, :, -frames:], whole[:, :, -frames:], atol=0.05)
+    assert whole[:, 6:].abs().max() > 0.1
+    shifted, _ = conditioning.condition(piece, speakers, conditioning.left_context, None, at_cut + 0.5)
+    assert not torch.allclose(shifted[:, 6:, -frames:], whole[:, 6:, -frames:], atol=0.1)

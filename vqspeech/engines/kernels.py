@@ -219,14 +219,16 @@ def _rectify_(target, at, source, start, count):
 
 @jit
 def generate_kernel_(
-    weights, scratch, gates, uniforms, temperature, top_p, clock, forced, memory, previous, classes, forced_logits
+    weights, scratch, gates, excitation, sampling, clock, forced, memory, previous, classes, forced_logits
 ):
     """Symbols of some streams, step by step; fills `classes` and updates `memory` and `previous`.
 
-    `forced` symbols, where given, are taken instead of samples (teacher forcing), and `forced_logits` is filled.
+    `sampling` has a uniform number and a temperature for each symbol, (streams, time) each, and top_p.  `forced`
+    symbols, where given, are taken instead of samples (teacher forcing), and `forced_logits` is filled.
     """
     past, ab, z, flow, hidden, head, logits = scratch
-    matrices, embed, residual_bias, skip_bias, head_bias, logits_bias, _, _, dilations, rings = weights
+    uniforms, temperatures, top_p = sampling
+    matrices, embed, residual_bias, skip_bias, head_bias, logits_bias, _, _, _, dilations, rings = weights
     streams, frames, width = gates.shape
     layers, residual, skip = residual_bias.shape[0], z.shape[1], hidden.shape[1]
     bands = previous.shape[1]
@@ -239,6 +241,8 @@ def generate_kernel_(
             _copy_(flow, s * flow.shape[1], embed, previous[s, 0] * residual, residual)
             for band in range(1, bands):
                 _add_(flow, s * flow.shape[1], embed, (band * rows + previous[s, band]) * residual, residual)
+            if excitation.shape[1]:
+                _add_(flow, s * flow.shape[1], excitation, (s * time + now) * excitation.shape[2], residual)
             _copy_(flow, s * flow.shape[1] + residual, skip_bias, 0, skip)
         for layer in range(layers):
             # [a|b] = taps [x(t-d) | x(t)] + cond; x(t) replaces the oldest place of the ring buffer
@@ -281,5 +285,7 @@ def generate_kernel_(
                     forced_logits[s, symbol] = band_logits[: forced_logits.shape[2]]
                     previous[s, band] = forced[s, symbol]
                 else:
-                    previous[s, band] = _sample_inverse_cdf(band_logits, uniforms[s, symbol], temperature, top_p)
+                    previous[s, band] = _sample_inverse_cdf(
+                        band_logits, uniforms[s, symbol], temperatures[s, symbol], top_p
+                    )
                 classes[s, symbol] = previous[s, band]

@@ -20,8 +20,8 @@ class Engine(Protocol[State]):
     """
 
     def generate(
-        self, wavenet: WaveNet, cond: Tensor, uniforms: Tensor, temperature: float = 1.0, state: State | None = None,
-        *, top_p: float = 1.0,
+        self, wavenet: WaveNet, cond: Tensor, uniforms: Tensor, temperature: float | Tensor = 1.0,
+        state: State | None = None, *, top_p: float = 1.0,
     ) -> tuple[Tensor, State]:  # fmt: skip
         """Symbols sampled one after another; see `torch_engine.generate`."""
         ...

@@ -27,7 +27,7 @@ class State(NamedTuple):
 
 @torch.inference_mode()
 def generate(
-    wavenet: WaveNet, cond: Cond, uniforms: Uniforms, temperature: float = 1.0, state: State | None = None,
+    wavenet: WaveNet, cond: Cond, uniforms: Uniforms, temperature: float | Tensor = 1.0, state: State | None = None,
     *, top_p: float = 1.0,
 ) -> tuple[Classes, State]:  # fmt: skip
     """Ancestral sampling, symbol by symbol: symbol t is the inverse CDF of its distribution at uniform t.
@@ -37,9 +37,9 @@ def generate(
 
     Args:
         wavenet: the network.
-        cond: (batch, cond_channels, frames).
+        cond: (batch, cond_channels, frames), with the excitation as `WaveNet.forward` documents.
         uniforms: (batch, time) in [0, 1); time is a multiple of frames.
-        temperature: divisor of the logits; 0 takes the most likely class.
+        temperature: divisor of the logits, one for all or (batch, time); 0 takes the most likely class.
         state: state after the previous call; None at the beginning.
         top_p: probability of the most likely classes that are sampled from (nucleus sampling, Holtzman et al., 2020);
             1: all classes.
@@ -49,11 +49,12 @@ def generate(
     """
     samples = torch.empty(uniforms.shape, dtype=torch.long, device=uniforms.device)
     bands = torch.arange(wavenet.bands, device=uniforms.device)
+    temperatures = torch.as_tensor(temperature, dtype=torch.float32, device=uniforms.device).expand_as(uniforms)
 
     def draw(logits: Tensor, now: Tensor) -> Tensor:
         now = wavenet.bands * now + bands
-        symbols = sample_inverse_cdf(logits.flatten(0, 1), uniforms.index_select(1, now).flatten(), temperature, top_p)
-        symbols = symbols.view(-1, wavenet.bands)
+        draws, divisors = (values.index_select(1, now).flatten() for values in (uniforms, temperatures))
+        symbols = sample_inverse_cdf(logits.flatten(0, 1), draws, divisors, top_p).view(-1, wavenet.bands)
         samples.index_copy_(1, now, symbols)
         return symbols
 
@@ -99,18 +100,22 @@ def step(
     return logits(wavenet, placeholder, cond, state)
 
 
-def sample_inverse_cdf(logits: Tensor, uniforms: Tensor, temperature: float, top_p: float = 1.0) -> Tensor:
-    """Classes by the inverse of the cumulative distribution: (batch, classes), (batch,) -> (batch,)."""
-    if temperature == 0:
-        return logits.argmax(1)
-    probabilities = torch.softmax(logits.float() / temperature, dim=1)
+def sample_inverse_cdf(logits: Tensor, uniforms: Tensor, temperature: float | Tensor, top_p: float = 1.0) -> Tensor:
+    """Classes by the inverse of the cumulative distribution: (batch, classes), (batch,) -> (batch,).
+
+    The temperature is one for all, or (batch,).
+    """
+    temperatures = torch.as_tensor(temperature, dtype=torch.float32, device=logits.device)
+    divisors = torch.where(temperatures > 0, temperatures, 1.0).expand(len(logits))[:, None]
+    probabilities = torch.softmax(logits.float() / divisors, dim=1)
     if top_p < 1:
         descending = probabilities.sort(dim=1, descending=True).values
         last = (descending.cumsum(1) < top_p).sum(1, keepdim=True).clamp_max(descending.shape[1] - 1)
         probabilities = probabilities * (probabilities >= descending.gather(1, last))
     cumulative = probabilities.cumsum(1)
     below = cumulative <= uniforms[:, None] * cumulative[:, -1:]
-    return below.sum(1).clamp_max(logits.shape[1] - 1)
+    drawn = below.sum(1).clamp_max(logits.shape[1] - 1)
+    return torch.where(temperatures > 0, drawn, logits.argmax(1))
 
 
 def _run(
@@ -128,6 +133,8 @@ def _run(
     residual, kernel_size, device = wavenet.residual_channels, wavenet.kernel_size, cond.device
     taps = [layer.weight.permute(2, 1, 0).flatten(0, 1) for layer in wavenet.taps]  # oldest tap first
     outs = [(layer.weight[:, :, 0].t(), layer.bias) for layer in wavenet.out]
+    cond, excitation = wavenet.split(cond)
+    added = None if wavenet.excite is None else wavenet.excite(excitation)
     gates = wavenet.cond(cond).view(batch, -1, 2 * residual, frames).permute(3, 1, 0, 2).contiguous()
     ring_sizes = [(kernel_size - 1) * dilation for dilation in wavenet.dilations]
     starts, sizes, delays = (
@@ -146,6 +153,8 @@ def _run(
         pasts = memory[:, starts + (clock - delays) % sizes].flatten(2)  # (batch, layers, past taps and residual)
         gate_inputs = gates.index_select(0, now * frames // time)[0]
         x, skips = wavenet.embedded(previous), cond.new_zeros(batch, wavenet.skip_channels)
+        if added is not None:
+            x = x + added.index_select(1, now)[:, 0]
         for layer, (weight, bias) in enumerate(outs):
             inputs.append(x)
             a, b = torch.addmm(gate_inputs[layer], torch.cat([pasts[:, layer], x], dim=1), taps[layer]).chunk(2, dim=1)

@@ -26,6 +26,7 @@ from vqspeech.inference.conditioning import Conditioning
 from vqspeech.inference.sampling_config import SamplingConfig
 from vqspeech.inference.vocoder import IndexedRequest
 from vqspeech.models.vqvae import VQVAE
+from vqspeech.nn.shapes import Cond
 from vqspeech.shapes import Wave
 
 SEGMENT_S = 3.75
@@ -87,23 +88,29 @@ class AutoregressiveVocoder:
         """The symbols of a request, sampled one after another."""
         conditioning, frames_per_code = self._conditioning, self._model.hop // self._conditioning.samples_per_frame
         temperature, top_p, seed = request.sampling
-        rng, state = np.random.default_rng(seed), None
+        rng, state, phase = np.random.default_rng(seed), None, 0.0
         for piece, before, after in chunks_with_context(
             request.pieces, 1, conditioning.left_context, conditioning.right_context, greedy=True
         ):
             n_codes = len(piece) - before - after
-            cond = self._condition(piece, request.speaker)
+            cond, phase = self._condition(piece, request.speaker, before, before + n_codes, phase)
             cond = cond[:, :, frames_per_code * before : frames_per_code * (before + n_codes)]
             uniforms = torch.from_numpy(rng.random(n_codes * self._model.hop, dtype=np.float32)).to(cond.device)[None]
-            symbols, state = self._engine.generate(
-                conditioning.wavenet, cond, uniforms, temperature, state, top_p=top_p
-            )
+            symbols, state = self._generate(cond, uniforms, temperature, top_p, state)
             yield symbols[0].cpu().numpy()
 
-    def _condition(self, codes: NDArray, speaker: Tensor) -> Tensor:
-        """Conditioning of codes, (codes, codebooks) -> (1, cond, frames)."""
+    def _generate(
+        self, cond: Cond, uniforms: Tensor, temperature: float, top_p: float, state: Any
+    ) -> tuple[Tensor, Any]:
+        """Symbols of streams and the state after them; each band has its own temperature."""
+        bands = self._conditioning.temperatures.to(uniforms.device)
+        temperatures = (temperature * bands).repeat(uniforms.shape[1] // len(bands)).expand_as(uniforms)
+        return self._engine.generate(self._conditioning.wavenet, cond, uniforms, temperatures, state, top_p=top_p)
+
+    def _condition(self, codes: NDArray, speaker: Tensor, start: int, end: int, phase: float) -> tuple[Cond, float]:
+        """Conditioning of codes, (codes, codebooks) -> (1, cond, frames); see `Conditioning.condition`."""
         latents = self._model.quantizer.decode(torch.from_numpy(codes).to(speaker.device)[None])
-        return self._conditioning.condition(latents, speaker)
+        return self._conditioning.condition(latents, speaker, start, end, phase)
 
     @property
     def _overlap(self) -> int:
@@ -115,13 +122,13 @@ class AutoregressiveVocoder:
         frames_per_code, left = hop // conditioning.samples_per_frame, conditioning.left_context
         lead = math.ceil((conditioning.wavenet.receptive_field + self._overlap) / hop)
         length = max(round(SEGMENT_S * self._model.sample_rate / hop), 2 * lead)
-        rng, uniforms = np.random.default_rng(request.sampling.seed), np.zeros(0, np.float32)
+        rng, uniforms, phase = np.random.default_rng(request.sampling.seed), np.zeros(0, np.float32), 0.0
         for piece, before, after in chunks_with_context(
             request.pieces, length, lead + left, conditioning.right_context
         ):
             n_codes, n_lead = len(piece) - before - after, max(0, before - left)
-            cond = self._condition(piece, request.speaker)[0]
-            cond = cond[:, frames_per_code * (before - n_lead) : frames_per_code * (before + n_codes)]
+            cond, phase = self._condition(piece, request.speaker, before, before + n_codes, phase)
+            cond = cond[0, :, frames_per_code * (before - n_lead) : frames_per_code * (before + n_codes)]
             new = rng.random(n_codes * hop, dtype=np.float32)
             uniforms = np.concatenate([uniforms[len(uniforms) - n_lead * hop :], new])
             draws = torch.from_numpy(uniforms).to(device)
@@ -135,7 +142,7 @@ class AutoregressiveVocoder:
 
     def _sample(self, segments: list[_Segment], progress: Callable[[int], None]) -> Iterator[tuple[_Segment, Wave]]:
         """The waves of segments, leads included."""
-        wavenet, hop = self._conditioning.wavenet, self._conditioning.samples_per_frame
+        hop = self._conditioning.samples_per_frame
         temperature, top_p, _ = segments[0].sampling
         lengths = [segment.cond.shape[1] for segment in segments]
         longest = max(lengths)
@@ -147,7 +154,7 @@ class AutoregressiveVocoder:
         step = max(1, FRAMES_PER_CALL // len(segments))
         for start in range(0, longest, step):
             part, draws = cond[:, :, start : start + step], uniforms[:, start * hop : (start + step) * hop]
-            classes, state = self._engine.generate(wavenet, part, draws, temperature, state, top_p=top_p)
+            classes, state = self._generate(part, draws, temperature, top_p, state)
             sampled.append(classes.cpu().numpy())
             ends = [min(start + step, length) for length in lengths]
             frames = (max(0, end - max(start, one.lead)) for end, one in zip(ends, segments, strict=True))

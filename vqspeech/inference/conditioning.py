@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -23,7 +24,8 @@ class Conditioning(Protocol):
 
     `samples_per_frame`: samples a frame of conditioning; `left_context`, `right_context`: number of earlier and of
     later codes that the conditioning of a code depends on (among them, F0 is interpolated through unvoiced frames);
-    `filter_context`: symbols on either side of a symbol that its wave depends on.
+    `filter_context`: symbols on either side of a symbol that its wave depends on; `temperatures`: of the bands,
+    relative to the temperature that is asked for, (bands,).
     """
 
     wavenet: WaveNet
@@ -31,9 +33,22 @@ class Conditioning(Protocol):
     left_context: int
     right_context: int
     filter_context: int
+    temperatures: Tensor
 
-    def condition(self, latents: Latents, speakers: Tensor) -> Cond:
-        """(batch, dim, codes) -> (batch, cond, codes * hop / samples_per_frame)."""
+    def condition(
+        self, latents: Latents, speakers: Tensor, start: int = 0, end: int | None = None, phase: float = 0.0
+    ) -> tuple[Cond, float]:
+        """The conditioning of codes, and the phase of the excitation after some of them.
+
+        Args:
+            latents: quantised, (batch, dim, codes).
+            speakers: (batch,).
+            start: code at whose beginning the excitation has the phase `phase`, in cycles.
+            end: code at whose beginning the returned phase is; None: the end.
+
+        Returns:
+            (batch, cond, codes * hop / samples_per_frame), and the phase of the first of the batch.
+        """
         ...
 
     def wave(self, symbols: NDArray[np.integer]) -> Wave:
@@ -48,10 +63,13 @@ class CodeConditioning:
         self._model = model
         self.wavenet, self.samples_per_frame = model.wavenet, model.hop
         self.left_context, self.right_context, self.filter_context = model.left_context, model.right_context, 0
+        self.temperatures = torch.ones(1)
 
-    def condition(self, latents: Latents, speakers: Tensor) -> Cond:
-        """See `VQVAE.condition`."""
-        return self._model.condition(latents, speakers)
+    def condition(
+        self, latents: Latents, speakers: Tensor, start: int = 0, end: int | None = None, phase: float = 0.0
+    ) -> tuple[Cond, float]:
+        """See `VQVAE.condition`; there is no excitation."""
+        return self._model.condition(latents, speakers), phase
 
     def wave(self, symbols: NDArray[np.integer]) -> Wave:
         """The wave of mu-law classes."""
@@ -67,11 +85,18 @@ class AcousticConditioning:
         self._frames_per_code = model.hop // vocoder.step
         context = math.ceil((vocoder.context + self._frames_per_code / 2) / self._frames_per_code)
         self.left_context, self.right_context = model.left_context + context, model.right_context + context
-        self.filter_context = vocoder.filterbank.context * vocoder.bands
+        self.filter_context, self.temperatures = vocoder.filterbank.context * vocoder.bands, vocoder.temperatures
 
-    def condition(self, latents: Latents, speakers: Tensor) -> Cond:
+    def condition(
+        self, latents: Latents, speakers: Tensor, start: int = 0, end: int | None = None, phase: float = 0.0
+    ) -> tuple[Cond, float]:
         """The conditioning of the acoustic features that the acoustic model predicts."""
-        return self._vocoder.condition(predicted_features(self._model, latents, speakers, self._frames_per_code))
+        features, hop = predicted_features(self._model, latents, speakers, self._frames_per_code), self._model.hop
+        hertz = interpolate_f0(features.f0, self.samples_per_frame).double()
+        cycles = F.pad((hertz / self._vocoder.sample_rate).cumsum(1), (1, 0))  # before each sample, and after the last
+        cycles = cycles - cycles[:, hop * start, None] + phase
+        after = float(cycles[0, -1 if end is None else hop * end]) % 1.0
+        return self._vocoder.condition(features, (cycles[:, 1:] % 1.0).float()), after
 
     def wave(self, symbols: NDArray[np.integer]) -> Wave:
         """The wave of mu-law classes of sub-bands."""

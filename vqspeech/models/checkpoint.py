@@ -186,13 +186,18 @@ def load_vocoder(directory: str | Path, upgrade: bool = False) -> VocoderRun:
         InputError: as `load`.
     """
     directory = hub.resolve(directory)
-    if (directory / hub.VOCODER / WEIGHTS).is_file():
+    if has_vocoder(directory):
         directory = directory / hub.VOCODER
     resolved, _, tensors, digest = _load(directory, upgrade)
     if not isinstance(resolved, config.VocoderConfig):
         raise InputError(f"{directory}: holds no vocoder; train one with a config that has a section `vocoder`")
     model = _filled(WaveNetVocoder(resolved.vocoder), tensors, directory)
     return VocoderRun(model.eval(), resolved, digest)
+
+
+def has_vocoder(model: str | Path) -> bool:
+    """Whether a model has a vocoder in its folder."""
+    return (hub.resolve(model) / hub.VOCODER / WEIGHTS).is_file()
 
 
 def _load(directory: Path, upgrade: bool) -> tuple[config.AnyConfig, list[str], dict[str, Tensor], str]:

@@ -10,14 +10,18 @@ from torch import Tensor, nn
 from vqspeech import config
 from vqspeech.audio import mulaw
 from vqspeech.data.wave_batches import WaveBatch
-from vqspeech.nn.f0 import HIGHEST_HZ, LOWEST_HZ, estimate_f0
+from vqspeech.nn.f0 import HIGHEST_HZ, LOWEST_HZ, align_phase, estimate_f0, f0_to_phase, interpolate_f0
 from vqspeech.nn.filterbank import FilterBank
 from vqspeech.nn.mel import LogMel
 from vqspeech.nn.shapes import F0, Classes, Cond, Loss, Signal, Waves
+from vqspeech.nn.source_filter import synthesize_periodic
 from vqspeech.nn.wavenet import WaveNet
 
 BAND_RMS = 0.12
 """RMS of each sub-band over the training data, after its gain, so that speech uses most mu-law classes."""
+LOWEST_BAND_TEMPERATURE = 0.75
+"""Temperature of the lowest of several sub-bands, relative to that of the others: the harmonics there become steadier,
+and the noise above keeps its power."""
 MIDDLE_HZ = math.sqrt(LOWEST_HZ * HIGHEST_HZ)
 
 
@@ -36,7 +40,9 @@ class WaveNetVocoder(nn.Module):
                                                                |
     wave -> filter bank -> gains -> mu-law -> symbols  ->   WaveNet  -> symbols -> 1 / gains -> filter bank -> wave
     ```
-    It has no speaker embedding: the features carry the speaker.  So it serves enrolled speakers, too.
+    It has no speaker embedding: the features carry the speaker.  So it serves enrolled speakers, too.  With an
+    excitation, each step of the WaveNet is also given the voiced part of source-filter synthesis in the sub-bands.  Its
+    phase is that of the recording in training, so the WaveNet keeps to the pitch of the excitation.
 
     Args:
         config: sizes, from a `config.yaml`.
@@ -57,23 +63,50 @@ class WaveNetVocoder(nn.Module):
         self.wavenet = WaveNet(
             mulaw.CLASSES, mulaw.SILENCE, config.residual_channels, config.skip_channels, config.layers,
             config.layers_per_stack, config.kernel_size, config.cond_channels, config.bands,
+            config.bands if config.excitation else 0,
         )  # fmt: skip
+        if self.wavenet.excite is not None:  # it has no effect at first, so a vocoder without one is a beginning
+            nn.init.zeros_(self.wavenet.excite.weight)
 
     @property
     def context(self) -> int:
         """Acoustic frames on either side of a frame that change its conditioning."""
-        return 3
+        if self.wavenet.excite is None:
+            return 3
+        samples = 2 * self.mel.n_fft + self.filterbank.context * self.bands
+        return math.ceil(samples / self.step)
+
+    @property
+    def temperatures(self) -> Tensor:
+        """Relative temperature of each band, (bands,)."""
+        return torch.tensor([LOWEST_BAND_TEMPERATURE if self.bands > 1 else 1.0] + [1.0] * (self.bands - 1))
 
     def features(self, wave: Waves) -> AcousticFeatures:
         """Acoustic features of waves; time must be a multiple of `step`."""
         return AcousticFeatures(self.mel(wave), estimate_f0(wave, self.sample_rate, self.step))
 
-    def condition(self, features: AcousticFeatures) -> Cond:
-        """Conditioning of the WaveNet, (batch, cond, frames)."""
+    def condition(self, features: AcousticFeatures, phase: Tensor | None = None) -> Cond:
+        """Conditioning of the WaveNet, (batch, cond, frames), with its excitation if it has one.
+
+        Args:
+            phase: of the excitation at each sample in cycles, (batch, time); None: it begins at 0.
+        """
         voiced = features.f0 > 0
         octaves = interpolate_log_f0(features.f0)
         inputs = torch.cat([features.log_mel, octaves[:, None], voiced[:, None].float()], dim=1)
-        return self.after(F.relu(self.before(inputs)))
+        cond = self.after(F.relu(self.before(inputs)))
+        return cond if self.wavenet.excite is None else torch.cat([cond, self._excitation(features, phase)], dim=1)
+
+    def _excitation(self, features: AcousticFeatures, phase: Tensor | None) -> Cond:
+        """Companded sub-bands of voiced speech, those of all steps of a frame: (batch, step, frames)."""
+        hertz = interpolate_f0(features.f0, self.step)
+        phase = f0_to_phase(hertz, self.sample_rate) if phase is None else phase
+        with torch.no_grad(), torch.autocast(hertz.device.type, enabled=False):
+            log_mel = features.log_mel.float().transpose(1, 2)
+            wave = synthesize_periodic(self.mel, log_mel, hertz, phase, self.sample_rate)
+            sub_bands = self.filterbank.analyse(wave) * self.gains[:, None]
+            companded = sub_bands.sign() * torch.log1p(mulaw.MU * sub_bands.abs().clamp_max(1)) / math.log1p(mulaw.MU)
+            return companded.transpose(1, 2).flatten(1).unflatten(1, (-1, self.step)).transpose(1, 2)
 
     @torch.no_grad()
     def measure_gains_(self, waves: list[Tensor]) -> None:
@@ -107,7 +140,11 @@ class WaveNetVocoder(nn.Module):
         symbols = self.symbols(batch.waves).unflatten(1, (-1, self.step))
         symbols = symbols.gather(1, frames[:, :, None].expand(-1, -1, self.step)).flatten(1)
         past = (symbols.int() + batch.errors).clamp(0, mulaw.MU)
-        cond = self.condition(features)
+        phase = None
+        if self.wavenet.excite is not None:
+            phase = f0_to_phase(interpolate_f0(features.f0, self.step), self.sample_rate)
+            phase = align_phase(phase, batch.waves.float(), self.sample_rate)
+        cond = self.condition(features, phase)
         logits = self.wavenet(past, cond.gather(2, frames[:, None].expand(-1, cond.shape[1], -1)))
         nats = F.cross_entropy(logits.float().transpose(1, 2).flatten(0, 1), symbols.long().flatten())
         return Loss(nats, {"bits_per_sample": nats / math.log(2)})
