@@ -3,7 +3,8 @@
 #
 # Recordings that training never saw, in the clean voices: of speakers that it knew (known) and did not know, native
 # (unseen) and with a Mandarin accent and noise (accented), and of known speakers in their own voice (own); by both
-# vocoders, and from one codebook.  OUT/table.md has the means.  The sets are measured side by side.
+# vocoders, and from one codebook.  Four recordings in each voice (voices).  The speed on one core.  OUT/table.md has
+# the tables.  The sets are measured side by side, the speed alone.
 set -euo pipefail
 model=$1 asr=$2 out=$3
 here=$(dirname "${BASH_SOURCE[0]}")
@@ -18,18 +19,27 @@ python $here/pairs.py 12 $data/vctk/test $data/vctk/dev -- "${real[@]}" "${synth
 python $here/pairs.py 15 $data/librispeech/unseen -- "${real[@]}" "${synthetic[@]}" > "$out/unseen.txt"
 python $here/pairs.py 12 $data/speechocean/unseen -- "${real[@]}" "${synthetic[@]}" > "$out/accented.txt"
 python $here/pairs.py --own 12 $data/vctk/test $data/vctk/dev -- "${real[@]}" > "$out/own.txt"
+for voice in "${real[@]}" "${synthetic[@]}"; do
+  python $here/pairs.py 2 $data/vctk/test $data/librispeech/unseen -- "$voice"
+done > "$out/voices.txt"
 
-measure() {  # PAIRS
-  for how in source-filter:2 source-filter:1 wavenet:2; do
-    vqspeech evaluate "$out/$1.txt" --model "$model" --voices $data/voices --asr "$asr" --vocoder "${how%:*}" \
-      --codebooks "${how#*:}" "--$([ $how = source-filter:2 ] || echo no-)codecs" --out "$out/$1-${how%:*}-${how#*:}" --force
-  done
+measure() {  # PAIRS VOCODER:CODEBOOKS OPTION...
+  vqspeech evaluate "$out/$1.txt" --model "$model" --voices $data/voices --vocoder "${2%:*}" --codebooks "${2#*:}" \
+    "${@:3}" --out "$out/$1-${2%:*}-${2#*:}" --force
+}
+
+measure_words() {  # PAIRS
+  measure "$1" source-filter:2 --asr "$asr" --codecs
+  measure "$1" source-filter:1 --asr "$asr" --no-codecs
+  measure "$1" wavenet:2 --asr "$asr" --no-codecs
 }
 
 running=()
 for pairs in known unseen accented own; do
-  measure $pairs > "$out/$pairs.log" 2>&1 &
+  measure_words $pairs > "$out/$pairs.log" 2>&1 &
   running+=($!)
 done
 for pid in "${running[@]}"; do wait "$pid"; done
-python $here/table.py "$out" > "$out/table.md"
+measure voices source-filter:2 --no-codecs > "$out/voices.log" 2>&1
+vqspeech bench --model "$model" --seconds 0.2 --json > "$out/bench.json"
+python $here/table.py "$out" "$model" > "$out/table.md"

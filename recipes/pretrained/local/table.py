@@ -1,11 +1,14 @@
 #!/usr/bin/env python
-"""The tables of a card from evaluations by measure.sh, as Markdown: table.py OUT."""
+"""The tables of a card, as Markdown, from what measure.sh measured of a model: table.py OUT MODEL."""
 
 import json
 import sys
+from collections import defaultdict
 from pathlib import Path
+from statistics import mean
 
 from vqspeech.evaluation import evaluate, tables
+from vqspeech.models import hub, speaker_table
 
 SETS = {
     "known": "known speakers, other voices", "own": "known speakers, own voices", "unseen": "unknown native speakers",
@@ -22,9 +25,14 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def main(out: Path) -> None:
-    """Prints a table for each set of pairs."""
-    parts: tables.Parts = []
+def main(out: Path, model: str) -> None:
+    """Prints a table for each set of pairs, one of the voices and one of the speed."""
+    print(tables.markdown([*sets(out), voices(out, model), speed(out)]))
+
+
+def sets(out: Path) -> list[tables.Table]:
+    """Means of each set of pairs, by system."""
+    parts: list[tables.Table] = []
     for name, title in SETS.items():
         rows: dict[str, list[str]] = {}
         sources = set()
@@ -32,16 +40,46 @@ def main(out: Path) -> None:
             path = out / f"{name}-{run}/evaluation.json"
             if not path.exists():  # measuring was stopped
                 continue
-            results = json.loads(path.read_text(encoding="utf-8"))
+            results = read(path)
             sources |= {row["source"] for row in results["rows"]}
             for key, means in evaluate.summary(results).items():
-                mean = [f"{means[measure][0]:.2f}" if measure in means else "" for measure in COLUMNS]
-                rows.setdefault(system if key == evaluate.CONVERSION else key, mean)
+                cells = [f"{means[measure][0]:.2f}" if measure in means else "" for measure in COLUMNS]
+                rows.setdefault(system if key == evaluate.CONVERSION else key, cells)
         parts.append(
             tables.Table([f"{len(sources)} recordings, {title}", *COLUMNS.values()], [[k, *v] for k, v in rows.items()])
         )
-    print(tables.markdown(parts))
+    return parts
+
+
+def voices(out: Path, model: str) -> tables.Table:
+    """What is known of each voice, and the likeness and DNSMOS of conversions to it."""
+    conversions = defaultdict(list)
+    for row in read(out / "voices-source-filter-2/evaluation.json")["rows"]:
+        if row["system"] == evaluate.CONVERSION:
+            conversions[row["speaker"]].append(row)
+    rows = [
+        [
+            speaker.name, f"{speaker.seconds / 60:.1f}", speaker.sex, speaker.accent,
+            *(f"{mean(row[key] for row in conversions[speaker.name]):.2f}" for key in ("to_target", "dnsmos")),
+        ]
+        for speaker in speaker_table.read(hub.resolve(model)).values()
+        if conversions[speaker.name]
+    ]  # fmt: skip
+    return tables.Table(["voice", "minutes", "sex", "accent", "SECS", "DNSMOS"], rows)
+
+
+def speed(out: Path) -> tables.Table:
+    """Whole tasks on one core."""
+    rows = [row for row in read(out / "bench.json") if "task" in row]
+    return tables.Table(
+        ["one core", "times real time"], [[row["task"], f"{row['times_real_time']:.0f}"] for row in rows]
+    )
+
+
+def read(path: Path):
+    """The content of a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])
