@@ -6,7 +6,6 @@ from vqspeech.data.batches import Batch
 from vqspeech.data.phones import PHONES
 from vqspeech.models.vqvae import VQVAE
 from vqspeech.nn.acoustic_model import N_MELS
-from vqspeech.nn.contrastive import ContrastivePrediction
 from vqspeech.nn.phone_heads import PhoneHeads
 from vqspeech.nn.phone_recogniser import PhoneRecogniser
 from vqspeech.nn.shapes import Loss
@@ -16,9 +15,8 @@ class AcousticStage(nn.Module):
     """The first stage of training: encoder, codebooks and acoustic model, without the WaveNet."""
 
     def __init__(
-        self, model: VQVAE, phone_weight: float = 0.0, phone_context_weight: float = 0.0,
-        recogniser_weight: float = 0.0, contrastive_weight: float = 0.0,
-    ) -> None:  # fmt: skip
+        self, model: VQVAE, phone_weight: float = 0.0, phone_context_weight: float = 0.0, recogniser_weight: float = 0.0
+    ) -> None:
         super().__init__()
         self.model = model
         assert model.acoustic_model, "the config has seen to it"
@@ -27,15 +25,13 @@ class AcousticStage(nn.Module):
         self.heads = PhoneHeads(
             model.quantizer.first.codebook.shape[1], len(PHONES), phone_weight, phone_context_weight
         )
-        self.contrastive = self.recogniser = None
-        if contrastive_weight:
-            self.contrastive = ContrastivePrediction(model.quantizer.first.codebook.shape[1], contrastive_weight)
+        self.recogniser = None
         if recogniser_weight:
             self.recogniser = PhoneRecogniser(N_MELS, model.acoustic_model.parts, len(PHONES), recogniser_weight)
 
     def loss(self, batch: Batch) -> Loss:
         """See `VQVAE.acoustic_loss`."""
-        return self.model.acoustic_loss(batch, self.heads, self.recogniser, self.contrastive)
+        return self.model.acoustic_loss(batch, self.heads, self.recogniser)
 
 
 class WaveNetStage(nn.Module):

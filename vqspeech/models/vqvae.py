@@ -11,7 +11,6 @@ from vqspeech import config
 from vqspeech.audio import mulaw
 from vqspeech.data.batches import Batch
 from vqspeech.nn.acoustic_model import N_MELS, AcousticModel, AcousticPrediction
-from vqspeech.nn.contrastive import ContrastivePrediction
 from vqspeech.nn.encoder import Encoder
 from vqspeech.nn.f0 import estimate_f0
 from vqspeech.nn.features import (
@@ -245,15 +244,13 @@ class VQVAE(nn.Module):
         )
 
     def acoustic_loss(
-        self, batch: Batch, heads: PhoneHeads | None = None, recogniser: PhoneRecogniser | None = None,
-        contrastive: ContrastivePrediction | None = None,
-    ) -> Loss:  # fmt: skip
+        self, batch: Batch, heads: PhoneHeads | None = None, recogniser: PhoneRecogniser | None = None
+    ) -> Loss:
         """Pretraining loss: commitment and acoustic losses, no WaveNet.
 
         Args:
             heads: auxiliary classifiers on the first codebook.
             recogniser: compares predicted spectra with real ones.
-            contrastive: predicts the latents of the first codebook.
         """
         assert self.acoustic_model, "this model has no acoustic model"
         analysis, embeddings = self._analyse(batch.classes), self.speaker(batch.speakers)
@@ -271,8 +268,6 @@ class VQVAE(nn.Module):
                 )
             }
             acoustic_losses |= heads.phone_losses(quantised.first, batch.phones)
-        if contrastive:
-            acoustic_losses |= {"contrastive_nats": contrastive(quantised.first)}
         return Loss(commitment + sum(acoustic_losses.values()), parts | acoustic_losses)
 
     @property

@@ -81,8 +81,8 @@ def train_vqvae(
 
     learner = model
     if settings.training.stage != "joint":
-        weights = *settings.training.phone_weights, settings.training.contrastive_weight
-        learner = AcousticStage(model, *weights) if settings.training.stage == "acoustic" else WaveNetStage(model)
+        acoustic = settings.training.stage == "acoustic"
+        learner = AcousticStage(model, *settings.training.phone_weights) if acoustic else WaveNetStage(model)
 
     def learned(learner: nn.Module) -> VQVAE:
         return learner.model if isinstance(learner, AcousticStage | WaveNetStage) else learner  # type: ignore[return-value]
