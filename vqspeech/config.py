@@ -157,8 +157,6 @@ class Training(_Section):
     """Standard deviation of noise in that input, in classes; for a prior, the share of codes that are random."""
     phone_weight: float = Field(default=0.0, ge=0)  # weight of the phone head that sees one code
     phone_context_weight: float = Field(default=0.0, ge=0)  # weight of the phone head that sees neighbours too
-    contrastive_weight: float = Field(default=0.0, ge=0)
-    """Weight of the contrastive prediction of the first codebook's latents, see `nn.contrastive`; it needs no label."""
     recogniser_weight: float = Field(default=0.0, ge=0)
     """Weight of the loss of predicted spectra by a phone recogniser, see `nn.phone_recogniser`."""
     phone_targets: Literal["posteriors", "labels"] = "posteriors"

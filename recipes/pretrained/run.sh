@@ -67,10 +67,11 @@ learn vocoder.yaml $vocoder "${wide[@]}" --held-out $data/wide/vctk/dev
 learn vocoder.yaml $tuned training.init_from=$vocoder training.max_minutes=110 training.learning_rate=6.0e-4 \
   training.predicted_features=0.6 training.acoustic_model=$codes "${wide[@]}" --held-out $data/wide/vctk/dev
 
-# half the bytes, and only the clean voices with a minute of speech or more
+# half the bytes, and only clean voices with a minute of speech or more
 if [ ! -e $out/vocoder/model.safetensors ]; then
   rm -rf $out
-  vqspeech export $codes --out $out --bfloat16 --at-least-s 60 --speaker 'kokoro_*' --speaker 'np_*' --speaker 'p*'
+  mapfile -t voices < <(grep -xFf $codes/speakers.txt $here/conf/voices.txt)
+  vqspeech export $codes --out $out --bfloat16 --at-least-s 60 "${voices[@]/#/--speaker=}"
   vqspeech export $tuned --out $out/vocoder --bfloat16
 fi
 python $here/local/describe.py $out $here/conf/speakers.tsv
