@@ -16,7 +16,9 @@ def main(own_voice: bool, count: int, directories: list[str], speakers: list[str
     turn = cycle(speakers)
     for directory in directories:
         utterances = [utt for utt in corpus.read(directory) if (utt.end_s or 4.0) - utt.start_s > 2.0]
-        utterances = [utt for utt in utterances if not own_voice or utt.speaker in speakers]
+        utterances = [
+            utt for utt in utterances if (utt.speaker in speakers if own_voice else {utt.speaker} != {*speakers})
+        ]
         for index in range(min(count, len(utterances))):
             utt = utterances[index * len(utterances) // min(count, len(utterances))]
             print(utt.path, utt.speaker if own_voice else next(name for name in turn if name != utt.speaker), sep="\t")
