@@ -134,7 +134,6 @@ WAVENET_SIZES = {
 WAVENET_SIZES |= {
     "4 bands": {**WAVENET_SIZES["decoder"], "classes": 32, "start": 16, "bands": 4},
     "2 bands": {**WAVENET_SIZES["odd"], "bands": 2},
-    "excitation": {**WAVENET_SIZES["odd"], "bands": 2, "excitation_channels": 3},
 }
 PRIOR_SIZE = dict(zip(WAVENET_KEYS, (512, 256, 16, 16, 4, 2, 2), strict=True))
 WAVENET_HOPS = {**{name: (size, 8) for name, size in WAVENET_SIZES.items()}, "prior": (PRIOR_SIZE, 1)}
@@ -153,8 +152,7 @@ def talk(request):
             parameter.mul_(2)
     time, frames = 256, 256 // hop
     classes = torch.randint(0, size["classes"], (3, time))
-    channels = 5 + size.get("excitation_channels", 0) * hop // size.get("bands", 1)
-    return wavenet, torch.randn(3, channels, frames), classes, torch.rand(3, time)
+    return wavenet, torch.randn(3, 5, frames), classes, torch.rand(3, time)
 
 
 @pytest.fixture

@@ -126,7 +126,6 @@ class Vocoder(WaveNet):
 
     sample_rate: int = Field(default=16000, ge=1)  # sample rate in Hz
     bands: Literal[1, 2, 4] = 4  # sub-bands of the filter bank
-    excitation: bool = False  # whether each step is also given the periodic part of the source-filter vocoder's wave
     n_mels: int = Field(default=80, ge=1)  # mel bands of the conditioning
     hop_length: int = Field(default=160, ge=1)  # samples between frames of the conditioning
     cond_channels: int = Field(default=128, ge=1)  # channels of the conditioning

@@ -6,9 +6,12 @@ import torch
 
 from vqspeech import config
 from vqspeech.audio import mulaw
+from vqspeech.inference.autoregressive_vocoder import AutoregressiveVocoder
 from vqspeech.inference.conditioning import AcousticConditioning, CodeConditioning, predicted_features
+from vqspeech.inference.sampling_config import SamplingConfig
+from vqspeech.inference.vocoder import IndexedRequest
 from vqspeech.models.vqvae import VQVAE
-from vqspeech.models.wavenet_vocoder import WaveNetVocoder
+from vqspeech.models.wavenet_vocoder import LOWEST_BAND_TEMPERATURE, WaveNetVocoder
 from vqspeech.nn.acoustic_model import N_MELS
 
 FRAMES, FRAMES_PER_CODE = 40, 2
@@ -45,7 +48,7 @@ def latents_of(model, codes) -> torch.Tensor:
 def test_codes_are_conditioned_on_as_the_model_does_in_training(model):
     latents, speakers = latents_of(model, torch.arange(10)[None, :, None]), torch.tensor([1])
     conditioning = CodeConditioning(model)
-    assert torch.equal(conditioning.condition(latents, speakers)[0], model.condition(latents, speakers))
+    assert torch.equal(conditioning.condition(latents, speakers), model.condition(latents, speakers))
     assert conditioning.samples_per_frame == model.hop
     assert np.array_equal(conditioning.wave(np.arange(256)), mulaw.expand(np.arange(256)))
 
@@ -72,7 +75,7 @@ def test_conditioning_depends_on_no_code_beyond_its_context(model, conditionings
     codes, speakers, changed_code = torch.arange(FRAMES)[None, :, None] % 16, torch.tensor([0]), FRAMES // 2
     changed = codes.clone()
     changed[0, changed_code] = (changed[0, changed_code] + 7) % 16
-    first, second = (conditioning.condition(latents_of(model, one), speakers)[0] for one in (codes, changed))
+    first, second = (conditioning.condition(latents_of(model, one), speakers) for one in (codes, changed))
     assert first.shape[2] == FRAMES * frames_per_code
     differs = ((first - second).abs().amax((0, 1)) > 1e-6).nonzero().flatten() // frames_per_code
     assert len(differs) > 0
@@ -91,22 +94,20 @@ def test_a_wave_of_sub_bands_is_that_of_the_vocoder(model, vocoder, speech):
 
 
 @torch.inference_mode()
-def test_an_excitation_goes_on_from_piece_to_piece(model):
-    """Two pieces, each with its context, have the excitation of the whole; only its phase must be handed on."""
-    model.acoustic_model.residual.bias[0] += 1e4  # all voiced
-    sizes = {"residual_channels": 8, "skip_channels": 8, "layers": 2, "layers_per_stack": 2, "cond_channels": 6}
-    vocoder = WaveNetVocoder(config.Vocoder(**sizes, excitation=True)).eval()
-    conditioning, speakers = AcousticConditioning(model, vocoder), torch.tensor([0])
-    codes, cut = torch.arange(FRAMES)[None, :, None] % 16, 25
-    whole, end = conditioning.condition(latents_of(model, codes), speakers)
-    first, at_cut = conditioning.condition(latents_of(model, codes), speakers, 0, cut)
-    start = cut - conditioning.left_context
-    piece = latents_of(model, codes[:, start:])
-    second, again = conditioning.condition(piece, speakers, conditioning.left_context, None, at_cut)
-    assert torch.equal(first, whole)
-    assert (again - end + 0.5) % 1 - 0.5 == pytest.approx(0, abs=1e-6)
-    frames = (FRAMES - cut) * FRAMES_PER_CODE
-    assert torch.allclose(second[:, :, -frames:], whole[:, :, -frames:], atol=0.05)
-    assert whole[:, 6:].abs().max() > 0.1
-    shifted, _ = conditioning.condition(piece, speakers, conditioning.left_context, None, at_cut + 0.5)
-    assert not torch.allclose(shifted[:, 6:, -frames:], whole[:, 6:, -frames:], atol=0.1)
+def test_the_lowest_band_is_sampled_at_a_lower_temperature_than_was_asked_for(model, vocoder):
+    asked = []
+
+    class Engine:
+        def generate(self, wavenet, cond, uniforms, temperature=1.0, state=None, *, top_p=1.0):
+            asked.append(temperature)
+            return torch.zeros(uniforms.shape, dtype=torch.long), state
+
+    speech = AutoregressiveVocoder(model, AcousticConditioning(model, vocoder), Engine(), threads=1)
+    request = IndexedRequest([np.zeros((20, 1), np.int64)], torch.tensor([0]), SamplingConfig(temperature=0.9))
+    for spoken in (speech.stream(request), speech.decode([request], lambda samples: None)):
+        assert list(spoken)
+    assert len(asked) > 1
+    for temperatures in asked:
+        lowest, *others = temperatures.unflatten(1, (-1, 4)).unbind(2)
+        assert torch.allclose(lowest, torch.tensor(0.9 * LOWEST_BAND_TEMPERATURE))
+        assert all(torch.allclose(band, torch.tensor(0.9)) for band in others)

@@ -6,7 +6,6 @@ import torch
 
 from vqspeech import InputError, config
 from vqspeech.audio import mulaw
-from vqspeech.data.wave_batches import WaveBatch
 from vqspeech.models import checkpoint, exporting
 from vqspeech.models.wavenet_vocoder import WaveNetVocoder, interpolate_log_f0
 from vqspeech.training import vocoder_tasks
@@ -55,23 +54,3 @@ def test_an_exported_vocoder_has_the_gains_of_its_bands_to_the_last_bit(vocoder_
     assert torch.equal(source.wavenet.logits.weight.bfloat16().float(), exported.wavenet.logits.weight)
     with pytest.raises(InputError, match="is a vocoder"):
         exporting.export(tmp_path / "run", tmp_path / "few", speakers=["s0"])
-
-
-def test_an_excitation_is_learned_from_a_vocoder_that_has_none(vocoder_settings, spoken, tmp_path):
-    vocoder_tasks.train_vocoder(vocoder_settings(max_steps=1), [spoken], [spoken], tmp_path / "run")
-    settings = vocoder_settings({"excitation": True}, max_steps=2, init_from=str(tmp_path / "run"))
-    vocoder_tasks.train_vocoder(settings, [spoken], [spoken], tmp_path / "excited")
-    plain, excited = (checkpoint.load_vocoder(tmp_path / name).model for name in ("run", "excited"))
-    assert excited.wavenet.excite.weight.abs().max() > 0
-    assert excited.context > plain.context
-    wave = torch.rand(1, 3200, generator=torch.Generator().manual_seed(0)) - 0.5
-    assert excited.condition(excited.features(wave)).shape == (1, 16 + excited.step, 20)
-    with torch.no_grad():
-        excited.wavenet.excite.weight.zero_()
-        excited.load_state_dict(plain.state_dict(), strict=False)
-        losses = [each.loss(batch_of(wave)).total for each in (plain, excited)]
-    assert torch.equal(*losses)
-
-
-def batch_of(wave):
-    return WaveBatch(wave, torch.zeros(wave.shape, dtype=torch.int8), torch.zeros(1, dtype=torch.long))

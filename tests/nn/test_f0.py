@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from vqspeech.nn.f0 import align_phase, estimate_f0, f0_to_phase, interpolate_f0
+from vqspeech.nn.f0 import estimate_f0, f0_to_phase, interpolate_f0
 
 RATE, HOP = 16000, 320
 
@@ -54,13 +54,3 @@ def test_a_phase_goes_on_from_where_it_was():
     apart = (torch.cat([one, other], 1) - whole + 0.5).frac() - 0.5
     assert apart.abs().max() < 1e-4
     assert whole[0, 0] == pytest.approx(0.3 + 90 / RATE)
-
-
-def test_an_aligned_phase_is_that_of_the_first_harmonic_whatever_the_oscillator_began_with():
-    hertz = np.geomspace(90, 250, 16000)
-    cycles = np.cumsum(hertz) / RATE - 0.25  # a sine is a cosine a quarter later
-    measured = torch.from_numpy(hertz * 1.02).float()[None]
-    for start in (0.0, 0.6):
-        aligned = align_phase(f0_to_phase(measured, RATE, start), buzz(hertz), RATE)[0].numpy()
-        apart = (aligned - cycles + 0.5) % 1 - 0.5
-        assert np.abs(apart[500:-500]).max() < 0.05

@@ -7,7 +7,7 @@ import torch
 from vqspeech.nn.acoustic_model import AcousticModel
 from vqspeech.nn.f0 import estimate_f0, f0_to_phase, interpolate_f0
 from vqspeech.nn.mel import LogMel
-from vqspeech.nn.source_filter import synthesize, synthesize_periodic
+from vqspeech.nn.source_filter import synthesize
 
 RATE, HOP = 16000, 320
 
@@ -42,13 +42,3 @@ def test_a_draft_of_silence_is_silence():
     mel = LogMel(RATE, 80, 160)
     spectra, pitch = mel(torch.zeros(1, 8000)).transpose(1, 2), torch.zeros(1, 8000)
     assert synthesize(mel, spectra, pitch, pitch, torch.rand(1, 8000), RATE).abs().max() < 1e-4
-
-
-def test_the_periodic_part_is_voiced_speech_below_the_maximum_voiced_frequency():
-    wave, mel = buzz(np.full(16000, 140)), LogMel(RATE, 80, 160)
-    wave[:, 8000:] = 0.05 * torch.randn(1, 8000, generator=torch.Generator().manual_seed(0))
-    spectra, pitch = mel(wave).transpose(1, 2), interpolate_f0(estimate_f0(wave, RATE, HOP), HOP)
-    pitch[:, 8000:] = 0
-    periodic = synthesize_periodic(mel, spectra, pitch, f0_to_phase(pitch, RATE), RATE)
-    assert periodic[:, 8600:].abs().max() < 1e-4
-    assert (mel(periodic).transpose(1, 2) - spectra)[0, 5:45, :30].abs().mean() < 0.14  # below 1,500 Hz

@@ -218,9 +218,7 @@ def _rectify_(target, at, source, start, count):
 
 
 @jit
-def generate_kernel_(
-    weights, scratch, gates, excitation, sampling, clock, forced, memory, previous, classes, forced_logits
-):
+def generate_kernel_(weights, scratch, gates, sampling, clock, forced, memory, previous, classes, forced_logits):
     """Symbols of some streams, step by step; fills `classes` and updates `memory` and `previous`.
 
     `sampling` has a uniform number and a temperature for each symbol, (streams, time) each, and top_p.  `forced`
@@ -228,7 +226,7 @@ def generate_kernel_(
     """
     past, ab, z, flow, hidden, head, logits = scratch
     uniforms, temperatures, top_p = sampling
-    matrices, embed, residual_bias, skip_bias, head_bias, logits_bias, _, _, _, dilations, rings = weights
+    matrices, embed, residual_bias, skip_bias, head_bias, logits_bias, _, _, dilations, rings = weights
     streams, frames, width = gates.shape
     layers, residual, skip = residual_bias.shape[0], z.shape[1], hidden.shape[1]
     bands = previous.shape[1]
@@ -241,8 +239,6 @@ def generate_kernel_(
             _copy_(flow, s * flow.shape[1], embed, previous[s, 0] * residual, residual)
             for band in range(1, bands):
                 _add_(flow, s * flow.shape[1], embed, (band * rows + previous[s, band]) * residual, residual)
-            if excitation.shape[1]:
-                _add_(flow, s * flow.shape[1], excitation, (s * time + now) * excitation.shape[2], residual)
             _copy_(flow, s * flow.shape[1] + residual, skip_bias, 0, skip)
         for layer in range(layers):
             # [a|b] = taps [x(t-d) | x(t)] + cond; x(t) replaces the oldest place of the ring buffer

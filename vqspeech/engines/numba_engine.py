@@ -36,7 +36,6 @@ class Weights(NamedTuple):
     logits_bias: Array
     cond: Array
     cond_bias: Array
-    excite: Array
     dilations: NDArray[np.int64]
     rings: NDArray[np.int64]
 
@@ -157,7 +156,6 @@ def pack(wavenet: WaveNet, precision: str = "float32") -> Weights:
     cond_bias = cast("Tensor", wavenet.cond.bias).detach().float().cpu().unflatten(0, (-1, residual))
     logits_bias = cast("Tensor", wavenet.logits.bias).unflatten(0, (wavenet.bands, wavenet.classes))
     biases = torch.stack([layer.bias for layer in wavenet.out])
-    excite = torch.zeros(0, residual) if wavenet.excite is None else wavenet.excite.weight.t()
     ring_sizes = [(wavenet.kernel_size - 1) * dilation for dilation in wavenet.dilations]
     return Weights(
         matrices=aligned(np.concatenate(panels)),
@@ -168,7 +166,6 @@ def pack(wavenet: WaveNet, precision: str = "float32") -> Weights:
         logits_bias=_to_array(F.pad(logits_bias, (0, -wavenet.classes % WIDTH), value=PADDING_LOGIT).flatten(), 0),
         cond=aligned(cond),
         cond_bias=_to_array(cond_bias, 1).flatten(),
-        excite=aligned(_to_panels(_pad_to_lanes(excite.detach().float().cpu(), 1), "float32")),
         dilations=np.array(wavenet.dilations),
         rings=np.cumsum([0, *ring_sizes]),
     )
@@ -190,10 +187,7 @@ def _run(
     assert time % (wavenet.bands * frames) == 0, f"{time} symbols are not a multiple of {frames} frames"
     tile = 1 if batch <= threads else STREAM_TILE
     rows = np.pad(np.arange(batch), (0, -batch % tile), "edge")  # unused streams fill the last tile
-    cond, excitation = wavenet.split(cond)
     conditioning = cond.transpose(1, 2).contiguous().float().numpy()[rows]  # (streams, frames, cond)
-    added = cond.new_zeros(batch, 0, 0) if excitation is None else excitation  # (streams, steps, values)
-    added = added.contiguous().float().numpy()[rows]
     forcing = forced is not None
     forced = forced[rows] if forcing else np.zeros((len(rows), 0), np.int64)
     forced_logits = np.zeros((len(rows), time if forcing else 0, wavenet.classes), np.float32)
@@ -203,11 +197,10 @@ def _run(
     def generate_tiles(tiles: NDArray[np.int64]) -> None:
         part = slice(tiles[0] * tile, (tiles[-1] + 1) * tile)
         scratch = _scratch(state.weights, wavenet.kernel_size, len(tiles) * tile)
-        gates = _projected(conditioning[part], state.weights.cond, state.weights.cond_bias)
-        excitation = _projected(added[part], state.weights.excite, np.zeros_like(state.weights.residual_bias[0]))
+        gates = _gates(state.weights, conditioning[part])
         generate_kernel_(
-            state.weights, scratch, gates, excitation, (uniforms[part], temperatures[part], np.float32(top_p)),
-            state.clock, forced[part], memory[part], previous[part], classes[part], forced_logits[part],
+            state.weights, scratch, gates, (uniforms[part], temperatures[part], np.float32(top_p)), state.clock,
+            forced[part], memory[part], previous[part], classes[part], forced_logits[part],
         )  # fmt: skip
 
     tiles = np.arange(len(rows) // tile)
@@ -221,17 +214,14 @@ def _run(
     return classes[:batch], after, forced_logits[:batch]
 
 
-def _projected(inputs: Array, panels: NDArray, bias: Array) -> Array:
-    """Inputs @ matrix + bias, padded to whole panels: (streams, steps, values) -> (streams, steps, columns).
-
-    The sums depend on no thread count.
-    """
-    streams, steps, values = inputs.shape
-    rows = np.pad(inputs.reshape(streams * steps, values), ((0, -streams * steps % STREAM_TILE), (0, 0)))
-    products = aligned(np.zeros((len(rows), len(bias) + -len(bias) % COLUMN_TILE), np.float32))
-    products[:, : len(bias)] = bias
-    add_product_(products, rows, panels, 0)
-    return products[: streams * steps].reshape(streams, steps, products.shape[1])
+def _gates(weights: Weights, conditioning: Array) -> Array:
+    """Conditioning projected for all layers, (streams, frames, layers of [a|b]); the sums depend on no thread count."""
+    streams, frames, _ = conditioning.shape
+    rows = np.pad(conditioning.reshape(streams * frames, -1), ((0, -streams * frames % STREAM_TILE), (0, 0)))
+    gates = aligned(np.zeros((len(rows), weights.cond.size // rows.shape[1]), np.float32))
+    gates[:, : len(weights.cond_bias)] = weights.cond_bias
+    add_product_(gates, rows, weights.cond, 0)
+    return gates[: streams * frames].reshape(streams, frames, -1)
 
 
 def _scratch(weights: Weights, kernel_size: int, streams: int) -> Scratch:
@@ -259,7 +249,7 @@ def _to_panels(matrix: Tensor, precision: str) -> NDArray:
         matrix = matrix.to(torch.bfloat16).view(torch.uint16)
         pairs = matrix.view(len(matrix), -1, 2, WIDTH)  # columns c and c + 16 are the halves of one uint32
         matrix = pairs.transpose(2, 3).reshape(matrix.shape)
-    panels = matrix.unflatten(1, (matrix.shape[1] // COLUMN_TILE, COLUMN_TILE)).transpose(0, 1)
+    panels = matrix.view(len(matrix), -1, COLUMN_TILE).transpose(0, 1)
     return panels.flatten().numpy()
 
 

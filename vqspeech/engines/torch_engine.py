@@ -37,7 +37,7 @@ def generate(
 
     Args:
         wavenet: the network.
-        cond: (batch, cond_channels, frames), with the excitation as `WaveNet.forward` documents.
+        cond: (batch, cond_channels, frames).
         uniforms: (batch, time) in [0, 1); time is a multiple of frames.
         temperature: divisor of the logits, one for all or (batch, time); 0 takes the most likely class.
         state: state after the previous call; None at the beginning.
@@ -133,8 +133,6 @@ def _run(
     residual, kernel_size, device = wavenet.residual_channels, wavenet.kernel_size, cond.device
     taps = [layer.weight.permute(2, 1, 0).flatten(0, 1) for layer in wavenet.taps]  # oldest tap first
     outs = [(layer.weight[:, :, 0].t(), layer.bias) for layer in wavenet.out]
-    cond, excitation = wavenet.split(cond)
-    added = None if wavenet.excite is None else wavenet.excite(excitation)
     gates = wavenet.cond(cond).view(batch, -1, 2 * residual, frames).permute(3, 1, 0, 2).contiguous()
     ring_sizes = [(kernel_size - 1) * dilation for dilation in wavenet.dilations]
     starts, sizes, delays = (
@@ -153,8 +151,6 @@ def _run(
         pasts = memory[:, starts + (clock - delays) % sizes].flatten(2)  # (batch, layers, past taps and residual)
         gate_inputs = gates.index_select(0, now * frames // time)[0]
         x, skips = wavenet.embedded(previous), cond.new_zeros(batch, wavenet.skip_channels)
-        if added is not None:
-            x = x + added.index_select(1, now)[:, 0]
         for layer, (weight, bias) in enumerate(outs):
             inputs.append(x)
             a, b = torch.addmm(gate_inputs[layer], torch.cat([pasts[:, layer], x], dim=1), taps[layer]).chunk(2, dim=1)

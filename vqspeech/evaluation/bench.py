@@ -209,8 +209,6 @@ def pinned(cores: int) -> Iterator[None]:
 def rate(wavenet: WaveNet, engine: str, precision: str, streams: int, threads: int, seconds: float) -> float:
     """Samples a second of all streams together; the weights are packed before."""
     cond_size = wavenet.cond.in_channels
-    if wavenet.excite is not None:
-        cond_size += wavenet.excite.in_features * HOP // wavenet.bands
     device = wavenet.cond.weight.device
     generator = torch.Generator(device).manual_seed(0)
 

@@ -88,12 +88,12 @@ class AutoregressiveVocoder:
         """The symbols of a request, sampled one after another."""
         conditioning, frames_per_code = self._conditioning, self._model.hop // self._conditioning.samples_per_frame
         temperature, top_p, seed = request.sampling
-        rng, state, phase = np.random.default_rng(seed), None, 0.0
+        rng, state = np.random.default_rng(seed), None
         for piece, before, after in chunks_with_context(
             request.pieces, 1, conditioning.left_context, conditioning.right_context, greedy=True
         ):
             n_codes = len(piece) - before - after
-            cond, phase = self._condition(piece, request.speaker, before, before + n_codes, phase)
+            cond = self._condition(piece, request.speaker)
             cond = cond[:, :, frames_per_code * before : frames_per_code * (before + n_codes)]
             uniforms = torch.from_numpy(rng.random(n_codes * self._model.hop, dtype=np.float32)).to(cond.device)[None]
             symbols, state = self._generate(cond, uniforms, temperature, top_p, state)
@@ -107,10 +107,10 @@ class AutoregressiveVocoder:
         temperatures = (temperature * bands).repeat(uniforms.shape[1] // len(bands)).expand_as(uniforms)
         return self._engine.generate(self._conditioning.wavenet, cond, uniforms, temperatures, state, top_p=top_p)
 
-    def _condition(self, codes: NDArray, speaker: Tensor, start: int, end: int, phase: float) -> tuple[Cond, float]:
-        """Conditioning of codes, (codes, codebooks) -> (1, cond, frames); see `Conditioning.condition`."""
+    def _condition(self, codes: NDArray, speaker: Tensor) -> Tensor:
+        """Conditioning of codes, (codes, codebooks) -> (1, cond, frames)."""
         latents = self._model.quantizer.decode(torch.from_numpy(codes).to(speaker.device)[None])
-        return self._conditioning.condition(latents, speaker, start, end, phase)
+        return self._conditioning.condition(latents, speaker)
 
     @property
     def _overlap(self) -> int:
@@ -122,13 +122,13 @@ class AutoregressiveVocoder:
         frames_per_code, left = hop // conditioning.samples_per_frame, conditioning.left_context
         lead = math.ceil((conditioning.wavenet.receptive_field + self._overlap) / hop)
         length = max(round(SEGMENT_S * self._model.sample_rate / hop), 2 * lead)
-        rng, uniforms, phase = np.random.default_rng(request.sampling.seed), np.zeros(0, np.float32), 0.0
+        rng, uniforms = np.random.default_rng(request.sampling.seed), np.zeros(0, np.float32)
         for piece, before, after in chunks_with_context(
             request.pieces, length, lead + left, conditioning.right_context
         ):
             n_codes, n_lead = len(piece) - before - after, max(0, before - left)
-            cond, phase = self._condition(piece, request.speaker, before, before + n_codes, phase)
-            cond = cond[0, :, frames_per_code * (before - n_lead) : frames_per_code * (before + n_codes)]
+            cond = self._condition(piece, request.speaker)[0]
+            cond = cond[:, frames_per_code * (before - n_lead) : frames_per_code * (before + n_codes)]
             new = rng.random(n_codes * hop, dtype=np.float32)
             uniforms = np.concatenate([uniforms[len(uniforms) - n_lead * hop :], new])
             draws = torch.from_numpy(uniforms).to(device)

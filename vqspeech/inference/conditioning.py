@@ -5,7 +5,6 @@ from typing import Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -35,20 +34,8 @@ class Conditioning(Protocol):
     filter_context: int
     temperatures: Tensor
 
-    def condition(
-        self, latents: Latents, speakers: Tensor, start: int = 0, end: int | None = None, phase: float = 0.0
-    ) -> tuple[Cond, float]:
-        """The conditioning of codes, and the phase of the excitation after some of them.
-
-        Args:
-            latents: quantised, (batch, dim, codes).
-            speakers: (batch,).
-            start: code at whose beginning the excitation has the phase `phase`, in cycles.
-            end: code at whose beginning the returned phase is; None: the end.
-
-        Returns:
-            (batch, cond, codes * hop / samples_per_frame), and the phase of the first of the batch.
-        """
+    def condition(self, latents: Latents, speakers: Tensor) -> Cond:
+        """(batch, dim, codes) -> (batch, cond, codes * hop / samples_per_frame)."""
         ...
 
     def wave(self, symbols: NDArray[np.integer]) -> Wave:
@@ -65,11 +52,9 @@ class CodeConditioning:
         self.left_context, self.right_context, self.filter_context = model.left_context, model.right_context, 0
         self.temperatures = torch.ones(1)
 
-    def condition(
-        self, latents: Latents, speakers: Tensor, start: int = 0, end: int | None = None, phase: float = 0.0
-    ) -> tuple[Cond, float]:
-        """See `VQVAE.condition`; there is no excitation."""
-        return self._model.condition(latents, speakers), phase
+    def condition(self, latents: Latents, speakers: Tensor) -> Cond:
+        """See `VQVAE.condition`."""
+        return self._model.condition(latents, speakers)
 
     def wave(self, symbols: NDArray[np.integer]) -> Wave:
         """The wave of mu-law classes."""
@@ -87,16 +72,9 @@ class AcousticConditioning:
         self.left_context, self.right_context = model.left_context + context, model.right_context + context
         self.filter_context, self.temperatures = vocoder.filterbank.context * vocoder.bands, vocoder.temperatures
 
-    def condition(
-        self, latents: Latents, speakers: Tensor, start: int = 0, end: int | None = None, phase: float = 0.0
-    ) -> tuple[Cond, float]:
+    def condition(self, latents: Latents, speakers: Tensor) -> Cond:
         """The conditioning of the acoustic features that the acoustic model predicts."""
-        features, hop = predicted_features(self._model, latents, speakers, self._frames_per_code), self._model.hop
-        hertz = interpolate_f0(features.f0, self.samples_per_frame).double()
-        cycles = F.pad((hertz / self._vocoder.sample_rate).cumsum(1), (1, 0))  # before each sample, and after the last
-        cycles = cycles - cycles[:, hop * start, None] + phase
-        after = float(cycles[0, -1 if end is None else hop * end]) % 1.0
-        return self._vocoder.condition(features, (cycles[:, 1:] % 1.0).float()), after
+        return self._vocoder.condition(predicted_features(self._model, latents, speakers, self._frames_per_code))
 
     def wave(self, symbols: NDArray[np.integer]) -> Wave:
         """The wave of mu-law classes of sub-bands."""

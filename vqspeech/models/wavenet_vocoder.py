@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from vqspeech import config
 from vqspeech.audio import mulaw
 from vqspeech.data.wave_batches import WaveBatch
-from vqspeech.nn.f0 import HIGHEST_HZ, LOWEST_HZ, align_phase, estimate_f0, f0_to_phase, interpolate_f0
+from vqspeech.nn.f0 import HIGHEST_HZ, LOWEST_HZ, estimate_f0
 from vqspeech.nn.filterbank import FilterBank
 from vqspeech.nn.mel import LogMel
 from vqspeech.nn.shapes import F0, Classes, Cond, Loss, Signal, Waves
-from vqspeech.nn.source_filter import synthesize_periodic
 from vqspeech.nn.wavenet import WaveNet
 
 BAND_RMS = 0.12
@@ -40,9 +39,7 @@ class WaveNetVocoder(nn.Module):
                                                                |
     wave -> filter bank -> gains -> mu-law -> symbols  ->   WaveNet  -> symbols -> 1 / gains -> filter bank -> wave
     ```
-    It has no speaker embedding: the features carry the speaker.  So it serves enrolled speakers, too.  With an
-    excitation, each step of the WaveNet is also given the voiced part of source-filter synthesis in the sub-bands.  Its
-    phase is that of the recording in training, so the WaveNet keeps to the pitch of the excitation.
+    It has no speaker embedding: the features carry the speaker.  So it serves enrolled speakers, too.
 
     Args:
         config: sizes, from a `config.yaml`.
@@ -63,18 +60,12 @@ class WaveNetVocoder(nn.Module):
         self.wavenet = WaveNet(
             mulaw.CLASSES, mulaw.SILENCE, config.residual_channels, config.skip_channels, config.layers,
             config.layers_per_stack, config.kernel_size, config.cond_channels, config.bands,
-            config.bands if config.excitation else 0,
         )  # fmt: skip
-        if self.wavenet.excite is not None:  # it has no effect at first, so a vocoder without one is a beginning
-            nn.init.zeros_(self.wavenet.excite.weight)
 
     @property
     def context(self) -> int:
         """Acoustic frames on either side of a frame that change its conditioning."""
-        if self.wavenet.excite is None:
-            return 3
-        samples = 2 * self.mel.n_fft + self.filterbank.context * self.bands
-        return math.ceil(samples / self.step)
+        return 3
 
     @property
     def temperatures(self) -> Tensor:
@@ -85,28 +76,12 @@ class WaveNetVocoder(nn.Module):
         """Acoustic features of waves; time must be a multiple of `step`."""
         return AcousticFeatures(self.mel(wave), estimate_f0(wave, self.sample_rate, self.step))
 
-    def condition(self, features: AcousticFeatures, phase: Tensor | None = None) -> Cond:
-        """Conditioning of the WaveNet, (batch, cond, frames), with its excitation if it has one.
-
-        Args:
-            phase: of the excitation at each sample in cycles, (batch, time); None: it begins at 0.
-        """
+    def condition(self, features: AcousticFeatures) -> Cond:
+        """Conditioning of the WaveNet, (batch, cond, frames)."""
         voiced = features.f0 > 0
         octaves = interpolate_log_f0(features.f0)
         inputs = torch.cat([features.log_mel, octaves[:, None], voiced[:, None].float()], dim=1)
-        cond = self.after(F.relu(self.before(inputs)))
-        return cond if self.wavenet.excite is None else torch.cat([cond, self._excitation(features, phase)], dim=1)
-
-    def _excitation(self, features: AcousticFeatures, phase: Tensor | None) -> Cond:
-        """Companded sub-bands of voiced speech, those of all steps of a frame: (batch, step, frames)."""
-        hertz = interpolate_f0(features.f0, self.step)
-        phase = f0_to_phase(hertz, self.sample_rate) if phase is None else phase
-        with torch.no_grad(), torch.autocast(hertz.device.type, enabled=False):
-            log_mel = features.log_mel.float().transpose(1, 2)
-            wave = synthesize_periodic(self.mel, log_mel, hertz, phase, self.sample_rate)
-            sub_bands = self.filterbank.analyse(wave) * self.gains[:, None]
-            companded = sub_bands.sign() * torch.log1p(mulaw.MU * sub_bands.abs().clamp_max(1)) / math.log1p(mulaw.MU)
-            return companded.transpose(1, 2).flatten(1).unflatten(1, (-1, self.step)).transpose(1, 2)
+        return self.after(F.relu(self.before(inputs)))
 
     @torch.no_grad()
     def measure_gains_(self, waves: list[Tensor]) -> None:
@@ -140,11 +115,7 @@ class WaveNetVocoder(nn.Module):
         symbols = self.symbols(batch.waves).unflatten(1, (-1, self.step))
         symbols = symbols.gather(1, frames[:, :, None].expand(-1, -1, self.step)).flatten(1)
         past = (symbols.int() + batch.errors).clamp(0, mulaw.MU)
-        phase = None
-        if self.wavenet.excite is not None:
-            phase = f0_to_phase(interpolate_f0(features.f0, self.step), self.sample_rate)
-            phase = align_phase(phase, batch.waves.float(), self.sample_rate)
-        cond = self.condition(features, phase)
+        cond = self.condition(features)
         logits = self.wavenet(past, cond.gather(2, frames[:, None].expand(-1, cond.shape[1], -1)))
         nats = F.cross_entropy(logits.float().transpose(1, 2).flatten(0, 1), symbols.long().flatten())
         return Loss(nats, {"bits_per_sample": nats / math.log(2)})

@@ -81,18 +81,3 @@ def f0_to_phase(f0: F0, sample_rate: int, start: float = 0.0) -> F0:
     """Phase of an oscillator at F0, in cycles from 0 to 1, that begins at `start`: (batch, time) -> (batch, time)."""
     cycles = (f0.double() / sample_rate).cumsum(1) + start
     return (cycles - cycles.floor()).float()
-
-
-def align_phase(phase: F0, wave: Waves, sample_rate: int) -> F0:
-    """Phase of an oscillator at F0, corrected so that it is that of the first harmonic of a wave: (batch, time).
-
-    The wave is shifted down by the oscillator's frequency; what is left below the bandwidth of a Hann window of
-    WINDOW_S turns as the first harmonic does relative to the oscillator.
-    """
-    with torch.autocast(wave.device.type, enabled=False):
-        half = round(WINDOW_S * sample_rate / 2)
-        window = torch.hann_window(2 * half + 1, periodic=False, device=wave.device)
-        angle = 2 * math.pi * phase
-        shifted = torch.stack([wave * angle.cos(), -wave * angle.sin()]).flatten(0, 1)[:, None]
-        real, imaginary = F.conv1d(shifted, window[None, None], padding=half)[:, 0].chunk(2)
-        return (phase + torch.atan2(imaginary, real) / (2 * math.pi)) % 1.0

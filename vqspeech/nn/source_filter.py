@@ -30,31 +30,16 @@ def synthesize(mel: LogMel, log_mel: Tensor, f0: F0, phase: Tensor, noise: Tenso
         Morise (WORLD, 2016).  Here the gains of the filter are the ratio of the target spectra to the source's own.
     """
     with torch.autocast(log_mel.device.type, enabled=False):
-        pulses, share = _pulses(mel, f0, phase, sample_rate)
-        noises = _whiten(mel, _stft(mel, 2 * noise - 1))
-        source = pulses * share.sqrt() + noises * (1 - share).sqrt()
-        return _overlap_add(mel, source * _filter(mel, log_mel, source), f0.shape[1])
-
-
-def synthesize_periodic(mel: LogMel, log_mel: Tensor, f0: F0, phase: Tensor, sample_rate: int) -> Waves:
-    """The same without noise: voiced speech below MAX_VOICED_HZ, silence where it is unvoiced, (batch, time)."""
-    with torch.autocast(log_mel.device.type, enabled=False):
-        pulses, share = _pulses(mel, f0, phase, sample_rate)
-        return _overlap_add(mel, pulses * share.sqrt() * _filter(mel, log_mel, pulses), f0.shape[1])
-
-
-def _pulses(mel: LogMel, f0: F0, phase: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
-    """Whitened pulses and their share of the power of speech, (batch, steps, bins) each."""
-    stft = _stft(mel, _pulse_train(f0, phase, sample_rate))
-    hertz = torch.linspace(0, sample_rate / 2, stft.shape[2], device=f0.device)
-    periodic = torch.sigmoid((MAX_VOICED_HZ - hertz) / VOICED_SLOPE_HZ)
-    return _whiten(mel, stft), periodic * _frame_means((f0 > 0).float(), mel.hop_length)[:, :, None]
-
-
-def _filter(mel: LogMel, log_mel: Tensor, source: Tensor) -> Tensor:
-    """Response of the filter that gives a source, (batch, steps, bins), its spectra."""
-    target = (10 ** (log_mel.float() - 1) - AMPLITUDE_FLOOR).clamp_min(1e-6)
-    return _minimum_phase(_to_bins(mel, target / (source.abs() @ mel.filters + 1e-6)))
+        voiced = f0 > 0
+        pulse_stft, noise_stft = _stft(mel, _pulse_train(f0, phase, sample_rate)), _stft(mel, 2 * noise - 1)
+        hertz = torch.linspace(0, sample_rate / 2, pulse_stft.shape[2], device=log_mel.device)
+        periodic = torch.sigmoid((MAX_VOICED_HZ - hertz) / VOICED_SLOPE_HZ)
+        voiced_share = _frame_means(voiced.float(), mel.hop_length)[:, :, None]
+        pulse_stft, noise_stft = _whiten(mel, pulse_stft), _whiten(mel, noise_stft)
+        source = pulse_stft * (periodic * voiced_share).sqrt() + noise_stft * (1 - periodic * voiced_share).sqrt()
+        target = (10 ** (log_mel.float() - 1) - AMPLITUDE_FLOOR).clamp_min(1e-6)
+        gains = _to_bins(mel, target / (source.abs() @ mel.filters + 1e-6))
+        return _overlap_add(mel, source * _minimum_phase(gains), f0.shape[1])
 
 
 def _pulse_train(f0: F0, phase: Tensor, sample_rate: int) -> Tensor:

@@ -26,9 +26,6 @@ class WaveNet(nn.Module):
     symbols of the previous step (the sum of one embedding per band) and predicts the symbols of its own, each band
     independently.
 
-    With an excitation, each step is also given the values of a signal at that step, which a linear layer adds to its
-    embedding.  Those of all steps of a frame follow the conditioning of the frame, step by step.
-
     Args:
         classes: size of the alphabet.
         start: symbol that precedes the first one.
@@ -39,24 +36,21 @@ class WaveNet(nn.Module):
         kernel_size: taps of a dilated convolution.
         cond_channels: channels of the conditioning.
         bands: symbols that one step predicts.
-        excitation_channels: values of the excitation at each step; 0: none.
 
     Source: van den Oord et al., WaveNet (2016), sections 2.1 to 2.5; the conditioning is upsampled by
         repetition and has no convolution of its own.  Several bands a step: Okamoto et al., subband WaveNet (2018),
-        here by one network as in Yu et al., DurIAN (2019).  Excitation: Wang et al., neural
-        source-filter models (2019).
+        here by one network as in Yu et al., DurIAN (2019).
     """
 
     def __init__(
         self, classes: int, start: int, residual_channels: int, skip_channels: int, layers: int,
-        layers_per_stack: int, kernel_size: int, cond_channels: int, bands: int = 1, excitation_channels: int = 0,
+        layers_per_stack: int, kernel_size: int, cond_channels: int, bands: int = 1,
     ) -> None:  # fmt: skip
         super().__init__()
         self.classes, self.start, self.bands = classes, start, bands
         self.residual_channels, self.skip_channels, self.kernel_size = residual_channels, skip_channels, kernel_size
         self.dilations = tuple(2 ** (layer % layers_per_stack) for layer in range(layers))
         self.embed = nn.Embedding(bands * classes, residual_channels)
-        self.excite = nn.Linear(excitation_channels, residual_channels, bias=False) if excitation_channels else None
         gate_channels = 2 * residual_channels
         self.cond = nn.Conv1d(cond_channels, layers * gate_channels, 1)  # its bias is the bias of the gates
         taps = [
@@ -78,30 +72,19 @@ class WaveNet(nn.Module):
         rows = symbols.long() + self.classes * torch.arange(self.bands, device=symbols.device)
         return self.embed(rows).sum(-2) if self.bands > 1 else self.embed(rows[..., 0])
 
-    def split(self, cond: Cond) -> tuple[Tensor, Tensor | None]:
-        """Conditioning of the gates (batch, cond_channels, frames), and excitation (batch, steps, values) or None."""
-        channels = self.cond.in_channels
-        if self.excite is None:
-            return cond, None
-        return cond[:, :channels], cond[:, channels:].transpose(1, 2).reshape(len(cond), -1, self.excite.in_features)
-
     def forward(self, classes: Classes, cond: Cond) -> Logits:
         """Logits of every symbol given the symbols before it, all in parallel (teacher-forced).
 
         Args:
             classes: (batch, time), the symbols themselves; this method shifts them by one step.
-            cond: (batch, cond_channels, frames), with the excitation behind it in the second dimension; time must be a
-                multiple of bands times frames.
+            cond: (batch, cond_channels, frames); time must be a multiple of bands times frames.
         """
         batch, frames = len(classes), cond.shape[2]
         assert classes.shape[1] % (self.bands * frames) == 0, f"{classes.shape[1]} symbols, {frames} frames"
         residual, time = self.residual_channels, classes.shape[1] // self.bands
-        cond, excitation = self.split(cond)
         gates = _linear(cond.transpose(1, 2), self.cond).view(batch, frames, 1, len(self.taps), 2 * residual)
         previous = F.pad(classes.long(), (self.bands, 0), value=self.start)[:, : classes.shape[1]]
         x = self.embedded(previous.unflatten(1, (time, self.bands)))  # (batch, time, channels): a layer is one product
-        if self.excite is not None:
-            x = x + self.excite(excitation)
         outputs = []
         for layer, (taps, out) in enumerate(zip(self.taps, self.out, strict=True)):
             ab = F.linear(_taps(x, self.kernel_size, taps.dilation[0]), taps.weight.transpose(1, 2).flatten(1))

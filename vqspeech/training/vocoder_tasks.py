@@ -51,9 +51,9 @@ def train_vocoder(
     model.measure_gains_([torch.from_numpy(_whole_frames(part[index], model.step)) for part, index in places])
     if settings.training.init_from:
         initial = checkpoint.load_vocoder(settings.training.init_from)
-        if initial.config.vocoder.model_copy(update={"excitation": settings.vocoder.excitation}) != settings.vocoder:
+        if initial.config.vocoder != settings.vocoder:
             raise InputError(f"{settings.training.init_from}: is a vocoder of other sizes; begin with one of the same")
-        model.load_state_dict(initial.model.state_dict(), strict=False)
+        model.load_state_dict(initial.model.state_dict())
     predicted = _predicted(settings, parts, model.step) if settings.training.predicted_features else []
     training = settings.training
     crops = WaveCrops(
