@@ -19,9 +19,8 @@ HOW = {
     "source-filter-1": "one codebook, source-filter",
 }  # fmt: skip
 COLUMNS = {
-    "wer": "WER", "cer": "CER", "to_target": "SECS to the target", "to_source": "to the source",
-    "nearer_target": "nearer to the target", "dnsmos": "DNSMOS", "f0_correlation": "F0 correlation",
-    "voicing_error": "voicing error", "estoi": "ESTOI",
+    "wer": "WER", "cer": "CER", "to_target": "SECS", "nearer_target": "nearer to the target", "dnsmos": "DNSMOS",
+    "f0_correlation": "F0 corr.", "voicing_error": "voicing error", "estoi": "ESTOI",
 }  # fmt: skip
 
 
@@ -43,10 +42,14 @@ def sets(out: Path) -> list[tables.Table]:
             results = read(path)
             sources |= {row["source"] for row in results["rows"]}
             for key, means in evaluate.summary(results).items():
-                cells = [f"{means[measure][0]:.2f}" if measure in means else "" for measure in COLUMNS]
+                shown = [measure in means and (name, measure) != ("own", "nearer_target") for measure in COLUMNS]
+                cells = [f"{means[one][0]:.2f}" if show else "" for one, show in zip(COLUMNS, shown, strict=True)]
                 rows.setdefault(system if key == evaluate.CONVERSION else key, cells)
         parts.append(
-            tables.Table([f"{len(sources)} recordings, {title}", *COLUMNS.values()], [[k, *v] for k, v in rows.items()])
+            tables.Table(
+                [f"{len(sources)} recordings, {title}", *COLUMNS.values()],
+                [[key, *rows[key]] for key in sorted(rows, key=[*HOW.values(), *rows].index)],
+            )
         )
     return parts
 
