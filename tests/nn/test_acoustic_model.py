@@ -155,6 +155,7 @@ def spoken(acoustic_model: AcousticModel, prediction) -> torch.Tensor:
 
 def test_a_manner_is_the_linear_map_that_a_voice_departs_by(monkeypatch):
     monkeypatch.setattr("vqspeech.nn.acoustic_model.PRIOR_S", 1e-3)
+    monkeypatch.setattr("vqspeech.nn.acoustic_model.ADAPTATION_SHARE", 1.0)
     acoustic_model = AcousticModel(RATE, HOP, 5, 4, 16)
     predictions = drawn_outlines(acoustic_model, 3, 400)
     true = torch.zeros(acoustic_model.adaptation_shape)
@@ -167,7 +168,8 @@ def test_a_manner_is_the_linear_map_that_a_voice_departs_by(monkeypatch):
     assert torch.equal(again.voicing_logits, predictions[0].voicing_logits)
 
 
-def test_a_manner_gives_back_how_lively_a_voice_is_where_it_sounds_and_leaves_its_silence():
+def test_a_manner_gives_back_how_lively_a_voice_is_where_it_sounds_and_leaves_its_silence(monkeypatch):
+    monkeypatch.setattr("vqspeech.nn.acoustic_model.ADAPTATION_SHARE", 1.0)
     acoustic_model = AcousticModel(RATE, HOP, 5, 4, 16)
     with torch.no_grad():
         acoustic_model.residual.weight[0] *= 30  # a voice or none, nothing between
@@ -188,6 +190,21 @@ def test_a_manner_gives_back_how_lively_a_voice_is_where_it_sounds_and_leaves_it
     assert apart(plain) < 0.8
     assert apart(own) == pytest.approx(1, abs=0.03)
     assert (own - plain)[silent].abs().mean() < 0.05
+
+
+def test_a_share_of_an_adaptation_goes_that_part_of_the_way(monkeypatch):
+    acoustic_model = AcousticModel(RATE, HOP, 5, 4, 16)
+    predictions = drawn_outlines(acoustic_model, 3, 400)
+    target = [spoken(acoustic_model, one) + torch.linspace(-1, 1, 80)[:, None] for one in predictions]
+
+    def moved(share: float) -> torch.Tensor:
+        monkeypatch.setattr("vqspeech.nn.acoustic_model.ADAPTATION_SHARE", share)
+        found = acoustic_model.fit_adaptation(predictions, target)
+        return acoustic_model.adapt(predictions[0], found[None]).log_mel - predictions[0].log_mel
+
+    whole, part = moved(1.0), moved(0.25)
+    assert whole.abs().mean() > 0.3
+    assert (part - 0.25 * whole).abs().mean() < 0.02
 
 
 def test_a_voice_of_few_frames_has_hardly_a_manner():

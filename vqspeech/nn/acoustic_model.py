@@ -43,6 +43,8 @@ DELTA_SCALE_S = 0.06
 """Seconds by which the slopes are multiplied, so that deltas are as large as cepstra."""
 PRIOR_S = 15.0
 """Weight of the prior of the adaptation (no change), as seconds of speech."""
+ADAPTATION_SHARE = 0.6
+"""Share of the fitted adaptation that is used: all of it is a little nearer to the speaker, but sounds rougher."""
 MAX_VARIANCE_GAIN = 1.0
 """Maximum increase of the standard deviation of spectra, as a share of it."""
 MEAN_LOG_F0 = math.log(LOWEST_HZ * HIGHEST_HZ) / 2
@@ -211,10 +213,11 @@ class AcousticModel(nn.Module):
         prior *= hidden.var(0, correction=0).mean()
         prior[-1] *= 1e-3  # the bias needs the least data
         transform = torch.linalg.solve(hidden.t() @ hidden + (prior + 1e-6).diag(), hidden.t() @ (target - residual))
+        transform *= ADAPTATION_SHARE
         adapted = (residual + hidden @ transform)[voiced]
         enough = len(adapted) > 1
         variance_gain = target[voiced].std(0) / (adapted.std(0) + 1e-6) - 1 if enough else torch.zeros(target.shape[1])
-        variance_gain = variance_gain.clamp(0, MAX_VARIANCE_GAIN)
+        variance_gain = ADAPTATION_SHARE * variance_gain.clamp(0, MAX_VARIANCE_GAIN)
         return torch.cat(
             [transform, torch.stack([variance_gain, variance_gain * (adapted.mean(0) if enough else 0.0)])]
         ).float()
