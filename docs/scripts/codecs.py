@@ -1,10 +1,10 @@
 """Rates, times and quality of a trained model's files beside the classical codecs that are installed.
 
-python docs/scripts/codecs.py RUN_DIR PRIOR_DIR DATA_DIR [UTTERANCES]
+python docs/scripts/codecs.py MODEL PRIOR_DIR DATA_DIR [UTTERANCES]
 
-Needs `pip install 'vqspeech[measure]'`; of codec2, opus-tools and speex what is missing is left out.  Every recording
-is cut to its utterance, coded, decoded, moved by up to 60 ms to where it fits the original best, and measured against
-it: DNSMOS (overall; needs no original), ESTOI, wide-band PESQ.
+Needs `pip install 'vqspeech[measure]'`; of codec2, opus-tools and speex what is missing is left out.  Every recording of a
+speaker whose voice the model has is cut to its utterance, coded, decoded in that voice, moved by up to 60 ms to where it
+fits the original best, and measured against it: DNSMOS (overall; needs no original), ESTOI, wide-band PESQ.
 """
 
 import sys
@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 import vqspeech
-from vqspeech import SamplingConfig, audio
+from vqspeech import audio
 from vqspeech.audio import mulaw
 from vqspeech.codec import entropy_coding, vqs_files
 from vqspeech.data import corpus
@@ -27,7 +27,7 @@ def main(run: str, prior: str, data: str, number: str = "16") -> None:
     """Prints a Markdown table."""
     model = vqspeech.load(run)
     composer = PriorSampler(prior, model)
-    utterances = corpus.read(data)
+    utterances = [utt for utt in corpus.read(data) if utt.speaker in model.speakers]
     chosen = utterances[:: max(1, len(utterances) // int(number))][: int(number)]
     waves = [(one.speaker, audio.read(one.path, RATE, one.start_s, one.end_s)) for one in chosen]
     seconds = sum(len(wave) for _, wave in waves) / RATE
@@ -38,23 +38,24 @@ def main(run: str, prior: str, data: str, number: str = "16") -> None:
     print(row("original", 16 * RATE * seconds, seconds, [(0.0, 0.0, wave, wave) for _, wave in waves]))
     levels = [(0.0, 0.0, wave, mulaw.expand(mulaw.compress(wave))) for _, wave in waves]
     print(row("8-bit mu-law", 8 * RATE * seconds, seconds, levels))
-    for entropy in entropy_coding.CODERS:
-        print(ours(model, composer, entropy, waves, seconds))
+    for codebooks in range(model.codebooks, 0, -1):
+        for entropy in entropy_coding.CODERS:
+            print(ours(model, composer, entropy, codebooks, waves, seconds))
     for coder in reference_codecs.installed():
         print(peer(coder, waves, seconds))
 
 
-def ours(model: SpeechCodec, composer: PriorSampler, entropy: str, waves: list, seconds: float) -> str:
-    """A row of ours; the sound is the same in all modes."""
+def ours(model: SpeechCodec, composer: PriorSampler, entropy: str, codebooks: int, waves: list, seconds: float) -> str:
+    """A row of ours; the sound of as many codebooks is the same in all modes."""
     found, bits = [], 0.0
     for speaker, wave in waves:
         began = time.perf_counter()
-        data = b"".join(vqs_files.encode_blocks(model, [wave], speaker, entropy, composer))
+        data = b"".join(vqs_files.encode_blocks(model, [wave], speaker, entropy, composer, codebooks))
         coded = time.perf_counter()
-        heard = np.concatenate([*vqs_files.decode_blocks(model, [data], sampling=SamplingConfig(0.8), prior=composer)])
+        heard = np.concatenate([*vqs_files.decode_blocks(model, [data], prior=composer)])
         found.append((coded - began, time.perf_counter() - coded, wave, heard))
         bits += 8 * len(data)
-    return row(f"vqspeech, {entropy}", bits, seconds, found)
+    return row(f"vqspeech, {codebooks} of {model.codebooks} codebooks, {entropy}", bits, seconds, found)
 
 
 def peer(coder: reference_codecs.ReferenceCodec, waves: list, seconds: float) -> str:
