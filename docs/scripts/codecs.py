@@ -2,9 +2,9 @@
 
 python docs/scripts/codecs.py MODEL PRIOR_DIR DATA_DIR [UTTERANCES]
 
-Needs `pip install 'vqspeech[measure]'`; of codec2, opus-tools and speex what is missing is left out.  Every recording of a
-speaker whose voice the model has is cut to its utterance, coded, decoded in that voice, moved by up to 60 ms to where it
-fits the original best, and measured against it: DNSMOS (overall; needs no original), ESTOI, wide-band PESQ.
+Needs `pip install 'vqspeech[measure]'`; of codec2, opus-tools and speex what is missing is left out.  Every recording
+of a speaker whose voice the model has is cut to its utterance, coded, decoded in that voice, moved by up to 60 ms to
+where it fits the original best, and measured against it: DNSMOS (overall; needs no original), ESTOI, wide-band PESQ.
 """
 
 import sys
