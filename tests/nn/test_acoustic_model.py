@@ -155,7 +155,6 @@ def spoken(acoustic_model: AcousticModel, prediction) -> torch.Tensor:
 
 def test_a_manner_is_the_linear_map_that_a_voice_departs_by(monkeypatch):
     monkeypatch.setattr("vqspeech.nn.acoustic_model.PRIOR_S", 1e-3)
-    monkeypatch.setattr("vqspeech.nn.acoustic_model.ADAPTATION_SHARE", 1.0)
     acoustic_model = AcousticModel(RATE, HOP, 5, 4, 16)
     predictions = drawn_outlines(acoustic_model, 3, 400)
     true = torch.zeros(acoustic_model.adaptation_shape)
@@ -168,8 +167,7 @@ def test_a_manner_is_the_linear_map_that_a_voice_departs_by(monkeypatch):
     assert torch.equal(again.voicing_logits, predictions[0].voicing_logits)
 
 
-def test_a_manner_gives_back_how_lively_a_voice_is_where_it_sounds_and_leaves_its_silence(monkeypatch):
-    monkeypatch.setattr("vqspeech.nn.acoustic_model.ADAPTATION_SHARE", 1.0)
+def test_a_manner_gives_back_how_lively_a_voice_is_where_it_sounds_and_leaves_its_silence():
     acoustic_model = AcousticModel(RATE, HOP, 5, 4, 16)
     with torch.no_grad():
         acoustic_model.residual.weight[0] *= 30  # a voice or none, nothing between
@@ -192,14 +190,13 @@ def test_a_manner_gives_back_how_lively_a_voice_is_where_it_sounds_and_leaves_it
     assert (own - plain)[silent].abs().mean() < 0.05
 
 
-def test_a_share_of_an_adaptation_goes_that_part_of_the_way(monkeypatch):
+def test_a_share_of_an_adaptation_goes_that_part_of_the_way():
     acoustic_model = AcousticModel(RATE, HOP, 5, 4, 16)
     predictions = drawn_outlines(acoustic_model, 3, 400)
     target = [spoken(acoustic_model, one) + torch.linspace(-1, 1, 80)[:, None] for one in predictions]
 
     def moved(share: float) -> torch.Tensor:
-        monkeypatch.setattr("vqspeech.nn.acoustic_model.ADAPTATION_SHARE", share)
-        found = acoustic_model.fit_adaptation(predictions, target)
+        found = acoustic_model.fit_adaptation(predictions, target, share)
         return acoustic_model.adapt(predictions[0], found[None]).log_mel - predictions[0].log_mel
 
     whole, part = moved(1.0), moved(0.25)

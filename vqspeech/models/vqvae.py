@@ -174,18 +174,19 @@ class VQVAE(nn.Module):
         )
 
     @torch.inference_mode()
-    def adaptation(self, recordings: Sequence[Tensor], embedding: Tensor) -> Tensor:
+    def adaptation(self, recordings: Sequence[Tensor], embedding: Tensor, share: float = 1.0) -> Tensor:
         """Fit the adaptation of a speaker with an embedding, (dim,); see `AcousticModel.fit_adaptation`.
 
         Args:
             recordings: classes, (1, time) each, of that speaker; time is a multiple of the hop.
+            share: of the adaptation.
         """
         assert self.acoustic_model, "this model has no acoustic model"
         acoustic_model = self.acoustic_model
         latents = [self.quantizer.decode(self.encode(classes)) for classes in recordings]
         predictions = [acoustic_model(self.context(quantised), embedding[None]) for quantised in latents]
         log_mel = [acoustic_model.mel(mulaw.expand_tensor(classes)) for classes in recordings]
-        return acoustic_model.fit_adaptation(predictions, log_mel)
+        return acoustic_model.fit_adaptation(predictions, log_mel, share)
 
     def nats(
         self, classes: Classes, past: DecoderInput, starts: Tensor, latents: Latents, embeddings: Tensor

@@ -43,8 +43,6 @@ DELTA_SCALE_S = 0.06
 """Seconds by which the slopes are multiplied, so that deltas are as large as cepstra."""
 PRIOR_S = 15.0
 """Weight of the prior of the adaptation (no change), as seconds of speech."""
-ADAPTATION_SHARE = 0.6
-"""Share of the fitted adaptation that is used: all of it is a little nearer to the speaker, but sounds rougher."""
 MAX_VARIANCE_GAIN = 1.0
 """Maximum increase of the standard deviation of spectra, as a share of it."""
 MEAN_LOG_F0 = math.log(LOWEST_HZ * HIGHEST_HZ) / 2
@@ -195,12 +193,15 @@ class AcousticModel(nn.Module):
             + torch.sigmoid(prediction.voicing_logits)[:, :, None] * (variance_gain * adapted - variance_offset)
         )
 
-    def fit_adaptation(self, predictions: Sequence[AcousticPrediction], log_mel: Sequence[Tensor]) -> Tensor:
+    def fit_adaptation(
+        self, predictions: Sequence[AcousticPrediction], log_mel: Sequence[Tensor], share: float = 1.0
+    ) -> Tensor:
         """Fit the adaptation of a speaker: ridge regression of the prediction error, in closed form.
 
         Args:
             predictions: of the speaker's recordings, a batch of one each.
             log_mel: the spectra of the recordings, (1, bands, steps) each, by `mel`.
+            share: of the fitted adaptation that is returned; all of it is nearest to the speaker, but sounds rougher.
 
         Returns:
             An array of `adaptation_shape`.
@@ -213,11 +214,11 @@ class AcousticModel(nn.Module):
         prior *= hidden.var(0, correction=0).mean()
         prior[-1] *= 1e-3  # the bias needs the least data
         transform = torch.linalg.solve(hidden.t() @ hidden + (prior + 1e-6).diag(), hidden.t() @ (target - residual))
-        transform *= ADAPTATION_SHARE
+        transform *= share
         adapted = (residual + hidden @ transform)[voiced]
         enough = len(adapted) > 1
         variance_gain = target[voiced].std(0) / (adapted.std(0) + 1e-6) - 1 if enough else torch.zeros(target.shape[1])
-        variance_gain = ADAPTATION_SHARE * variance_gain.clamp(0, MAX_VARIANCE_GAIN)
+        variance_gain = share * variance_gain.clamp(0, MAX_VARIANCE_GAIN)
         return torch.cat(
             [transform, torch.stack([variance_gain, variance_gain * (adapted.mean(0) if enough else 0.0)])]
         ).float()

@@ -33,6 +33,8 @@ LEVEL_S = 180.0
 """Speech of each speaker from which the level is measured."""
 ADAPTATION_S = 60.0
 """Speech of each speaker to which the adaptation is fitted."""
+ADAPTATION_SHARE = 0.6
+"""Share of it that is used; enrolled speakers, of whom there is less speech to learn from, get all of it."""
 NEW = ("acoustic_model.", "encoder.causal.", "quantizer.codebooks.")
 """Prefixes of the tensors that a model may have and its `init_from` may lack."""
 
@@ -110,7 +112,7 @@ def _fit_adaptations_(directory: Path, speakers: list[str], parts: Sequence[Mula
     model.adaptations, speech = torch.zeros(len(speakers), *model.speaker_shapes[1]), _speech_by_speaker(parts)
     for row, name in enumerate(speakers):
         recordings = [utterance_batch(mulaw.as_classes(part[at]), row, model.hop).classes for part, at in speech[name]]
-        model.adaptations[row] = model.adaptation(recordings, model.speaker.weight[row])
+        model.adaptations[row] = model.adaptation(recordings, model.speaker.weight[row], ADAPTATION_SHARE)
     checkpoint.save(directory, model)
 
 
