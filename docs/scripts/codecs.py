@@ -39,7 +39,7 @@ def main(run: str, prior: str, data: str, number: str = "16") -> None:
     levels = [(0.0, 0.0, wave, mulaw.expand(mulaw.compress(wave))) for _, wave in waves]
     print(row("8-bit mu-law", 8 * RATE * seconds, seconds, levels))
     for codebooks in range(model.codebooks, 0, -1):
-        for entropy in entropy_coding.CODERS:
+        for entropy in entropy_coding.CODERS if codebooks == composer.codebooks else ("packed", "adaptive"):
             print(ours(model, composer, entropy, codebooks, waves, seconds))
     for coder in reference_codecs.installed():
         print(peer(coder, waves, seconds))
