@@ -48,7 +48,8 @@ def test_an_example_and_the_microphone_are_recordings_too(page):
     page.get_by_role("button", name="Record audio").first.click()
     page.get_by_role("button", name="Record", exact=True).click()
     page.wait_for_timeout(1500)
-    page.get_by_role("button", name="Stop").click()
+    with page.expect_response(lambda response: "/upload" in response.url):  # it can be played before it is sent
+        page.get_by_role("button", name="Stop").click()
     _hear(page, "Your recording")
     page.get_by_role("button", name="Convert", exact=True).click()
     page.get_by_text("bytes of codes").wait_for()
