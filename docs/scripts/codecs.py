@@ -52,8 +52,8 @@ def ours(model: SpeechCodec, composer: PriorSampler, entropy: str, codebooks: in
         began = time.perf_counter()
         data = b"".join(vqs_files.encode_blocks(model, [wave], speaker, entropy, composer, codebooks))
         coded = time.perf_counter()
-        heard = np.concatenate([*vqs_files.decode_blocks(model, [data], prior=composer)])
-        found.append((coded - began, time.perf_counter() - coded, wave, heard))
+        decoded = np.concatenate([*vqs_files.decode_blocks(model, [data], prior=composer)])
+        found.append((coded - began, time.perf_counter() - coded, wave, decoded))
         bits += 8 * len(data)
     return row(f"vqspeech, {codebooks} of {model.codebooks} codebooks, {entropy}", bits, seconds, found)
 
