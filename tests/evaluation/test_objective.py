@@ -68,3 +68,11 @@ def test_reversed_speech_has_other_phones_and_another_melody(wave):
 def test_what_is_too_short_is_refused(wave):
     with pytest.raises(InputError, match="shorter than a quarter of a second"):
         Comparison(wave, wave[:100])
+
+
+def test_hum_below_the_search_is_no_pitch():
+    t = np.arange(16000) / 16000
+    voice = 0.1 * sum(np.sin(2 * np.pi * 200 * k * t) / k for k in range(1, 10))
+    f0 = objective.pyin_f0(np.concatenate([voice, 0.01 * np.sin(2 * np.pi * 50 * t)]).astype(np.float32))
+    np.testing.assert_allclose(f0[5:95], 200, rtol=0.01)
+    assert not f0[110:].any()

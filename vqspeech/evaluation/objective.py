@@ -24,6 +24,9 @@ RATE = 16000
 STEP = 160
 """Samples between frames: 10 ms."""
 CEPSTRA = 24
+F0_RANGE = (60.0, 500.0)
+"""Where F0 is searched, Hz."""
+HALF_A_SEMITONE = 2 ** (0.5 / 12)
 QUIET = 1e-5
 """The least amplitude of a mel band that counts, of full scale: what is below sounds alike."""
 
@@ -190,9 +193,13 @@ def mel_cepstra(wave: Wave) -> NDArray[np.float64]:
 
 
 def pyin_f0(wave: Wave) -> NDArray[np.float64]:
-    """F0 of each STEP by probabilistic YIN, 0 where unvoiced: (time // STEP + 1,)."""
-    hertz, voiced, _ = librosa.pyin(wave, fmin=60, fmax=500, sr=RATE, frame_length=1024, hop_length=STEP)
-    return np.where(voiced, hertz, 0.0)
+    """F0 of each STEP by probabilistic YIN, 0 where unvoiced: (time // STEP + 1,).
+
+    In noise without a trough the tracker takes the edge of its search for a pitch: what lies there is unvoiced too.
+    """
+    lowest, highest = F0_RANGE
+    hertz, voiced, _ = librosa.pyin(wave, fmin=lowest, fmax=highest, sr=RATE, frame_length=1024, hop_length=STEP)
+    return np.where(voiced & (hertz > lowest * HALF_A_SEMITONE) & (hertz < highest / HALF_A_SEMITONE), hertz, 0.0)
 
 
 def recognise_phones(wave: Wave) -> list[str]:
