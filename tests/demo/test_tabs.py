@@ -110,6 +110,7 @@ def test_the_prior_samples_and_codes_are_played_with_their_phones(page):
     _hear(page, "The sample")
     _tab(page, "Codebook")
     page.get_by_label("A code", exact=True).fill("9")
+    page.keyboard.press("Tab")  # the page takes the number over when its field is left
     page.get_by_role("button", name="Play this code").click()
     page.get_by_role("cell", name="50 %").first.wait_for()
     _hear(page, "The codes")

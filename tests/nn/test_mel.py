@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from vqspeech.nn.mel import AMPLITUDE_FLOOR, LOG_MEL_OF_SILENCE, LogMel, mel_filterbank, sliding_cmn
+from vqspeech.nn.mel import AMPLITUDE_FLOOR, LOG_MEL_OF_SILENCE, LogMel, mel_filterbank, sliding_cmn, subtract_residual_noise
 
 
 @pytest.mark.parametrize(("rate", "size", "bands"), [(16000, 512, 80), (8000, 256, 23)])
@@ -53,3 +53,10 @@ def test_a_timbre_that_stays_is_not_heard_in_relative_spectra(speech):
     spectra = LogMel(16000, 20, 160)(torch.from_numpy(speech(2.0))[None]).clamp_min(LOG_MEL_OF_SILENCE + 1)
     timbre = torch.linspace(-0.5, 0.5, 20)[:, None]  # changes no mean over the bands
     assert torch.allclose(sliding_cmn(spectra + timbre, 60, 20), sliding_cmn(spectra, 60, 20), atol=1e-4)
+
+
+def test_residual_noise_is_silence_afterwards_and_speech_is_as_loud_as_before():
+    amplitudes = AMPLITUDE_FLOOR * torch.tensor([0.0, 0.05, 1.0, 100.0])
+    cleaned = subtract_residual_noise((amplitudes + AMPLITUDE_FLOOR).log10() + 1)
+    np.testing.assert_allclose(cleaned[:2], LOG_MEL_OF_SILENCE, atol=1e-6)
+    np.testing.assert_allclose(10 ** (cleaned[2:] - 1) - AMPLITUDE_FLOOR, amplitudes[2:] - 8e-5, rtol=1e-3)

@@ -14,6 +14,8 @@ AMPLITUDE_FLOOR = 1e-3
 """Amplitude that is added to every band, so that the logarithm of silence is finite."""
 LOG_MEL_OF_SILENCE = math.log10(AMPLITUDE_FLOOR) + 1
 """Log-mel value of digital silence."""
+OVERSUBTRACTION = 0.08
+"""Share of AMPLITUDE_FLOOR below which the amplitude of a predicted band counts as silence."""
 
 
 class LogMel(nn.Module):
@@ -54,6 +56,18 @@ class LogMel(nn.Module):
             windows = padded.unfold(1, self.n_fft, self.hop_length) * self.window
             spectra = torch.fft.rfft(windows).abs()  # (batch, steps, bins)
             return ((spectra @ self.filters).clamp_min(0) + AMPLITUDE_FLOOR).log10().transpose(1, 2) + 1
+
+
+def subtract_residual_noise(log_mel: Tensor) -> Tensor:
+    """Predicted log-mel spectra, of any shape, with OVERSUBTRACTION of the floor less amplitude, down to silence.
+
+    The error of a prediction is of the order of the floor where a recording is silent; it sounds as noise in pauses.
+
+    Source: over-subtraction as in Berouti, Schwartz and Makhoul, Enhancement of speech corrupted by acoustic noise
+        (1979).
+    """
+    amplitude = 10 ** (log_mel - 1) - OVERSUBTRACTION * AMPLITUDE_FLOOR
+    return amplitude.clamp_min(AMPLITUDE_FLOOR).log10() + 1
 
 
 def hz_to_mel(hz: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ LEVEL_S = 180.0
 """Speech of each speaker from which the level is measured."""
 ADAPTATION_S = 60.0
 """Speech of each speaker to which the adaptation is fitted."""
-ADAPTATION_SHARE = 0.6
+ADAPTATION_SHARE = 0.5
 """Share of it that is used; enrolled speakers, of whom there is less speech to learn from, get all of it."""
 NEW = ("acoustic_model.", "encoder.causal.", "quantizer.codebooks.")
 """Prefixes of the tensors that a model may have and its `init_from` may lack."""
