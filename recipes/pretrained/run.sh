@@ -22,7 +22,7 @@ cd "$here/../.."
 . egs/vctk/path.sh
 train_cmd=${train_cmd:-vqspeech} asr=${asr:-tiny.en} synthetic=${synthetic:-}
 here=recipes/pretrained data=data/pretrained codes=exp/pretrained-codes vocoder=exp/pretrained-vocoder
-tuned=exp/pretrained-vocoder-tuned prior=exp/pretrained-prior out=exp/english-16k nj=$(nproc)
+tuned=exp/pretrained-vocoder-tuned distilled=exp/pretrained-vocoder-distilled prior=exp/pretrained-prior out=exp/english-16k nj=$(nproc)
 parts=(vctk/train all/npvcc librispeech/train speechocean/train)
 [ -z "$synthetic" ] || parts+=(all/synthetic)
 
@@ -72,7 +72,15 @@ if [ ! -e $out/vocoder/model.safetensors ]; then
   rm -rf $out
   mapfile -t voices < <(grep -xFf $codes/speakers.txt $here/conf/voices.txt)
   vqspeech export $codes --out $out --bfloat16 --at-least-s 60 "${voices[@]/#/--speaker=}"
-  vqspeech export $tuned --out $out/vocoder --bfloat16
+  if [ ! -e $data/wide/converted/packed ]; then  # conversions by the source-filter vocoder, for the WaveNet
+    python $here/local/convert_corpus.py $out $data/converted $data/vctk/train $data/all/npvcc $data/librispeech/train
+    vqspeech data combine $data/converted --out $data/wide/converted --force
+    vqspeech data pack $data/wide/converted --bits 16 --nj "$nj"
+  fi
+  learn vocoder.yaml $distilled training.init_from=$tuned training.max_minutes=85 training.learning_rate=6.0e-4 \
+    training.predicted_features=0.2 training.acoustic_model=$codes "${wide[@]}" --data $data/wide/converted \
+    --held-out $data/wide/vctk/dev
+  vqspeech export $distilled --out $out/vocoder --bfloat16
 fi
 python $here/local/describe.py $out $here/conf/speakers.tsv
 cp $here/README.md $out/README.md

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from vqspeech.nn.mel import AMPLITUDE_FLOOR, LOG_MEL_OF_SILENCE, LogMel, mel_filterbank, sliding_cmn, subtract_residual_noise
+from vqspeech.nn.mel import (
+    AMPLITUDE_FLOOR,
+    LOG_MEL_OF_SILENCE,
+    LogMel,
+    mel_filterbank,
+    sliding_cmn,
+    subtract_residual_noise,
+)
 
 
 @pytest.mark.parametrize(("rate", "size", "bands"), [(16000, 512, 80), (8000, 256, 23)])
