@@ -110,7 +110,8 @@ def test_the_prior_samples_and_codes_are_played_with_their_phones(page):
     _hear(page, "The sample")
     _tab(page, "Codebook")
     page.get_by_label("A code", exact=True).fill("9")
-    page.keyboard.press("Tab")  # the page takes the number over when its field is left
+    page.keyboard.press("Tab")
+    page.wait_for_timeout(1000)  # the page takes a number over a moment later, longer on a busy machine
     page.get_by_role("button", name="Play this code").click()
     page.get_by_role("cell", name="50 %").first.wait_for()
     _hear(page, "The codes")
