@@ -6,7 +6,7 @@
 # SPEECH has vctk-16k/ and its lab/ (VCTK 0.92's layout), npvcc/, librispeech/ and speechocean/ with its lab/ (Kaldi
 # data directories).  In the environment:
 #
-#   synthetic=DIR   a Kaldi data directory by local/synthesise.py, whose voices are added
+#   synthetic=DIR   Kaldi data directories by local/synthesise.py, without and with --mixtures, with blanks between them
 #   asr=tiny.en     the recogniser whose encoder gives phone posteriors: a faster-whisper model's name or folder
 #   train_cmd=...   several processes, which on a CPU are faster than threads:
 #                   train_cmd="torchrun --standalone --nproc_per_node 2 -m vqspeech" OMP_NUM_THREADS=1
@@ -38,7 +38,7 @@ if [ ! -e $data/.done ]; then
   vqspeech data trim $data/all/vctk --nj "$nj" --labels "$speech/vctk-16k/lab"
   vqspeech data split $data/all/vctk $data/vctk --force
   if [ -n "$synthetic" ]; then
-    vqspeech data combine "$synthetic" --out $data/all/synthetic --force
+    vqspeech data combine $synthetic --out $data/all/synthetic --force
     vqspeech data trim $data/all/synthetic --nj "$nj"
   fi
   for part in vctk/train vctk/dev vctk/test; do vqspeech data align $data/$part --labels "$speech/vctk-16k/lab"; done

@@ -62,6 +62,18 @@ def test_enrolling_finds_the_voice_that_said_it(run, speech, tmp_path, monkeypat
     assert not path.exists()
 
 
+def test_a_wavenet_vocoder_does_not_change_what_is_enrolled():
+    """The untrained WaveNet inside of an acoustic model has no say, whichever vocoder is chosen."""
+    classes = torch.randint(0, 256, (1, 3200), generator=torch.manual_seed(0))
+    losses = []
+    for vocoder in ("source-filter", "wavenet"):
+        model = vqspeech.load(vocoder=vocoder)
+        crops = speaker_enrolment._Crops(classes, classes, torch.zeros(1, 10, model.codebooks, dtype=torch.long))
+        with torch.inference_mode():
+            losses.append(float(speaker_enrolment._loss(model, crops, model.net.speaker.weight[0])))
+    assert losses[0] == losses[1]
+
+
 def test_enrolling_warns_of_few_noisy_and_clipped_seconds_and_refuses_less(run, speech, tmp_path, monkeypatch):
     monkeypatch.setattr(speaker_enrolment, "CROP_SAMPLES", 1600)
     model, warned = vqspeech.load(run), []

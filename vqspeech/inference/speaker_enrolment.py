@@ -151,7 +151,7 @@ def _fit_embedding(
     net.requires_grad_(False)
     for step in range(max_steps):
         adam.zero_grad()
-        for batch in (BATCH_CROPS,) if model.uses_source_filter else (1,) * WAVENET_BATCH_CROPS:
+        for batch in (1,) * WAVENET_BATCH_CROPS if model.uses_own_wavenet else (BATCH_CROPS,):
             _loss(model, _batch([_random_crop(learned, rng) for _ in range(batch)], rng), vector).backward()
         adam.step()
         progress((step + 1) / max_steps)
@@ -220,7 +220,10 @@ def _initial_embedding(model: SpeechCodec, tests: _Crops) -> tuple[Tensor, float
 
 
 def _loss(model: SpeechCodec, crops: _Crops, vector: Tensor) -> Tensor:
-    """Loss of crops given their codes and an embedding: acoustic losses, and for a WaveNet the likelihood too."""
+    """Loss of crops given their codes and an embedding: acoustic losses, and the likelihood by the model's own WaveNet.
+
+    A WaveNet vocoder takes no embedding.
+    """
     net, device = model.net, model.device
     classes, past, codes = (part.to(device) for part in crops)
     embeddings, starts = (
@@ -229,7 +232,7 @@ def _loss(model: SpeechCodec, crops: _Crops, vector: Tensor) -> Tensor:
     )
     with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=hardware.in_bfloat16("auto")):
         latents = net.quantizer.decode(codes)
-        if model.uses_source_filter:
+        if not model.uses_own_wavenet:
             return torch.stack([*net.acoustic_losses(classes, latents, embeddings).values()]).sum()
         nats, acoustic_losses = net.nats(classes, past, starts, latents, embeddings)
     return nats + sum(acoustic_losses.values())

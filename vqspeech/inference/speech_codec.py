@@ -102,6 +102,11 @@ class SpeechCodec:
         return isinstance(self._vocoder, SourceFilterVocoder)
 
     @property
+    def uses_own_wavenet(self) -> bool:
+        """Whether the WaveNet that was trained with the codes decodes them, given the speaker embedding."""
+        return isinstance(self._vocoder, AutoregressiveVocoder) and self._vocoder.wavenet is self.net.wavenet
+
+    @property
     def has_wavenet(self) -> bool:
         """Whether there is a trained WaveNet to decode with."""
         vocoder = self.run.folder and (self.run.folder / hub.VOCODER / hub.WEIGHTS).is_file()
