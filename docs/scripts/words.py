@@ -22,7 +22,6 @@ from vqspeech.audio.preprocessing import preprocessed
 from vqspeech.data import corpus
 from vqspeech.data.posteriors import HOP, Encoder, read_layer
 from vqspeech.data.recognition import Recogniser, errors
-from vqspeech.inference.source_filter_vocoder import sharpen_formants
 from vqspeech.inference.speech_codec import SpeechCodec
 from vqspeech.nn.acoustic_model import N_MELS
 from vqspeech.nn.f0 import estimate_f0, f0_to_phase, interpolate_f0
@@ -91,7 +90,7 @@ def renderings(codec: SpeechCodec, wave: np.ndarray, speaker: int) -> dict[str, 
 
     def predicted(latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         prediction = model.predict_acoustics(latents, speakers)
-        return sharpen_formants(prediction.log_mel.reshape(1, -1, N_MELS)), prediction.f0
+        return prediction.log_mel.reshape(1, -1, N_MELS), prediction.f0
 
     def speak(log_mel: torch.Tensor, f0: torch.Tensor) -> np.ndarray:
         hertz = interpolate_f0(f0, codec.hop)

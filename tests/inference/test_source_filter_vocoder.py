@@ -30,7 +30,7 @@ def test_a_draft_by_segments_is_the_draft_of_the_whole(run, monkeypatch):
         )
         pitch = interpolate_f0(prediction.f0, net.hop)
         noise = torch.from_numpy(np.random.default_rng(7).random(len(codes) * 16, dtype=np.float32))[None]
-        spectra = source_filter_vocoder.sharpen_formants(prediction.log_mel.reshape(1, -1, 80))
+        spectra = prediction.log_mel.reshape(1, -1, 80)
         whole = (
             synthesize(net.acoustic_model.mel, spectra, pitch, f0_to_phase(pitch, 16000), noise, 16000)[0]
             .clamp(-1, 1)
@@ -40,16 +40,6 @@ def test_a_draft_by_segments_is_the_draft_of_the_whole(run, monkeypatch):
     spoken = model.decode(codes, "p226", sampling=SamplingConfig(seed=7))
     assert (prediction.f0 > 0).float().mean() > 0.5
     assert np.abs(spoken - whole).max() < 1e-3 * np.abs(whole).max()
-
-
-def test_sharpened_spectra_keep_their_level_and_have_steeper_formants():
-    bands = torch.linspace(0, 20, 80).sin()[None, None]
-    sharp = source_filter_vocoder.sharpen_formants(bands)
-    assert torch.allclose(
-        source_filter_vocoder.sharpen_formants(torch.full((1, 1, 80), 0.7)), torch.full((1, 1, 80), 0.7)
-    )
-    assert sharp.std() > (1 + 0.45 * source_filter_vocoder.POSTFILTER_GAIN) * bands.std()
-    assert abs(sharp.mean() - bands.mean()) < 0.02
 
 
 def test_a_model_without_an_outline_makes_no_draft(run):

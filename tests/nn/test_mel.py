@@ -7,8 +7,10 @@ import torch
 from vqspeech.nn.mel import (
     AMPLITUDE_FLOOR,
     LOG_MEL_OF_SILENCE,
+    POSTFILTER_GAIN,
     LogMel,
     mel_filterbank,
+    sharpen_formants,
     sliding_cmn,
     subtract_residual_noise,
 )
@@ -67,3 +69,11 @@ def test_residual_noise_is_silence_afterwards_and_speech_is_as_loud_as_before():
     cleaned = subtract_residual_noise((amplitudes + AMPLITUDE_FLOOR).log10() + 1)
     np.testing.assert_allclose(cleaned[:2], LOG_MEL_OF_SILENCE, atol=1e-6)
     np.testing.assert_allclose(10 ** (cleaned[2:] - 1) - AMPLITUDE_FLOOR, amplitudes[2:] - 8e-5, rtol=1e-3)
+
+
+def test_sharpened_spectra_keep_their_level_and_have_steeper_formants():
+    bands, flat = torch.linspace(0, 20, 80).sin().expand(2, 3, 80), torch.full((1, 1, 80), 0.7)
+    sharp = sharpen_formants(bands)
+    assert torch.allclose(sharpen_formants(flat), flat)
+    assert sharp.std() > (1 + 0.45 * POSTFILTER_GAIN) * bands.std()
+    assert abs(sharp.mean() - bands.mean()) < 0.02

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from vqspeech.audio.chunks import chunks_with_context
 from vqspeech.inference.vocoder import IndexedRequest
@@ -17,10 +15,6 @@ from vqspeech.nn.source_filter import synthesize
 from vqspeech.shapes import Wave
 
 SEGMENT_S = 4.0
-POSTFILTER_GAIN = 0.2
-POSTFILTER_BANDS = 15
-"""A predicted spectrum is an average and so too flat: the postfilter moves each band away from the mean of
-POSTFILTER_BANDS neighbours, by the share POSTFILTER_GAIN of its distance."""
 
 
 class SourceFilterVocoder:
@@ -75,16 +69,7 @@ class SourceFilterVocoder:
             start = float(phase[0, -1]) if known else 0.0
             phase = torch.cat([phase, f0_to_phase(f0[:, known:], sample_rate, start)], dim=1)
             complete = max(known, f0.shape[1] - (self._edge if after else 0))
-            log_mel = sharpen_formants(prediction.log_mel[:, first:last].reshape(1, -1, N_MELS))
+            log_mel = prediction.log_mel[:, first:last].reshape(1, -1, N_MELS)
             wave = synthesize(mel, log_mel, f0, phase, torch.from_numpy(noise).to(device)[None], sample_rate)
             yield wave[0, known:complete].clamp(-1, 1).cpu().numpy()
             phase, done = phase[:, :complete], window_start + complete
-
-
-def sharpen_formants(log_mel: Tensor) -> Tensor:
-    """Log-mel spectra with sharper formants: (batch, frames, bands) -> the same shape.
-
-    Source: Chen and Gersho, Adaptive postfiltering for quality enhancement of coded speech (1995); here on log-mel.
-    """
-    local_mean = F.avg_pool1d(log_mel, POSTFILTER_BANDS, 1, POSTFILTER_BANDS // 2, count_include_pad=False)
-    return log_mel + POSTFILTER_GAIN * (log_mel - local_mean)

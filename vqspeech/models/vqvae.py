@@ -22,7 +22,7 @@ from vqspeech.nn.features import (
     sample_perturbation,
     split_draws,
 )
-from vqspeech.nn.mel import subtract_residual_noise
+from vqspeech.nn.mel import sharpen_formants, subtract_residual_noise
 from vqspeech.nn.phone_heads import PhoneHeads
 from vqspeech.nn.phone_recogniser import PhoneRecogniser
 from vqspeech.nn.quantizer import ResidualQuantized, ResidualQuantizer, data_dependent_init_, time_jitter
@@ -164,13 +164,14 @@ class VQVAE(nn.Module):
         return self._predict(latents, self.speaker(speakers))[0]
 
     def predict_acoustics(self, latents: Latents, speakers: Tensor) -> AcousticPrediction:
-        """Predicted log-mel without residual noise, F0 and voicing, adapted to the speakers; arguments: `condition`."""
+        """Log-mel, cleaned and sharpened, F0 and voicing for a vocoder, adapted to the speakers; arguments: `condition`."""
         prediction = self._predict(latents, self.speaker(speakers))[1]
         assert self.acoustic_model, "this model has no acoustic model"
         assert prediction
         if self.adaptations is not None:
             prediction = self.acoustic_model.adapt(prediction, self.adaptations[speakers])
-        return prediction._replace(log_mel=subtract_residual_noise(prediction.log_mel))
+        log_mel = subtract_residual_noise(prediction.log_mel).unflatten(2, (-1, N_MELS))
+        return prediction._replace(log_mel=sharpen_formants(log_mel).flatten(2))
 
     @torch.inference_mode()
     def adaptation(self, recordings: Sequence[Tensor], embedding: Tensor, share: float = 1.0) -> Tensor:

@@ -16,6 +16,10 @@ LOG_MEL_OF_SILENCE = math.log10(AMPLITUDE_FLOOR) + 1
 """Log-mel value of digital silence."""
 OVERSUBTRACTION = 0.08
 """Share of AMPLITUDE_FLOOR below which the amplitude of a predicted band counts as silence."""
+POSTFILTER_GAIN = 0.2
+POSTFILTER_BANDS = 15
+"""A predicted spectrum is an average and so too flat: the postfilter moves each band away from the mean of
+POSTFILTER_BANDS neighbours, by the share POSTFILTER_GAIN of its distance."""
 
 
 class LogMel(nn.Module):
@@ -68,6 +72,16 @@ def subtract_residual_noise(log_mel: Tensor) -> Tensor:
     """
     amplitude = 10 ** (log_mel - 1) - OVERSUBTRACTION * AMPLITUDE_FLOOR
     return amplitude.clamp_min(AMPLITUDE_FLOOR).log10() + 1
+
+
+def sharpen_formants(log_mel: Tensor) -> Tensor:
+    """Predicted log-mel spectra with sharper formants: (..., bands) -> the same shape.
+
+    Source: Chen and Gersho, Adaptive postfiltering for quality enhancement of coded speech (1995); here on log-mel.
+    """
+    spectra = log_mel.reshape(1, -1, log_mel.shape[-1])
+    local_mean = F.avg_pool1d(spectra, POSTFILTER_BANDS, 1, POSTFILTER_BANDS // 2, count_include_pad=False)
+    return (spectra + POSTFILTER_GAIN * (spectra - local_mean)).reshape(log_mel.shape)
 
 
 def hz_to_mel(hz: Tensor) -> Tensor:
