@@ -164,7 +164,7 @@ class VQVAE(nn.Module):
         return self._predict(latents, self.speaker(speakers))[0]
 
     def predict_acoustics(self, latents: Latents, speakers: Tensor) -> AcousticPrediction:
-        """Log-mel, cleaned and sharpened, F0 and voicing for a vocoder, adapted to the speakers; arguments: `condition`."""
+        """Log-mel, cleaned and sharpened, F0 and voicing, for vocoders; adapted to the speakers, as in `condition`."""
         prediction = self._predict(latents, self.speaker(speakers))[1]
         assert self.acoustic_model, "this model has no acoustic model"
         assert prediction
