@@ -6,7 +6,7 @@
 # SPEECH has vctk-16k/ and its lab/ (VCTK 0.92's layout), npvcc/, librispeech/ and speechocean/ with its lab/ (Kaldi
 # data directories).  In the environment:
 #
-#   synthetic=DIR   Kaldi data directories by local/synthesise.py, without and with --mixtures, with blanks between them
+#   synthetic=DIR   a Kaldi data directory by local/synthesise.py, whose voices are added
 #   asr=tiny.en     the recogniser whose encoder gives phone posteriors: a faster-whisper model's name or folder
 #   train_cmd=...   several processes, which on a CPU are faster than threads:
 #                   train_cmd="torchrun --standalone --nproc_per_node 2 -m vqspeech" OMP_NUM_THREADS=1
@@ -38,7 +38,7 @@ if [ ! -e $data/.done ]; then
   vqspeech data trim $data/all/vctk --nj "$nj" --labels "$speech/vctk-16k/lab"
   vqspeech data split $data/all/vctk $data/vctk --force
   if [ -n "$synthetic" ]; then
-    vqspeech data combine $synthetic --out $data/all/synthetic --force
+    vqspeech data combine "$synthetic" --out $data/all/synthetic --force
     vqspeech data trim $data/all/synthetic --nj "$nj"
   fi
   for part in vctk/train vctk/dev vctk/test; do vqspeech data align $data/$part --labels "$speech/vctk-16k/lab"; done
@@ -73,13 +73,13 @@ if [ ! -e $out/vocoder/model.safetensors ]; then
   mapfile -t voices < <(grep -xFf $codes/speakers.txt $here/conf/voices.txt)
   vqspeech export $codes --out $out --bfloat16 --at-least-s 60 "${voices[@]/#/--speaker=}"
   if [ ! -e $data/wide/converted/packed ]; then  # conversions by the source-filter vocoder, for the WaveNet
-    python $here/local/convert_corpus.py $out $data/converted $data/vctk/train $data/all/npvcc $data/librispeech/train
+    python $here/local/convert_corpus.py $out $data/converted $data/{vctk,librispeech,speechocean}/train $data/all/npvcc \
+      --hours 6 --enrol 100
     vqspeech data combine $data/converted --out $data/wide/converted --force
     vqspeech data pack $data/wide/converted --bits 16 --nj "$nj"
   fi
-  learn vocoder.yaml $distilled training.init_from=$tuned training.max_minutes=85 training.learning_rate=6.0e-4 \
-    training.predicted_features=0.2 training.acoustic_model=$codes "${wide[@]}" --data $data/wide/converted \
-    --held-out $data/wide/vctk/dev
+  learn vocoder.yaml $distilled training.init_from=$tuned training.max_minutes=140 training.learning_rate=6.0e-4 \
+    "${wide[@]}" --data $data/wide/converted --held-out $data/wide/vctk/dev
   vqspeech export $distilled --out $out/vocoder --bfloat16
 fi
 python $here/local/describe.py $out $here/conf/speakers.tsv

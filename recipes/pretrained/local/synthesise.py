@@ -1,13 +1,11 @@
 #!/usr/bin/env python
 """Synthetic speech as a Kaldi data directory, from plain text and the voices of Kokoro-82M.
 
-    synthesise.py MODEL.onnx VOICES TEXT OUT [--minutes 120] [--seed 1] [--mixtures 0]
+    synthesise.py MODEL.onnx VOICES TEXT OUT [--minutes 120] [--seed 1]
 
-MODEL is Kokoro's network and VOICES a folder of its style tables (float32, 510 x 256, one `NAME.bin` a voice).  The
-English ones are used, those whose names begin with `af`, `am`, `bf` and `bm`.  With `--mixtures N` they are left out,
-and those of other languages read English with their accents, beside N mixtures of two voices each: speakers that are
-nobody's, for an encoder that shall know many.  TEXT is plain text, a book say: its sentences of 4 to 22 words are
-dealt out among the voices, no sentence twice, so each voice reads text of its own.
+MODEL is Kokoro's network and VOICES a folder of its style tables (float32, 510 x 256, one `NAME.bin` a voice); the
+English ones are used, those whose names begin with `af`, `am`, `bf` and `bm`.  TEXT is plain text, a book say: its
+sentences of 4 to 22 words are dealt out among the voices, no sentence twice, so each voice reads text of its own.
 Speed, pauses and level vary.  OUT gets `wav.scp`, `text`, `utt2spk` and `audio/*.flac` at 16 kHz.  The same command
 goes on where it was stopped.  Needs `pip install kokoro-onnx soxr soundfile`; nothing is downloaded.
 """
@@ -27,7 +25,6 @@ from kokoro_onnx.session import rt
 SAMPLE_RATE = 16000
 WORDS = (4, 22)
 SPEED = (0.85, 1.15)
-MIXTURE_SHARE = (0.3, 0.7)
 PAUSE_S = (0.05, 0.4)
 PEAK_DB = (-14.0, -2.0)
 TABLE_EVERY = 50
@@ -42,15 +39,14 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--minutes", type=float, default=120.0)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--mixtures", type=int, default=0)
     args = parser.parse_args()
 
-    styles = read_styles(args.voices, args.mixtures, args.seed)
-    names, sentences = sorted(styles), split_sentences(args.text.read_text(encoding="utf-8"))
+    names = sorted(path.stem for path in args.voices.glob("[ab][fm]_*.bin"))
+    sentences = split_sentences(args.text.read_text(encoding="utf-8"))
     if not names or not sentences:
-        parser.error("no voice to use in VOICES, or no sentence of 4 to 22 words in TEXT")
+        parser.error("no English voice in VOICES, or no sentence of 4 to 22 words in TEXT")
     random.Random(args.seed).shuffle(sentences)
-    kokoro = load(args.model, styles)
+    kokoro = load(args.model, args.voices, names)
     (args.out / "audio").mkdir(parents=True, exist_ok=True)
     minutes, rows = 0.0, []
     for number, sentence in enumerate(sentences):
@@ -85,28 +81,14 @@ def split_sentences(text: str) -> list[str]:
     return list(unique)
 
 
-def read_styles(voices: Path, mixtures: int, seed: int) -> dict[str, np.ndarray]:
-    """Style tables, (510, 1, 256): of the English voices, or of all others and `mixtures` of any two."""
-    tables = {path.stem: np.fromfile(path, np.float32).reshape(510, 1, 256) for path in sorted(voices.glob("*.bin"))}
-    english = {name: table for name, table in tables.items() if re.match("[ab][fm]_", name)}
-    if not mixtures:
-        return english
-    draws, styles = random.Random(seed), {name: tables[name] for name in tables.keys() - english.keys()}
-    for number in range(mixtures):
-        first, second = draws.sample(sorted(tables), 2)
-        share = draws.uniform(*MIXTURE_SHARE)
-        name = f"{draws.choice('ab')}x_mixture{seed}.{number:03d}"
-        styles[name] = (share * tables[first] + (1 - share) * tables[second]).astype(np.float32)
-    return styles
-
-
-def load(model: Path, styles: dict[str, np.ndarray]) -> Kokoro:
-    """Kokoro on one core, with style tables."""
+def load(model: Path, voices: Path, names: list[str]) -> Kokoro:
+    """Kokoro on one core, with the style tables of `names`."""
     options = rt.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = rt.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "voices.npz"
+        styles = {name: np.fromfile(voices / f"{name}.bin", np.float32).reshape(510, 1, 256) for name in names}
         np.savez(table, allow_pickle=False, **styles)
         return Kokoro.from_session(session, str(table))
 
