@@ -18,7 +18,7 @@ from vqspeech.nn.wavenet import WaveNet
 
 BAND_RMS = 0.12
 """RMS of each sub-band over the training data, after its gain, so that speech uses most mu-law classes."""
-LOWEST_BAND_TEMPERATURE = 0.75
+LOWEST_BAND_TEMPERATURE = 0.65
 """Temperature of the lowest of several sub-bands, relative to that of the others: the harmonics there become steadier,
 and the noise above keeps its power."""
 MIDDLE_HZ = math.sqrt(LOWEST_HZ * HIGHEST_HZ)
