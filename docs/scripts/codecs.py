@@ -25,7 +25,7 @@ from vqspeech.inference.speech_codec import SpeechCodec
 
 def main(run: str, prior: str, data: str, number: str = "16") -> None:
     """Prints a Markdown table."""
-    model = vqspeech.load(run)
+    model = vqspeech.load(run, "source-filter")
     composer = PriorSampler(prior, model)
     utterances = [utt for utt in corpus.read(data) if utt.speaker in model.speakers]
     chosen = utterances[:: max(1, len(utterances) // int(number))][: int(number)]

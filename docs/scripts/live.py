@@ -107,7 +107,7 @@ def resident_mib(pid: int) -> int:
 
 def quality(pairs: Path, voices: Path, asr: Path) -> None:
     """WER and speaker similarity of live conversions by look-ahead, beside those of `convert`."""
-    recogniser, model = Recogniser(str(asr)), vqspeech.load()
+    recogniser, model = Recogniser(str(asr)), vqspeech.load(vocoder="source-filter")
     rows = [line.split("\t") for line in pairs.read_text().splitlines() if line]
     means = {speaker: mean_embedding(voices, speaker) for speaker in {speaker for _, speaker in rows}}
     found: dict[str, list[tuple[float, float, float]]] = defaultdict(list)

@@ -123,7 +123,7 @@ def test_codes_and_phones_are_told_both_ways(demo_service, wav):
 def test_the_model_that_ships_has_two_vocoders_and_one_or_two_codebooks(wav):
     service = DemoService(["english-16k"])
     try:
-        assert service.vocoders() == [("fast", "source-filter"), ("WaveNet", "wavenet")]
+        assert service.vocoders() == [("WaveNet", "wavenet"), ("fast", "source-filter")]
         fast, slow = (
             audio.read(service.convert(str(wav), "p225", vocoder=vocoder).wav, 16000)
             for _, vocoder in service.vocoders()

@@ -15,6 +15,7 @@ from vqspeech.data.wave_batches import WaveBatch
 from vqspeech.evaluation import objective
 from vqspeech.evaluation.objective import Comparison, Recording
 from vqspeech.inference.prior_sampler import PriorSampler
+from vqspeech.inference.speech_codec import SpeechCodec
 from vqspeech.models import checkpoint, hub, speaker_table
 
 
@@ -73,6 +74,12 @@ def test_its_vocoder_expects_speech_and_not_noise(model, sentence):
             batch = WaveBatch(signal[None], errors, torch.zeros(1, dtype=torch.long))
             bits.append(float(vocoder.loss(batch).parts["bits_per_sample"]))
     assert bits[0] + 0.3 < bits[1] < 8.5
+
+
+def test_it_speaks_by_its_wavenet_and_live_by_the_faster_vocoder(model):
+    assert model.default_vocoder == "wavenet"
+    assert not model.uses_source_filter
+    assert SpeechCodec.fastest_vocoder(model.run) == "source-filter"
 
 
 @pytest.mark.parametrize("vocoder", ["source-filter", "wavenet"])

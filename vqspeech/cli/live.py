@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vqspeech.cli.options import Engine, Force, ModelName, Out, Precision, Seed, Temperature, Threads, TopP, Vocoder
+from vqspeech.cli.options import Engine, Force, LiveVocoder, ModelName, Out, Precision, Seed, Temperature, Threads, TopP
 from vqspeech.data import outputs
 from vqspeech.errors import InputError
 from vqspeech.models.hub import DEFAULT
@@ -50,7 +50,7 @@ def live(
     temperature: Temperature = 1.0,
     top_p: TopP = 1.0,
     seed: Seed = 0,
-    vocoder: Vocoder = None,
+    vocoder: LiveVocoder = None,
     engine: Engine = None,
     precision: Precision = None,
     threads: Threads = None,
@@ -60,6 +60,7 @@ def live(
     from vqspeech.inference.live import LiveConverter
     from vqspeech.inference.sampling_config import SamplingConfig
     from vqspeech.inference.speech_codec import SpeechCodec
+    from vqspeech.models import checkpoint
 
     if list_devices:
         typer.echo(devices.list_devices())
@@ -70,7 +71,8 @@ def live(
         raise InputError("a recording and -o go together, as in: live - -o -; without both, devices are used")
     if source and out:
         outputs.check([source], [Path(out)], force)
-    codec = SpeechCodec(model, vocoder, "cpu", precision, threads, engine)
+    run = checkpoint.load(model)
+    codec = SpeechCodec(run, vocoder or SpeechCodec.fastest_vocoder(run), "cpu", precision, threads, engine)
     converter = LiveConverter(codec, speaker, block_ms, lookahead, SamplingConfig(temperature, top_p, seed))
     with contextlib.suppress(KeyboardInterrupt):
         if source and out:

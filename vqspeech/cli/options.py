@@ -22,7 +22,11 @@ TopP = Annotated[float, typer.Option(help="Nucleus sampling: share of the probab
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 Vocoder = Annotated[
     str | None,
-    typer.Option(help="Vocoder: source-filter (fast) or wavenet. [default: source-filter, if the model has it]"),
+    typer.Option(help="Vocoder: wavenet, or source-filter (fast). [default: wavenet, if the model has a trained one]"),
+]
+LiveVocoder = Annotated[
+    str | None,
+    typer.Option("--vocoder", help="Vocoder: source-filter, or wavenet. [default: source-filter, if the model has it]"),
 ]
 Engine = Annotated[
     str | None,

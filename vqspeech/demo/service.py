@@ -20,7 +20,7 @@ from vqspeech.inference.live import LiveConverter
 from vqspeech.inference.prior_sampler import PriorSampler
 from vqspeech.inference.sampling_config import SamplingConfig
 from vqspeech.inference.speech_codec import SOURCE_FILTER, WAVENET, SpeechCodec
-from vqspeech.models import hub, speaker_table
+from vqspeech.models import checkpoint, hub, speaker_table
 from vqspeech.shapes import Codes, Wave
 
 EXAMPLES = (2, 3)
@@ -29,6 +29,7 @@ DEFAULT_VOICE = "kokoro_af_heart"
 """A voice of the shipped model that is nobody's."""
 LIVE_BLOCK_MS = 100.0
 """Blocks of a live conversion: a browser sends such ones, and longer ones are less work."""
+VOCODER_LABELS = {WAVENET: "WaveNet", SOURCE_FILTER: "fast"}
 REPEATS = 8
 """Frames for which a code sounds when one listens to it alone."""
 
@@ -56,7 +57,7 @@ class DemoService:
 
     def __init__(self, models: list[str], limits: Limits = Limits(), enrolment: bool = True) -> None:
         self.upload_folder, self.enrolment = UploadFolder(limits), enrolment
-        self._codecs, self._lock = {name: SpeechCodec(name) for name in models}, threading.Lock()
+        self._codecs, self._lock = {name: _load_fast(name) for name in models}, threading.Lock()
         rates = {name: bits_per_second(model) for name, model in self._codecs.items()}
         self.models = sorted(models, key=rates.__getitem__)
         self._samplers: dict[str, PriorSampler] = {}
@@ -69,11 +70,10 @@ class DemoService:
         return self._codecs[name or next(iter(self._codecs))]
 
     def vocoders(self) -> list[tuple[str, str]]:
-        """Vocoders of the first model, each as its label and its name; one where there is no choice."""
+        """Vocoders of the first model, the best one first, each as its label and its name."""
         model = self.model()
-        if not model.uses_source_filter:
-            return [("WaveNet", WAVENET)]
-        return [("fast", SOURCE_FILTER), ("WaveNet", WAVENET)] if model.has_wavenet else [("fast", SOURCE_FILTER)]
+        names = [SOURCE_FILTER] * model.uses_source_filter + [WAVENET] * model.has_wavenet
+        return [(VOCODER_LABELS[name], name) for name in sorted(names, key=lambda name: name != model.default_vocoder)]
 
     def voices(self, name: str = "") -> list[tuple[str, str]]:
         """The voices of a model, each as what is shown and what it is called."""
@@ -128,7 +128,7 @@ class DemoService:
         with self._lock:
             target = request_dir / f"{safe_filename(source.name)}.{voice}.wav"
             sampling = SamplingConfig(temperature, seed=seed)
-            codec = self._with_vocoder(name, vocoder)
+            codec = self._with_vocoder(name, vocoder or self.vocoders()[0][1])
             converted = conversion.convert(codec, source, voice, target, sampling, level, tell)
         pieces = vqs_files.encode_pieces(model, [converted.codes], lambda: converted.n_samples, voice)
         vqs = request_dir / f"{safe_filename(source.name)}.vqs"
@@ -263,7 +263,7 @@ class DemoService:
     def _reload(self) -> None:
         """Loads the first model anew, with the voices that it has now."""
         first = next(iter(self._codecs))
-        self._codecs[first] = SpeechCodec(first)
+        self._codecs[first] = _load_fast(first)
         self._wavenets.pop(first, None)
 
     def _with_vocoder(self, name: str, vocoder: str) -> SpeechCodec:
@@ -273,6 +273,12 @@ class DemoService:
         if key not in self._wavenets:
             self._wavenets[key] = SpeechCodec(model.run, WAVENET)
         return self._wavenets[key]
+
+
+def _load_fast(name: str) -> SpeechCodec:
+    """A model with its fastest vocoder."""
+    run = checkpoint.load(name)
+    return SpeechCodec(run, SpeechCodec.fastest_vocoder(run))
 
 
 def bits_per_second(model: SpeechCodec) -> float:

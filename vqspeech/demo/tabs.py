@@ -27,7 +27,10 @@ def convert_tab(gr: Any, demo_service: DemoService, voice_list: Callable[..., An
             voice = voice_list("Voice", info="Type to search.")
             with gr.Accordion("More", open=False):
                 shown = not demo_service.model().uses_source_filter
-                temperature = gr.Slider(0.5, 1.0, 0.9, step=0.05, label="Temperature (less is duller)", visible=shown)
+                chosen = 0.9 if shown else 1.0  # a WaveNet that is told acoustic features needs no less
+                temperature = gr.Slider(
+                    0.5, 1.0, chosen, step=0.05, label="Temperature (less is duller)", visible=shown
+                )
                 level = gr.Radio(["voice", "source"], value="voice", label="As loud as the")
                 vocoders = demo_service.vocoders()
                 vocoder = gr.Radio(vocoders, value=vocoders[0][1], label="Vocoder", visible=len(vocoders) > 1)

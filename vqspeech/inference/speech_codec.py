@@ -35,8 +35,7 @@ class SpeechCodec:
 
     Args:
         run: a run directory or another name of a model (see `hub.resolve`), or what `checkpoint.load` returned.
-        vocoder: "source-filter", for models with an acoustic model, or "wavenet"; by default the first where the model
-            has an acoustic model.
+        vocoder: "wavenet", the default where the model has a WaveNet vocoder or no acoustic model; or "source-filter".
         device: a torch device; any but "cpu" needs the torch engine.
         precision: of the numba engine's weights: "bfloat16" (the default) or "float32".
         threads: of the numba engine; by default one per core.
@@ -78,12 +77,17 @@ class SpeechCodec:
         check_codebooks(self.codebooks, len(self.quantizers), "the model")
         self._vocoder = self._make_vocoder(vocoder, wavenet)
 
+    @staticmethod
+    def fastest_vocoder(run: checkpoint.Run) -> str:
+        """The vocoder of a model that is fast enough for live use."""
+        return SOURCE_FILTER if run.model.acoustic_model else WAVENET
+
     def _make_vocoder(self, name: str | None, wavenet: str | Path | None) -> Vocoder:
         acoustic_model, folder = self.net.acoustic_model, self.run.folder
-        if name != WAVENET and acoustic_model:
+        if (name or (WAVENET if wavenet else self.default_vocoder)) == SOURCE_FILTER:
+            if not acoustic_model:
+                raise InputError(f"{folder}: no acoustic model for the source-filter vocoder; choose {WAVENET}")
             return SourceFilterVocoder(self.net, acoustic_model)
-        if name == SOURCE_FILTER:
-            raise InputError(f"{folder}: no acoustic model for the source-filter vocoder; choose {WAVENET}")
         if wavenet is None and folder:
             wavenet = folder / hub.VOCODER
         if wavenet and (Path(wavenet) / hub.WEIGHTS).is_file():
@@ -109,8 +113,16 @@ class SpeechCodec:
     @property
     def has_wavenet(self) -> bool:
         """Whether there is a trained WaveNet to decode with."""
-        vocoder = self.run.folder and (self.run.folder / hub.VOCODER / hub.WEIGHTS).is_file()
-        return bool(vocoder) or self.run.config.training.stage != "acoustic"
+        return self._has_wavenet_vocoder or self.run.config.training.stage != "acoustic"
+
+    @property
+    def default_vocoder(self) -> str:
+        """The vocoder that sounds best: a WaveNet that is told acoustic features, if there is one."""
+        return WAVENET if self._has_wavenet_vocoder or not self.net.acoustic_model else SOURCE_FILTER
+
+    @property
+    def _has_wavenet_vocoder(self) -> bool:
+        return self.run.folder is not None and (self.run.folder / hub.VOCODER / hub.WEIGHTS).is_file()
 
     @property
     def sample_rate(self) -> int:

@@ -30,8 +30,7 @@ measure() {  # PAIRS VOCODER:CODEBOOKS OPTION...
 
 measure_words() {  # PAIRS
   measure "$1" source-filter:2 --asr "$asr" --codecs
-  measure "$1" source-filter:1 --asr "$asr" --no-codecs
-  measure "$1" wavenet:2 --asr "$asr" --no-codecs
+  for how in source-filter:1 wavenet:2 wavenet:1; do measure "$1" $how --asr "$asr" --no-codecs; done
 }
 
 running=()
@@ -40,6 +39,6 @@ for pairs in known unseen accented own; do
   running+=($!)
 done
 for pid in "${running[@]}"; do wait "$pid"; done
-measure voices source-filter:2 --no-codecs > "$out/voices.log" 2>&1
+measure voices wavenet:2 --no-codecs > "$out/voices.log" 2>&1
 vqspeech bench --model "$model" --seconds 0.2 --json > "$out/bench.json"
 python $here/table.py "$out" "$model" > "$out/table.md"

@@ -36,10 +36,11 @@ converted li_ls118-118-121721-0000 p228
 converted li_ls7312-7312-92432-0000 kokoro_bm_george
 
 source_of $data/vctk/test p239_489
-own_voice p239_489 p239 1 source-filter 1-codebook
-own_voice p239_489 p239 2 source-filter 2-codebooks
-own_voice p239_489 p239 2 wavenet wavenet
-vqspeech convert --model "$model" --speaker p226 --vocoder wavenet "$wav/p225_224.wav" --out "$wav/p225_224.p226.wavenet.wav"
+own_voice p239_489 p239 1 wavenet 1-codebook
+own_voice p239_489 p239 2 wavenet 2-codebooks
+own_voice p239_489 p239 2 source-filter source-filter
+vqspeech convert --model "$model" --speaker p226 --vocoder source-filter "$wav/p225_224.wav" \
+  --out "$wav/p225_224.p226.source-filter.wav"
 ffmpeg -nostdin -loglevel error -i "$wav/p239_489.wav" -c:a pcm_mulaw -f wav - |
   ffmpeg -loglevel error -i - "$wav/p239_489.mulaw.wav"
 

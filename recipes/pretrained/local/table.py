@@ -15,8 +15,8 @@ SETS = {
     "accented": "unknown speakers, accented and noisy",
 }  # fmt: skip
 HOW = {
-    "source-filter-2": "english-16k, source-filter", "wavenet-2": "english-16k, WaveNet",
-    "source-filter-1": "one codebook, source-filter",
+    "wavenet-2": "english-16k, WaveNet", "source-filter-2": "english-16k, source-filter",
+    "wavenet-1": "one codebook, WaveNet", "source-filter-1": "one codebook, source-filter",
 }  # fmt: skip
 COLUMNS = {
     "wer": "WER", "cer": "CER", "to_target": "SECS", "nearer_target": "nearer to the target", "dnsmos": "DNSMOS",
@@ -57,7 +57,7 @@ def sets(out: Path) -> list[tables.Table]:
 def voices(out: Path, model: str) -> tables.Table:
     """What is known of each voice, and the likeness and DNSMOS of conversions to it."""
     conversions = defaultdict(list)
-    for row in read(out / "voices-source-filter-2/evaluation.json")["rows"]:
+    for row in read(out / "voices-wavenet-2/evaluation.json")["rows"]:
         if row["system"] == evaluate.CONVERSION:
             conversions[row["speaker"]].append(row)
     rows = [
