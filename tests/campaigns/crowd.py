@@ -52,9 +52,9 @@ def crowd(model: str, people: int, seconds: float, folder: Path, kept_s: float =
                               stdout=subprocess.DEVNULL, stderr=(folder / "server.log").open("w"))  # fmt: skip
     try:
         _until(lambda: _answers(port), 120)
-        answers, faults, end = Counter(), [], time.monotonic() + seconds
+        answers, faults = Counter(), []
         _person(port, folder, 0, expected[0], time.monotonic() + 1, answers, faults)  # so that all is loaded
-        first = _memory(server.pid)
+        first, end = _memory(server.pid), time.monotonic() + seconds
         sizes, counts = [first], [0]
 
         def watch() -> None:
