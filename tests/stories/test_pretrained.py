@@ -82,6 +82,13 @@ def test_it_speaks_by_its_wavenet_and_live_by_the_faster_vocoder(model):
     assert SpeechCodec.fastest_vocoder(model.run) == "source-filter"
 
 
+def test_encoding_imports_no_engine():
+    code = "import sys, numpy, vqspeech; vqspeech.load().encode(numpy.zeros(1600, numpy.float32)); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "vqspeech.inference.speech_codec" in done.stdout.split()
+    assert "vqspeech.engines.numba_engine" not in done.stdout.split()
+
+
 @pytest.mark.parametrize("vocoder", ["source-filter", "wavenet"])
 def test_both_vocoders_say_the_sentence(sentence, vocoder, tmp_path):
     """What is spoken is as loud over time as what was said: neither silence nor noise."""

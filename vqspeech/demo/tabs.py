@@ -27,7 +27,7 @@ def convert_tab(gr: Any, demo_service: DemoService, voice_list: Callable[..., An
             voice = voice_list("Voice", info="Type to search.")
             with gr.Accordion("More", open=False):
                 shown = not demo_service.model().uses_source_filter
-                chosen = 0.9 if shown else 1.0  # a WaveNet that is told acoustic features needs no less
+                chosen = 0.9 if shown else 1.0  # a WaveNet conditioned on acoustic features needs no less
                 temperature = gr.Slider(
                     0.5, 1.0, chosen, step=0.05, label="Temperature (less is duller)", visible=shown
                 )

@@ -27,7 +27,6 @@ from vqspeech.inference.sampling_config import SamplingConfig
 from vqspeech.inference.vocoder import IndexedRequest
 from vqspeech.models.vqvae import VQVAE
 from vqspeech.nn.shapes import Cond
-from vqspeech.nn.wavenet import WaveNet
 from vqspeech.shapes import Wave
 
 SEGMENT_S = 3.75
@@ -72,11 +71,6 @@ class AutoregressiveVocoder:
             parts = ((wave, segment.lead * hop) for segment, wave in pairs)
             for wave in crossfade(parts, self._overlap, min(self._overlap, round(FADE_S * self._model.sample_rate))):
                 yield number, wave
-
-    @property
-    def wavenet(self) -> WaveNet:
-        """What is sampled."""
-        return self._conditioning.wavenet
 
     @property
     def lookahead(self) -> int:

@@ -1,6 +1,7 @@
 """Speech codec: a trained model that encodes waves to codes and decodes codes to waves."""
 
 import difflib
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -75,40 +76,43 @@ class SpeechCodec:
         self.precision, self.threads = precision or "bfloat16", threads or hardware.cores()
         self.codebooks = len(self.quantizers) if codebooks is None else codebooks
         check_codebooks(self.codebooks, len(self.quantizers), "the model")
-        self._vocoder = self._make_vocoder(vocoder, wavenet)
+        folder = self.run.folder
+        self._wavenet_folder = Path(wavenet) if wavenet else folder / hub.VOCODER if folder else None
+        self._vocoder_name = vocoder or (WAVENET if wavenet else self.default_vocoder)
+        if self.uses_source_filter and not self.net.acoustic_model:
+            raise InputError(f"{folder}: no acoustic model for the source-filter vocoder; choose {WAVENET}")
+        if not self.uses_source_filter and not self.has_wavenet:
+            raise InputError(f"{folder}: has an untrained WaveNet; choose --vocoder source-filter")
 
     @staticmethod
     def fastest_vocoder(run: checkpoint.Run) -> str:
         """The vocoder of a model that is fast enough for live use."""
         return SOURCE_FILTER if run.model.acoustic_model else WAVENET
 
-    def _make_vocoder(self, name: str | None, wavenet: str | Path | None) -> Vocoder:
-        acoustic_model, folder = self.net.acoustic_model, self.run.folder
-        if (name or (WAVENET if wavenet else self.default_vocoder)) == SOURCE_FILTER:
-            if not acoustic_model:
-                raise InputError(f"{folder}: no acoustic model for the source-filter vocoder; choose {WAVENET}")
-            return SourceFilterVocoder(self.net, acoustic_model)
-        if wavenet is None and folder:
-            wavenet = folder / hub.VOCODER
-        if wavenet and (Path(wavenet) / hub.WEIGHTS).is_file():
-            network = checkpoint.load_vocoder(wavenet).model.to(self.device)
-            conditioning = AcousticConditioning(self.net, network)
-        elif self.run.config.training.stage == "acoustic":
-            raise InputError(f"{folder}: has an untrained WaveNet; choose --vocoder source-filter")
-        else:
+    @functools.cached_property
+    def _vocoder(self) -> Vocoder:
+        """It is made when it is needed: an engine takes half a second to import."""
+        if self.uses_source_filter:
+            assert self.net.acoustic_model
+            return SourceFilterVocoder(self.net, self.net.acoustic_model)
+        if self.uses_own_wavenet:
             conditioning = CodeConditioning(self.net)
+        else:
+            assert self._wavenet_folder
+            network = checkpoint.load_vocoder(self._wavenet_folder).model.to(self.device)
+            conditioning = AcousticConditioning(self.net, network)
         engine = load_engine(self.engine, self.precision, self.threads)
         return AutoregressiveVocoder(self.net, conditioning, engine, self.threads)
 
     @property
     def uses_source_filter(self) -> bool:
         """Whether the source-filter vocoder decodes; the WaveNet does otherwise."""
-        return isinstance(self._vocoder, SourceFilterVocoder)
+        return self._vocoder_name == SOURCE_FILTER
 
     @property
     def uses_own_wavenet(self) -> bool:
         """Whether the WaveNet that was trained with the codes decodes them, given the speaker embedding."""
-        return isinstance(self._vocoder, AutoregressiveVocoder) and self._vocoder.wavenet is self.net.wavenet
+        return not self.uses_source_filter and not self._has_wavenet_vocoder
 
     @property
     def has_wavenet(self) -> bool:
@@ -117,12 +121,12 @@ class SpeechCodec:
 
     @property
     def default_vocoder(self) -> str:
-        """The vocoder that sounds best: a WaveNet that is told acoustic features, if there is one."""
+        """The vocoder that sounds best: a WaveNet conditioned on acoustic features, if there is one."""
         return WAVENET if self._has_wavenet_vocoder or not self.net.acoustic_model else SOURCE_FILTER
 
     @property
     def _has_wavenet_vocoder(self) -> bool:
-        return self.run.folder is not None and (self.run.folder / hub.VOCODER / hub.WEIGHTS).is_file()
+        return self._wavenet_folder is not None and (self._wavenet_folder / hub.WEIGHTS).is_file()
 
     @property
     def sample_rate(self) -> int:
