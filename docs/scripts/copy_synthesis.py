@@ -77,7 +77,7 @@ def wavenet(vocoder: WaveNetVocoder, features: AcousticFeatures) -> np.ndarray:
     uniforms = torch.from_numpy(np.random.default_rng(0).random((1, cond.shape[2] * vocoder.step), dtype=np.float32))
     temperatures = vocoder.temperatures.repeat(uniforms.shape[1] // vocoder.bands)
     symbols, _ = load_engine("numba", "bfloat16").generate(vocoder.wavenet, cond, uniforms, temperatures)
-    return vocoder.wave(symbols)[0].numpy()
+    return vocoder.wave(symbols, features.log_mel)[0].numpy()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from vqspeech.inference.conditioning import AcousticConditioning, CodeConditioni
 from vqspeech.inference.sampling_config import SamplingConfig
 from vqspeech.inference.vocoder import IndexedRequest
 from vqspeech.models.vqvae import VQVAE
-from vqspeech.models.wavenet_vocoder import LOWEST_BAND_TEMPERATURE, WaveNetVocoder
+from vqspeech.models.wavenet_vocoder import TEMPERATURES, WaveNetVocoder
 from vqspeech.nn.acoustic_model import N_MELS
 
 FRAMES, FRAMES_PER_CODE = 40, 2
@@ -48,9 +48,13 @@ def latents_of(model, codes) -> torch.Tensor:
 def test_codes_are_conditioned_on_as_the_model_does_in_training(model):
     latents, speakers = latents_of(model, torch.arange(10)[None, :, None]), torch.tensor([1])
     conditioning = CodeConditioning(model)
-    assert torch.equal(conditioning.condition(latents, speakers), model.condition(latents, speakers))
+    conditioned = conditioning.condition(latents, speakers)
+    assert torch.equal(conditioned.cond, model.condition(latents, speakers))
+    assert conditioned.log_mel.shape == (1, conditioning.log_mel_bands, 10)
     assert conditioning.samples_per_frame == model.hop
-    assert np.array_equal(conditioning.wave(np.arange(256)), mulaw.expand(np.arange(256)))
+    assert np.array_equal(
+        conditioning.wave(np.arange(256), conditioned.log_mel[0].numpy()), mulaw.expand(np.arange(256))
+    )
 
 
 @torch.inference_mode()
@@ -75,7 +79,7 @@ def test_conditioning_depends_on_no_code_beyond_its_context(model, conditionings
     codes, speakers, changed_code = torch.arange(FRAMES)[None, :, None] % 16, torch.tensor([0]), FRAMES // 2
     changed = codes.clone()
     changed[0, changed_code] = (changed[0, changed_code] + 7) % 16
-    first, second = (conditioning.condition(latents_of(model, one), speakers) for one in (codes, changed))
+    first, second = (conditioning.condition(latents_of(model, one), speakers).cond for one in (codes, changed))
     assert first.shape[2] == FRAMES * frames_per_code
     differs = ((first - second).abs().amax((0, 1)) > 1e-6).nonzero().flatten() // frames_per_code
     assert len(differs) > 0
@@ -84,17 +88,21 @@ def test_conditioning_depends_on_no_code_beyond_its_context(model, conditionings
 
 
 @torch.inference_mode()
-def test_a_wave_of_sub_bands_is_that_of_the_vocoder(model, vocoder, speech):
+def test_a_wave_of_sub_bands_is_that_of_the_vocoder_with_the_predicted_spectra(model, vocoder, speech):
     wave = torch.from_numpy(speech(0.5))[None]
     vocoder.measure_gains_([wave])
-    symbols = vocoder.symbols(wave)
+    symbols, log_mel = vocoder.symbols(wave), vocoder.features(wave).log_mel + 0.1
     conditioning = AcousticConditioning(model, vocoder)
     assert conditioning.samples_per_frame == vocoder.step
-    assert np.array_equal(conditioning.wave(symbols[0].numpy()), vocoder.wave(symbols)[0].numpy())
+    spoken = conditioning.wave(symbols[0].numpy(), log_mel[0].numpy())
+    assert np.array_equal(spoken, vocoder.wave(symbols, log_mel)[0].numpy())
+    assert not np.array_equal(spoken, vocoder.wave(symbols)[0].numpy())
+    predicted = conditioning.condition(latents_of(model, torch.arange(10)[None, :, None]), torch.tensor([0])).log_mel
+    assert predicted.shape == (1, conditioning.log_mel_bands, 10 * FRAMES_PER_CODE)
 
 
 @torch.inference_mode()
-def test_the_lowest_band_is_sampled_at_a_lower_temperature_than_was_asked_for(model, vocoder):
+def test_bands_are_sampled_at_lower_temperatures_than_was_asked_for(model, vocoder):
     asked = []
 
     class Engine:
@@ -109,5 +117,5 @@ def test_the_lowest_band_is_sampled_at_a_lower_temperature_than_was_asked_for(mo
     assert len(asked) > 1
     for temperatures in asked:
         lowest, *others = temperatures.unflatten(1, (-1, 4)).unbind(2)
-        assert torch.allclose(lowest, torch.tensor(0.9 * LOWEST_BAND_TEMPERATURE))
-        assert all(torch.allclose(band, torch.tensor(0.9)) for band in others)
+        assert torch.allclose(lowest, torch.tensor(0.9 * TEMPERATURES[0]))
+        assert all(torch.allclose(band, torch.tensor(0.9 * TEMPERATURES[1])) for band in others)

@@ -9,6 +9,7 @@ from vqspeech.nn.mel import (
     LOG_MEL_OF_SILENCE,
     POSTFILTER_GAIN,
     LogMel,
+    match_spectra,
     mel_filterbank,
     sharpen_formants,
     sliding_cmn,
@@ -77,3 +78,27 @@ def test_sharpened_spectra_keep_their_level_and_have_steeper_formants():
     assert torch.allclose(sharpen_formants(flat), flat)
     assert sharp.std() > (1 + 0.45 * POSTFILTER_GAIN) * bands.std()
     assert abs(sharp.mean() - bands.mean()) < 0.02
+
+
+def test_a_matched_wave_has_the_given_spectra_and_is_nearer_to_the_wave_that_has_them(speech):
+    mel, wave = LogMel(16000, 80, 160), torch.from_numpy(speech(1.0))[None]
+    noisy = wave + 0.05 * torch.randn(wave.shape, generator=torch.Generator().manual_seed(0))
+    matched, target = match_spectra(mel, noisy, mel(wave)), mel(wave)
+    before, after = ((mel(one) - target).square().mean().sqrt() for one in (noisy, matched))
+    assert after < 0.3 * before
+    assert (matched - wave).square().mean() < (noisy - wave).square().mean()
+    assert torch.allclose(match_spectra(mel, wave, target), wave, atol=1e-5)
+
+
+def test_a_frame_that_is_matched_depends_on_no_sample_beyond_its_context(speech):
+    mel, wave = LogMel(16000, 80, 160), torch.from_numpy(speech(1.0))[None]
+    changed, target = wave.clone(), mel(wave) + 0.1
+    changed[:, 8000:] = 0.5
+    first, second = match_spectra(mel, wave, target), match_spectra(mel, changed, target)
+    frame = int((first != second).flatten().nonzero()[0]) // 160
+    assert 8000 - mel.matching_context <= 160 * (frame + 1) < 8000
+
+
+def test_silence_is_matched_to_silence():
+    mel, silence = LogMel(16000, 80, 160), torch.zeros(1, 1600)
+    assert not match_spectra(mel, silence, mel(silence)).any()

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from vqspeech.audio.chunks import chunks_with_context, crossfade
 from vqspeech.engines.protocol import Engine
-from vqspeech.inference.conditioning import Conditioning
+from vqspeech.inference.conditioning import Conditioned, Conditioning
 from vqspeech.inference.sampling_config import SamplingConfig
 from vqspeech.inference.vocoder import IndexedRequest
 from vqspeech.models.vqvae import VQVAE
@@ -38,11 +38,12 @@ FRAMES_PER_CALL = 1024
 
 
 class _Segment(NamedTuple):
-    """A part of a request: `cond` (cond, frames), `uniforms` (time,), of which the first `lead` frames lead in."""
+    """A part of a request: `cond`, `log_mel` (bands, frames), `uniforms` (time,); the first `lead` frames lead in."""
 
     number: int
     sampling: SamplingConfig
     cond: Tensor
+    log_mel: Tensor
     uniforms: Tensor
     lead: int
 
@@ -75,29 +76,38 @@ class AutoregressiveVocoder:
     @property
     def lookahead(self) -> int:
         """See `Vocoder.lookahead`."""
-        return self._conditioning.right_context * self._model.hop + self._conditioning.filter_context
-
-    def stream(self, request: IndexedRequest) -> Iterator[Wave]:
-        """See `Vocoder.stream`; it samples one segment without end."""
-        bands, context = self._conditioning.wavenet.bands, self._conditioning.filter_context
-        for symbols, before, after in chunks_with_context(self._symbols(request), bands, context, context, greedy=True):
-            yield self._conditioning.wave(symbols)[before : len(symbols) - after]
+        conditioning = self._conditioning
+        return conditioning.right_context * self._model.hop + conditioning.wave_context * conditioning.samples_per_frame
 
     @torch.inference_mode()
-    def _symbols(self, request: IndexedRequest) -> Iterator[NDArray]:
-        """The symbols of a request, sampled one after another."""
-        conditioning, frames_per_code = self._conditioning, self._model.hop // self._conditioning.samples_per_frame
+    def stream(self, request: IndexedRequest) -> Iterator[Wave]:
+        """See `Vocoder.stream`; it samples one segment without end."""
+        conditioning, hop = self._conditioning, self._conditioning.samples_per_frame
+        context = conditioning.wave_context
+        for frames, before, after in chunks_with_context(self._frames(request), 1, context, context, greedy=True):
+            wave = conditioning.wave(frames["symbols"].flatten(), frames["log_mel"].T)
+            yield wave[before * hop : len(wave) - after * hop]
+
+    @torch.inference_mode()
+    def _frames(self, request: IndexedRequest) -> Iterator[NDArray]:
+        """Frames of a request, each its symbols and its log-mel spectrum, sampled one after another."""
+        conditioning, hop = self._conditioning, self._conditioning.samples_per_frame
+        frame = np.dtype([("symbols", np.uint8, (hop,)), ("log_mel", np.float32, (conditioning.log_mel_bands,))])
+        frames_per_code = self._model.hop // hop
         temperature, top_p, seed = request.sampling
         rng, state = np.random.default_rng(seed), None
         for piece, before, after in chunks_with_context(
             request.pieces, 1, conditioning.left_context, conditioning.right_context, greedy=True
         ):
             n_codes = len(piece) - before - after
-            cond = self._condition(piece, request.speaker)
-            cond = cond[:, :, frames_per_code * before : frames_per_code * (before + n_codes)]
+            first, last = frames_per_code * before, frames_per_code * (before + n_codes)
+            cond, log_mel = (one[:, :, first:last] for one in self._condition(piece, request.speaker))
             uniforms = torch.from_numpy(rng.random(n_codes * self._model.hop, dtype=np.float32)).to(cond.device)[None]
             symbols, state = self._generate(cond, uniforms, temperature, top_p, state)
-            yield symbols[0].cpu().numpy()
+            frames = np.empty(last - first, frame)
+            frames["symbols"] = symbols[0].cpu().numpy().reshape(-1, hop)
+            frames["log_mel"] = log_mel[0].T.cpu().numpy()
+            yield frames
 
     def _generate(
         self, cond: Cond, uniforms: Tensor, temperature: float, top_p: float, state: Any
@@ -107,8 +117,8 @@ class AutoregressiveVocoder:
         temperatures = (temperature * bands).repeat(uniforms.shape[1] // len(bands)).expand_as(uniforms)
         return self._engine.generate(self._conditioning.wavenet, cond, uniforms, temperatures, state, top_p=top_p)
 
-    def _condition(self, codes: NDArray, speaker: Tensor) -> Tensor:
-        """Conditioning of codes, (codes, codebooks) -> (1, cond, frames)."""
+    def _condition(self, codes: NDArray, speaker: Tensor) -> Conditioned:
+        """Conditioning of codes, (codes, codebooks)."""
         latents = self._model.quantizer.decode(torch.from_numpy(codes).to(speaker.device)[None])
         return self._conditioning.condition(latents, speaker)
 
@@ -127,12 +137,12 @@ class AutoregressiveVocoder:
             request.pieces, length, lead + left, conditioning.right_context
         ):
             n_codes, n_lead = len(piece) - before - after, max(0, before - left)
-            cond = self._condition(piece, request.speaker)[0]
-            cond = cond[:, frames_per_code * (before - n_lead) : frames_per_code * (before + n_codes)]
+            first, last = frames_per_code * (before - n_lead), frames_per_code * (before + n_codes)
+            cond, log_mel = (one[0, :, first:last] for one in self._condition(piece, request.speaker))
             new = rng.random(n_codes * hop, dtype=np.float32)
             uniforms = np.concatenate([uniforms[len(uniforms) - n_lead * hop :], new])
             draws = torch.from_numpy(uniforms).to(device)
-            yield _Segment(number, request.sampling, cond, draws, frames_per_code * n_lead)
+            yield _Segment(number, request.sampling, cond, log_mel, draws, frames_per_code * n_lead)
 
     def _groups(self, segments: Iterator[_Segment]) -> Iterator[list[_Segment]]:
         """Segments that are sampled side by side: consecutive ones of equal temperature and top_p."""
@@ -160,4 +170,4 @@ class AutoregressiveVocoder:
             frames = (max(0, end - max(start, one.lead)) for end, one in zip(ends, segments, strict=True))
             progress(hop * sum(frames))
         for segment, classes in zip(segments, np.concatenate(sampled, axis=1), strict=True):
-            yield segment, self._conditioning.wave(classes[: len(segment.uniforms)])
+            yield segment, self._conditioning.wave(classes[: len(segment.uniforms)], segment.log_mel.cpu().numpy())

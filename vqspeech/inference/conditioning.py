@@ -1,7 +1,7 @@
 """Conditioning of a WaveNet at inference: by codes, or by predicted acoustic features."""
 
 import math
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -13,9 +13,19 @@ from vqspeech.models.vqvae import VQVAE
 from vqspeech.models.wavenet_vocoder import AcousticFeatures, WaveNetVocoder
 from vqspeech.nn.acoustic_model import N_MELS
 from vqspeech.nn.f0 import interpolate_f0
-from vqspeech.nn.shapes import Cond, Latents
+from vqspeech.nn.shapes import Cond, Latents, Signal
 from vqspeech.nn.wavenet import WaveNet
 from vqspeech.shapes import Wave
+
+
+class Conditioned(NamedTuple):
+    """Conditioning of a WaveNet, (batch, cond, frames), and the log-mel spectra that its wave is to have.
+
+    `log_mel`: (batch, bands, frames); no bands where nothing is known of its spectra.
+    """
+
+    cond: Cond
+    log_mel: Signal
 
 
 class Conditioning(Protocol):
@@ -23,23 +33,24 @@ class Conditioning(Protocol):
 
     `samples_per_frame`: samples a frame of conditioning; `left_context`, `right_context`: number of earlier and of
     later codes that the conditioning of a code depends on (among them, F0 is interpolated through unvoiced frames);
-    `filter_context`: symbols on either side of a symbol that its wave depends on; `temperatures`: of the bands,
-    relative to the temperature that is asked for, (bands,).
+    `wave_context`: frames on either side of a frame whose symbols its wave depends on; `log_mel_bands`: of
+    `Conditioned.log_mel`; `temperatures`: of the sub-bands, relative to the temperature that is asked for, (bands,).
     """
 
     wavenet: WaveNet
     samples_per_frame: int
     left_context: int
     right_context: int
-    filter_context: int
+    wave_context: int
+    log_mel_bands: int
     temperatures: Tensor
 
-    def condition(self, latents: Latents, speakers: Tensor) -> Cond:
-        """(batch, dim, codes) -> (batch, cond, codes * hop / samples_per_frame)."""
+    def condition(self, latents: Latents, speakers: Tensor) -> Conditioned:
+        """Of codes, (batch, dim, codes); frames are codes * hop / samples_per_frame."""
         ...
 
-    def wave(self, symbols: NDArray[np.integer]) -> Wave:
-        """The wave of a sequence of symbols: (time,) -> (time,)."""
+    def wave(self, symbols: NDArray[np.integer], log_mel: NDArray[np.float32]) -> Wave:
+        """The wave of symbols, (time,), with log-mel spectra, (bands, frames): (time,)."""
         ...
 
 
@@ -49,15 +60,16 @@ class CodeConditioning:
     def __init__(self, model: VQVAE) -> None:
         self._model = model
         self.wavenet, self.samples_per_frame = model.wavenet, model.hop
-        self.left_context, self.right_context, self.filter_context = model.left_context, model.right_context, 0
-        self.temperatures = torch.ones(1)
+        self.left_context, self.right_context, self.wave_context = model.left_context, model.right_context, 0
+        self.log_mel_bands, self.temperatures = 0, torch.ones(1)
 
-    def condition(self, latents: Latents, speakers: Tensor) -> Cond:
+    def condition(self, latents: Latents, speakers: Tensor) -> Conditioned:
         """See `VQVAE.condition`."""
-        return self._model.condition(latents, speakers)
+        cond = self._model.condition(latents, speakers)
+        return Conditioned(cond, cond[:, :0])
 
-    def wave(self, symbols: NDArray[np.integer]) -> Wave:
-        """The wave of mu-law classes."""
+    def wave(self, symbols: NDArray[np.integer], log_mel: NDArray[np.float32]) -> Wave:
+        """The wave of mu-law classes; `log_mel` has no bands."""
         return mulaw.expand(symbols)
 
 
@@ -70,15 +82,18 @@ class AcousticConditioning:
         self._frames_per_code = model.hop // vocoder.step
         context = math.ceil((vocoder.context + self._frames_per_code / 2) / self._frames_per_code)
         self.left_context, self.right_context = model.left_context + context, model.right_context + context
-        self.filter_context, self.temperatures = vocoder.filterbank.context * vocoder.bands, vocoder.temperatures
+        self.wave_context, self.temperatures = vocoder.wave_context, vocoder.temperatures
+        self.log_mel_bands = N_MELS
 
-    def condition(self, latents: Latents, speakers: Tensor) -> Cond:
+    def condition(self, latents: Latents, speakers: Tensor) -> Conditioned:
         """The conditioning of the acoustic features that the acoustic model predicts."""
-        return self._vocoder.condition(predicted_features(self._model, latents, speakers, self._frames_per_code))
+        features = predicted_features(self._model, latents, speakers, self._frames_per_code)
+        return Conditioned(self._vocoder.condition(features), features.log_mel)
 
-    def wave(self, symbols: NDArray[np.integer]) -> Wave:
-        """The wave of mu-law classes of sub-bands."""
-        return self._vocoder.wave(torch.from_numpy(symbols)[None].to(self._vocoder.gains.device))[0].cpu().numpy()
+    def wave(self, symbols: NDArray[np.integer], log_mel: NDArray[np.float32]) -> Wave:
+        """The wave of mu-law classes of sub-bands, with the predicted spectra."""
+        inputs = (torch.from_numpy(one)[None].to(self._vocoder.gains.device) for one in (symbols, log_mel))
+        return self._vocoder.wave(*inputs)[0].cpu().numpy()
 
 
 def predicted_features(model: VQVAE, latents: Latents, speakers: Tensor, frames_per_code: int) -> AcousticFeatures:

@@ -12,15 +12,15 @@ from vqspeech.audio import mulaw
 from vqspeech.data.wave_batches import WaveBatch
 from vqspeech.nn.f0 import HIGHEST_HZ, LOWEST_HZ, estimate_f0
 from vqspeech.nn.filterbank import FilterBank
-from vqspeech.nn.mel import LogMel
+from vqspeech.nn.mel import LogMel, match_spectra
 from vqspeech.nn.shapes import F0, Classes, Cond, Loss, Signal, Waves
 from vqspeech.nn.wavenet import WaveNet
 
 BAND_RMS = 0.12
 """RMS of each sub-band over the training data, after its gain, so that speech uses most mu-law classes."""
-LOWEST_BAND_TEMPERATURE = 0.65
-"""Temperature of the lowest of several sub-bands, relative to that of the others: the harmonics there become steadier,
-and the noise above keeps its power."""
+TEMPERATURES = 0.5, 0.7
+"""Temperatures of the lowest of several sub-bands and of the others, relative to the one that is asked for: harmonics
+become steadier, and `match_spectra` gives the noise its power back."""
 MIDDLE_HZ = math.sqrt(LOWEST_HZ * HIGHEST_HZ)
 
 
@@ -39,7 +39,8 @@ class WaveNetVocoder(nn.Module):
                                                                |
     wave -> filter bank -> gains -> mu-law -> symbols  ->   WaveNet  -> symbols -> 1 / gains -> filter bank -> wave
     ```
-    It has no speaker embedding: the features carry the speaker.  So it serves enrolled speakers, too.
+    In use the wave is given the log-mel spectra that it was conditioned on (`match_spectra`).  There is no speaker
+    embedding: the features carry the speaker.  So it serves enrolled speakers, too.
 
     Args:
         config: sizes, from a `config.yaml`.
@@ -70,7 +71,8 @@ class WaveNetVocoder(nn.Module):
     @property
     def temperatures(self) -> Tensor:
         """Relative temperature of each band, (bands,)."""
-        return torch.tensor([LOWEST_BAND_TEMPERATURE if self.bands > 1 else 1.0] + [1.0] * (self.bands - 1))
+        lowest, others = TEMPERATURES
+        return torch.tensor([lowest] + [others] * (self.bands - 1)) if self.bands > 1 else torch.ones(1)
 
     def features(self, wave: Waves) -> AcousticFeatures:
         """Acoustic features of waves; time must be a multiple of `step`."""
@@ -98,11 +100,17 @@ class WaveNetVocoder(nn.Module):
             sub_bands = self.filterbank.analyse(wave.float()) * self.gains[:, None]
             return mulaw.compress_tensor(sub_bands.transpose(1, 2).flatten(1))
 
-    def wave(self, symbols: Classes) -> Waves:
-        """The inverse of `symbols`."""
-        return self.filterbank.synthesise(
+    @property
+    def wave_context(self) -> int:
+        """Acoustic frames on either side of a frame that change its wave, given their symbols."""
+        return math.ceil((self.filterbank.context * self.bands + self.mel.matching_context) / self.step)
+
+    def wave(self, symbols: Classes, log_mel: Signal | None = None) -> Waves:
+        """The inverse of `symbols`; given `log_mel`, (batch, bands, frames), with these spectra (`match_spectra`)."""
+        wave = self.filterbank.synthesise(
             mulaw.expand_tensor(symbols).unflatten(1, (-1, self.bands)).transpose(1, 2) / self.gains[:, None]
         )
+        return wave if log_mel is None else match_spectra(self.mel, wave, log_mel)
 
     def loss(self, batch: WaveBatch) -> Loss:
         """Bits per sample of the segment of each crop, mean over the bands."""

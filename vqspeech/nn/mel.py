@@ -20,6 +20,8 @@ POSTFILTER_GAIN = 0.2
 POSTFILTER_BANDS = 15
 """A predicted spectrum is an average and so too flat: the postfilter moves each band away from the mean of
 POSTFILTER_BANDS neighbours, by the share POSTFILTER_GAIN of its distance."""
+MAX_MATCHING_GAIN = 10.0
+"""Limit of the gain, and of its inverse, by which `match_spectra` moves a band."""
 
 
 class LogMel(nn.Module):
@@ -53,13 +55,60 @@ class LogMel(nn.Module):
         """Samples on either side of a step that its spectrum depends on."""
         return math.ceil((self.n_fft - self.hop_length) / 2)
 
+    @property
+    def matching_context(self) -> int:
+        """Samples on either side of a step that `match_spectra` depends on there: windows of the steps around it."""
+        beyond = math.ceil((self.win_length - self.hop_length) / 2)
+        return math.ceil(beyond / self.hop_length) * self.hop_length + beyond
+
     def forward(self, wave: Waves) -> Signal:
         """(batch, time) -> (batch, n_mels, time / hop_length); time must be a multiple of the hop length."""
         with torch.autocast(wave.device.type, enabled=False):
-            padded = F.pad(wave.float(), (self.context_samples, self.context_samples))
-            windows = padded.unfold(1, self.n_fft, self.hop_length) * self.window
-            spectra = torch.fft.rfft(windows).abs()  # (batch, steps, bins)
-            return ((spectra @ self.filters).clamp_min(0) + AMPLITUDE_FLOOR).log10().transpose(1, 2) + 1
+            return ((self.stft(wave).abs() @ self.filters).clamp_min(0) + AMPLITUDE_FLOOR).log10().transpose(1, 2) + 1
+
+    def stft(self, wave: Waves) -> Tensor:
+        """Short-time Fourier transform, (batch, steps, bins), complex."""
+        padded = F.pad(wave.float(), (self.context_samples, self.context_samples))
+        return torch.fft.rfft(padded.unfold(1, self.n_fft, self.hop_length) * self.window)
+
+    def overlap_add(self, stft: Tensor, time: int) -> Waves:
+        """Inverse of `stft` by weighted overlap-add: (batch, time)."""
+        windows = torch.fft.irfft(stft, self.n_fft) * self.window
+        length = self.n_fft + self.hop_length * (stft.shape[1] - 1)
+
+        def add(columns: Tensor) -> Tensor:
+            return F.fold(columns.transpose(1, 2), (1, length), (1, self.n_fft), stride=(1, self.hop_length))[:, 0, 0]
+
+        weight = add((self.window**2).expand(1, stft.shape[1], -1))
+        wave = add(windows) / weight.clamp_min(1e-3 * float(weight.max()))
+        return wave[:, self.context_samples : self.context_samples + time]
+
+    def to_bins(self, bands: Tensor) -> Tensor:
+        """Values of bands, interpolated to the bins: (..., n_mels) -> (..., bins).
+
+        The first and the last bin are in no band and take their neighbour's value.
+        """
+        inner = (bands @ self.filters.mT)[..., 1:-1] / self.filters.sum(1)[1:-1]
+        return torch.cat([inner[..., :1], inner, inner[..., -1:]], dim=-1)
+
+
+def match_spectra(mel: LogMel, wave: Waves, log_mel: Signal) -> Waves:
+    """A wave with given log-mel spectra, nearly, and the phases and the fine structure of `wave`.
+
+    What a network samples is too loud in some bands and too quiet in others; a filter mends it.
+
+    Args:
+        mel: the spectrogram that `log_mel` is of.
+        wave: (batch, time).
+        log_mel: (batch, bands, time / hop_length).
+
+    Returns:
+        (batch, time); samples of a frame depend on those within `mel.matching_context` of the frame.
+    """
+    with torch.autocast(wave.device.type, enabled=False):
+        stft, target = mel.stft(wave), 10 ** (log_mel.float().transpose(1, 2) - 1)
+        gains = target / ((stft.abs() @ mel.filters).clamp_min(0) + AMPLITUDE_FLOOR)
+        return mel.overlap_add(stft * mel.to_bins(gains.clamp(1 / MAX_MATCHING_GAIN, MAX_MATCHING_GAIN)), wave.shape[1])
 
 
 def subtract_residual_noise(log_mel: Tensor) -> Tensor:

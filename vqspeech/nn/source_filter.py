@@ -3,7 +3,6 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vqspeech.nn.mel import AMPLITUDE_FLOOR, LogMel
@@ -31,15 +30,15 @@ def synthesize(mel: LogMel, log_mel: Tensor, f0: F0, phase: Tensor, noise: Tenso
     """
     with torch.autocast(log_mel.device.type, enabled=False):
         voiced = f0 > 0
-        pulse_stft, noise_stft = _stft(mel, _pulse_train(f0, phase, sample_rate)), _stft(mel, 2 * noise - 1)
+        pulse_stft, noise_stft = mel.stft(_pulse_train(f0, phase, sample_rate)), mel.stft(2 * noise - 1)
         hertz = torch.linspace(0, sample_rate / 2, pulse_stft.shape[2], device=log_mel.device)
         periodic = torch.sigmoid((MAX_VOICED_HZ - hertz) / VOICED_SLOPE_HZ)
         voiced_share = _frame_means(voiced.float(), mel.hop_length)[:, :, None]
         pulse_stft, noise_stft = _whiten(mel, pulse_stft), _whiten(mel, noise_stft)
         source = pulse_stft * (periodic * voiced_share).sqrt() + noise_stft * (1 - periodic * voiced_share).sqrt()
         target = (10 ** (log_mel.float() - 1) - AMPLITUDE_FLOOR).clamp_min(1e-6)
-        gains = _to_bins(mel, target / (source.abs() @ mel.filters + 1e-6))
-        return _overlap_add(mel, source * _minimum_phase(gains), f0.shape[1])
+        gains = mel.to_bins(target / (source.abs() @ mel.filters + 1e-6))
+        return mel.overlap_add(source * _minimum_phase(gains), f0.shape[1])
 
 
 def _pulse_train(f0: F0, phase: Tensor, sample_rate: int) -> Tensor:
@@ -52,21 +51,9 @@ def _pulse_train(f0: F0, phase: Tensor, sample_rate: int) -> Tensor:
     return torch.where(f0 > 0, (kernel - 1) / terms.sqrt(), 0.0)
 
 
-def _stft(mel: LogMel, wave: Waves) -> Tensor:
-    """Short-time Fourier transform with the windows of `mel`: (batch, steps, bins), complex."""
-    padded = F.pad(wave.float(), (mel.context_samples, mel.context_samples))
-    return torch.fft.rfft(padded.unfold(1, mel.n_fft, mel.hop_length) * mel.window)
-
-
 def _whiten(mel: LogMel, stft: Tensor) -> Tensor:
     """Transform with the same amplitude in all mel bands."""
-    return stft * _to_bins(mel, 1 / (stft.abs() @ mel.filters + 1e-3 * mel.window.max()))
-
-
-def _to_bins(mel: LogMel, bands: Tensor) -> Tensor:
-    """Values of mel bands, interpolated to the bins; the first and last bin, in no band, take their neighbour's."""
-    inner = (bands @ mel.filters.mT)[..., 1:-1] / mel.filters.sum(1)[1:-1]
-    return torch.cat([inner[..., :1], inner, inner[..., -1:]], dim=-1)
+    return stft * mel.to_bins(1 / (stft.abs() @ mel.filters + 1e-3 * mel.window.max()))
 
 
 def _frame_means(x: Tensor, hop_length: int) -> Tensor:
@@ -81,16 +68,3 @@ def _minimum_phase(gains: Tensor) -> Tensor:
     fold = torch.zeros(size, device=gains.device)
     fold[0], fold[1 : size // 2], fold[size // 2] = 1, 2, 1
     return torch.fft.rfft(cepstrum * fold).exp()
-
-
-def _overlap_add(mel: LogMel, stft: Tensor, time: int) -> Waves:
-    """Inverse of `_stft` by weighted overlap-add: (batch, time)."""
-    windows = torch.fft.irfft(stft, mel.n_fft) * mel.window
-    length = mel.n_fft + mel.hop_length * (stft.shape[1] - 1)
-
-    def add(columns: Tensor) -> Tensor:
-        return F.fold(columns.transpose(1, 2), (1, length), (1, mel.n_fft), stride=(1, mel.hop_length))[:, 0, 0]
-
-    weight = add((mel.window**2).expand(1, stft.shape[1], -1))
-    wave = add(windows) / weight.clamp_min(1e-3 * float(weight.max()))
-    return wave[:, mel.context_samples : mel.context_samples + time]
