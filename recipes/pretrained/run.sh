@@ -78,7 +78,7 @@ if [ ! -e $out/vocoder/model.safetensors ]; then
     vqspeech data combine $data/converted --out $data/wide/converted --force
     vqspeech data pack $data/wide/converted --bits 16 --nj "$nj"
   fi
-  learn vocoder.yaml $distilled training.init_from=$tuned training.max_minutes=140 training.learning_rate=6.0e-4 \
+  learn vocoder.yaml $distilled training.init_from=$tuned training.max_minutes=205 training.learning_rate=6.0e-4 \
     "${wide[@]}" --data $data/wide/converted --held-out $data/wide/vctk/dev
   vqspeech export $distilled --out $out/vocoder --bfloat16
 fi

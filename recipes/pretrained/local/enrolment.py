@@ -4,7 +4,7 @@
     python enrolment.py MODEL ASR UNSEEN_DIR VOICES_DIR SOURCES_DIR
 
 Each speaker of UNSEEN_DIR, whom training never had, is enrolled with 10, 30 and 60 s, as far as there is more speech
-than that.  SOURCES are converted to that voice by both vocoders.  Each conversion is compared, by Resemblyzer, with the
+than that.  SOURCES are converted to that voice by both vocoders, with TAKES seeds each.  Each conversion is compared, by Resemblyzer, with the
 rest of the speaker's recordings and with every voice of the model, and ASR counts the words that it lost.
 """
 
@@ -25,7 +25,7 @@ from vqspeech.inference import conversion, speaker_enrolment
 from vqspeech.inference.speech_codec import VOCODERS, SpeechCodec
 
 LENGTHS_S = (10, 30, 60)
-SOURCES, OTHERS = 6, 4
+SOURCES, OTHERS, TAKES = 6, 4, 3
 
 
 class _Row(NamedTuple):
@@ -94,13 +94,16 @@ def _conversions(
                 for source in sources:
                     wave = audio.read(source.path, objective.RATE, source.start_s, source.end_s)
                     audio.write(path, wave, objective.RATE)
-                    conversion.convert(model, path, "new-voice", path.with_name("out.wav"), SamplingConfig())
-                    converted = audio.read(path.with_name("out.wav"), objective.RATE)
-                    embedding = objective.speaker_embedding(converted)
-                    wrong = errors(recogniser.hear(wave), recogniser.hear(converted))
-                    nearest = max(float(embedding @ other) for other in known)
-                    lost = wrong["wer"] * wrong["words"]
-                    rows.append((vocoder, _Row(float(embedding @ target), nearest, wrong["words"], lost)))
+                    reference = recogniser.hear(wave)
+                    for seed in range(TAKES):
+                        out = path.with_name("out.wav")
+                        conversion.convert(model, path, "new-voice", out, SamplingConfig(seed=seed))
+                        converted = audio.read(out, objective.RATE)
+                        embedding = objective.speaker_embedding(converted)
+                        nearest = max(float(embedding @ other) for other in known)
+                        wrong = errors(reference, recogniser.hear(converted))
+                        lost = wrong["wer"] * wrong["words"]
+                        rows.append((vocoder, _Row(float(embedding @ target), nearest, wrong["words"], lost)))
         finally:
             speaker_enrolment.remove(SpeechCodec(name), "new-voice")
     return rows
