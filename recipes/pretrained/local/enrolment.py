@@ -4,8 +4,9 @@
     python enrolment.py MODEL ASR UNSEEN_DIR VOICES_DIR SOURCES_DIR
 
 Each speaker of UNSEEN_DIR, whom training never had, is enrolled with 10, 30 and 60 s, as far as there is more speech
-than that.  SOURCES are converted to that voice by both vocoders, with TAKES seeds each.  Each conversion is compared, by Resemblyzer, with the
-rest of the speaker's recordings and with every voice of the model, and ASR counts the words that it lost.
+than that.  SOURCES are converted to that voice by both vocoders, with TAKES seeds each.  Each conversion is compared,
+by Resemblyzer, with the rest of the speaker's recordings and with every voice of the model, and ASR counts the words
+that it lost.
 """
 
 import argparse
