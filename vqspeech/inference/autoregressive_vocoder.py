@@ -92,7 +92,6 @@ class AutoregressiveVocoder:
     def _frames(self, request: IndexedRequest) -> Iterator[NDArray]:
         """Frames of a request, each its symbols and its log-mel spectrum, sampled one after another."""
         conditioning, hop = self._conditioning, self._conditioning.samples_per_frame
-        frame = np.dtype([("symbols", np.uint8, (hop,)), ("log_mel", np.float32, (conditioning.log_mel_bands,))])
         frames_per_code = self._model.hop // hop
         temperature, top_p, seed = request.sampling
         rng, state = np.random.default_rng(seed), None
@@ -104,6 +103,7 @@ class AutoregressiveVocoder:
             cond, log_mel = (one[:, :, first:last] for one in self._condition(piece, request.speaker))
             uniforms = torch.from_numpy(rng.random(n_codes * self._model.hop, dtype=np.float32)).to(cond.device)[None]
             symbols, state = self._generate(cond, uniforms, temperature, top_p, state)
+            frame = [("symbols", np.uint8, (hop,)), ("log_mel", np.float32, (log_mel.shape[1],))]
             frames = np.empty(last - first, frame)
             frames["symbols"] = symbols[0].cpu().numpy().reshape(-1, hop)
             frames["log_mel"] = log_mel[0].T.cpu().numpy()

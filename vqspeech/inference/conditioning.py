@@ -33,8 +33,8 @@ class Conditioning(Protocol):
 
     `samples_per_frame`: samples a frame of conditioning; `left_context`, `right_context`: number of earlier and of
     later codes that the conditioning of a code depends on (among them, F0 is interpolated through unvoiced frames);
-    `wave_context`: frames on either side of a frame whose symbols its wave depends on; `log_mel_bands`: of
-    `Conditioned.log_mel`; `temperatures`: of the sub-bands, relative to the temperature that is asked for, (bands,).
+    `wave_context`: frames on either side of a frame whose symbols its wave depends on; `temperatures`: of the
+    sub-bands, relative to the temperature that is asked for, (bands,).
     """
 
     wavenet: WaveNet
@@ -42,7 +42,6 @@ class Conditioning(Protocol):
     left_context: int
     right_context: int
     wave_context: int
-    log_mel_bands: int
     temperatures: Tensor
 
     def condition(self, latents: Latents, speakers: Tensor) -> Conditioned:
@@ -61,7 +60,7 @@ class CodeConditioning:
         self._model = model
         self.wavenet, self.samples_per_frame = model.wavenet, model.hop
         self.left_context, self.right_context, self.wave_context = model.left_context, model.right_context, 0
-        self.log_mel_bands, self.temperatures = 0, torch.ones(1)
+        self.temperatures = torch.ones(1)
 
     def condition(self, latents: Latents, speakers: Tensor) -> Conditioned:
         """See `VQVAE.condition`."""
@@ -83,7 +82,6 @@ class AcousticConditioning:
         context = math.ceil((vocoder.context + self._frames_per_code / 2) / self._frames_per_code)
         self.left_context, self.right_context = model.left_context + context, model.right_context + context
         self.wave_context, self.temperatures = vocoder.wave_context, vocoder.temperatures
-        self.log_mel_bands = N_MELS
 
     def condition(self, latents: Latents, speakers: Tensor) -> Conditioned:
         """The conditioning of the acoustic features that the acoustic model predicts."""
