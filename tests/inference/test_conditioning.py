@@ -97,6 +97,7 @@ def test_a_wave_of_sub_bands_is_that_of_the_vocoder_with_the_predicted_spectra(m
     spoken = conditioning.wave(symbols[0].numpy(), log_mel[0].numpy())
     assert np.array_equal(spoken, vocoder.wave(symbols, log_mel)[0].numpy())
     assert not np.array_equal(spoken, vocoder.wave(symbols)[0].numpy())
+    assert np.abs(conditioning.wave(symbols[0].numpy(), log_mel[0].numpy() + 1)).max() == 1  # louder than full scale
     predicted = conditioning.condition(latents_of(model, torch.arange(10)[None, :, None]), torch.tensor([0])).log_mel
     assert predicted.shape == (1, N_MELS, 10 * FRAMES_PER_CODE)
 

@@ -91,7 +91,7 @@ class AcousticConditioning:
     def wave(self, symbols: NDArray[np.integer], log_mel: NDArray[np.float32]) -> Wave:
         """The wave of mu-law classes of sub-bands, with the predicted spectra."""
         inputs = (torch.from_numpy(one)[None].to(self._vocoder.gains.device) for one in (symbols, log_mel))
-        return self._vocoder.wave(*inputs)[0].cpu().numpy()
+        return self._vocoder.wave(*inputs)[0].clamp(-1, 1).cpu().numpy()
 
 
 def predicted_features(model: VQVAE, latents: Latents, speakers: Tensor, frames_per_code: int) -> AcousticFeatures:
