@@ -18,6 +18,18 @@ def _tab(page, name: str) -> None:
     page.get_by_role("tab", name=name).click()
 
 
+def _fill(page, label: str, text: str) -> None:
+    """Fills a field until it keeps its text: a tab that has just been opened sets its fields once more."""
+    field = page.get_by_label(label, exact=True)
+    for _ in range(60):
+        field.fill(text)
+        page.keyboard.press("Tab")
+        page.wait_for_timeout(500)
+        if field.input_value() == text:
+            return
+    pytest.fail(f"the field {label} does not keep {text}")
+
+
 def _hear(page, label: str) -> None:
     """Waits until a player has something to play, and can play it."""
     player = page.locator(".block:visible", has=page.get_by_text(label, exact=True))
@@ -85,7 +97,7 @@ def test_a_voice_is_heard_learned_and_removed(page, tmp_path, speech, monkeypatc
     audio.write(tmp_path / "me.wav", speech(5.0), 16000)
     _tab(page, "Voices")
     _upload(page, "10 to 60 seconds of you speaking", tmp_path / "me.wav")
-    page.get_by_label("Name of the new voice").fill("zoe")
+    _fill(page, "Name of the new voice", "zoe")
     page.get_by_role("button", name="Learn this voice").click()
     page.get_by_text("can be chosen as a voice now").wait_for()
     page.get_by_label("A voice that was added here").click()
@@ -109,9 +121,7 @@ def test_the_prior_samples_and_codes_are_played_with_their_phones(page):
     page.get_by_role("button", name="Sample", exact=True).click()
     _hear(page, "The sample")
     _tab(page, "Codebook")
-    page.get_by_label("A code", exact=True).fill("9")
-    page.keyboard.press("Tab")
-    page.wait_for_timeout(1000)  # the page takes a number over a moment later, longer on a busy machine
+    _fill(page, "A code", "9")
     page.get_by_role("button", name="Play this code").click()
     page.get_by_role("cell", name="50 %").first.wait_for()
     _hear(page, "The codes")
